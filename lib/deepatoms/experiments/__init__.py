@@ -1,0 +1,1 @@
+"""Data sets, networks, training, results, and the checks that measure each claim."""

@@ -1,0 +1,1 @@
+"""The mathematics: numpy, scipy and torch only; no files, no plotting."""
