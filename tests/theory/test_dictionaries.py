@@ -1,0 +1,91 @@
+"""Coherence, frame potential and the thresholds, as theorems on random dictionaries."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepatoms.theory import dictionaries, recovery
+
+sizes = st.tuples(st.integers(2, 8), st.integers(2, 16))
+
+
+def gaussian(size, seed):
+    return np.random.default_rng(seed).normal(size=size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.integers(0, 10_000))
+def test_welch_and_frame_potential_bound_coherence_from_below(size, seed):
+    D = gaussian(size, seed)
+    mu = dictionaries.mutual_coherence(D)
+    assert dictionaries.welch_bound(*size) <= mu + 1e-12
+    assert dictionaries.frame_potential(D) <= mu + 1e-12
+    assert dictionaries.frame_energy(D) + size[1] >= dictionaries.tight_frame_minimum(*size) - 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes, st.integers(0, 10_000))
+def test_torch_and_numpy_agree_and_column_scales_do_not_matter(size, seed):
+    D = gaussian(size, seed)
+    scaled = torch.tensor(D * np.exp(gaussian((1, size[1]), seed + 1)))
+    for name in ("mutual_coherence", "frame_potential", "frame_energy"):
+        ours = getattr(dictionaries, name)
+        assert isinstance(ours(scaled), torch.Tensor)
+        assert float(ours(scaled)) == pytest.approx(float(ours(D)), rel=1e-10)
+
+
+@pytest.mark.parametrize("frame", [*map(dictionaries.simplex_frame, range(2, 12)), dictionaries.six_lines()])
+def test_equiangular_tight_frames_attain_the_welch_bound(frame):
+    assert float(dictionaries.mutual_coherence(frame)) == pytest.approx(dictionaries.welch_bound(*frame.shape))
+
+
+def test_batched_descent_equals_descent_one_by_one():
+    starts = gaussian((3, 4, 9), 0)
+    together = dictionaries.minimize_frame_potential(starts, 20)
+    apart = np.stack([dictionaries.minimize_frame_potential(start, 20) for start in starts])
+    np.testing.assert_allclose(together, apart, rtol=1e-12)
+
+
+def test_frame_energy_equals_the_double_loop():
+    D = gaussian((3, 5), 4)
+    unit = [column / np.linalg.norm(column) for column in D.T]
+    loop = sum((a @ b) ** 2 for i, a in enumerate(unit) for j, b in enumerate(unit) if i != j)
+    assert dictionaries.frame_energy(D) == pytest.approx(loop)
+
+
+def test_thresholds_at_zero_coherence_are_infinite():
+    assert dictionaries.uniqueness_threshold(0) == dictionaries.stability_threshold(0) == math.inf
+    assert dictionaries.stability_bound(0, 5, 0.1, 0.1) == pytest.approx(0.04)
+
+
+def test_the_picket_fence_has_two_sparsest_codes():
+    D = dictionaries.identity_hadamard(16)
+    fence = D[:, [0, 4, 8, 12]].sum(1)
+    assert len(recovery.representations(D, fence, 4)) >= 2
+
+
+@pytest.mark.parametrize(("call", "argument"), [
+    (lambda: dictionaries.mutual_coherence(np.ones((2, 2, 2))), "D = array of shape (2, 2, 2)"),
+    (lambda: dictionaries.mutual_coherence(np.array([[1.0, 0.0], [0.0, 0.0]])), "1 zero atoms"),
+    (lambda: dictionaries.mutual_coherence(np.ones((2, 2), int)), "int64"),
+    (lambda: dictionaries.mutual_coherence(np.ones((2, 2)) * 1j), "complex128"),
+    (lambda: dictionaries.mutual_coherence(np.array([[1.0, np.nan]])), "NaN"),
+    (lambda: dictionaries.mutual_coherence(np.ones((2, 1))), "single atom"),
+    (lambda: dictionaries.mutual_coherence([[1.0, 2.0]]), "not an array"),
+    (lambda: dictionaries.frame_potential(np.eye(2), pairs=3), "pairs = 3"),
+    (lambda: dictionaries.welch_bound(0, 3), "dimension = 0"),
+    (lambda: dictionaries.welch_bound(2.0, 3), "dimension = 2.0"),
+    (lambda: dictionaries.uniqueness_threshold(1.5), "mu = 1.5"),
+    (lambda: dictionaries.stability_bound(0.1, 1, -1.0, 0.0), "noise = -1.0"),
+    (lambda: dictionaries.identity_hadamard(12), "dimension = 12"),
+    (lambda: recovery.representations(np.ones((30, 60)), np.ones(30), 12), "sparsity = 12"),
+    (lambda: recovery.least_l1(np.array([[1.0], [0.0]]), np.array([0.0, 1.0])), "no representation"),
+])
+def test_bad_input_is_refused_with_the_argument_and_its_value(call, argument):
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        call()
+    assert argument in str(refusal.value)
