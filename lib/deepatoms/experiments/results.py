@@ -16,6 +16,8 @@ from importlib.metadata import version
 import joblib
 import torch
 
+FOLDER = "DEEPATOMS_RESULTS"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -52,7 +54,7 @@ def experiments():
 
 def folder():
     """Return the folder of recorded results: ``DEEPATOMS_RESULTS``, else ``book/results`` of the checkout."""
-    named = os.environ.get("DEEPATOMS_RESULTS")
+    named = os.environ.get(FOLDER)
     return pathlib.Path(named) if named else pathlib.Path(__file__).parents[3] / "book" / "results"
 
 

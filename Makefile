@@ -1,0 +1,75 @@
+# Deep Atoms. `make help` lists what there is; every target does its own set-up.
+TORCH ?= torch==2.13.0
+SEED ?= 1
+PROFILE ?= laptop
+DEVICE ?= auto
+CHAPTER ?=
+PORT ?= 8000
+PYTHON ?= $(shell for p in python3 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+BIN := .venv/bin
+PRESS = $(BIN)/python -m deepatoms.pages.press
+# One thread each: results repeat to the last digit, and two processes use two cores better than two threads.
+export OMP_NUM_THREADS = 1
+export PYTHONHASHSEED = 0
+export MPLBACKEND = agg
+export JUPYTER_PLATFORM_DIRS = 1
+
+.PHONY: help book serve lab store test quick regress full faults chapter clean
+
+help:                ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+.venv/torch:
+	@test -n "$(PYTHON)" || { echo "Deep Atoms needs Python 3.11 (the version its tests run on); found $$(python3 --version 2>&1)." \
+	  "Install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet $(TORCH)
+	@touch $@
+
+.venv/installed: .venv/torch requirements.lock pyproject.toml
+	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+book: .venv/installed ## build the site and print where it is
+	$(PRESS) build
+
+serve: book          ## build the site and serve it on PORT
+	$(PRESS) serve $(PORT)
+
+lab: .venv/installed ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+store: .venv/installed ## run CHAPTER (default: all) and write its outputs in normal form
+	$(PRESS) store $(CHAPTER)
+
+test: .venv/installed ## everything that must hold before a change lands
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests lib --ignore=tests/site
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
+	  --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+	$(PRESS) regress --seed 1 --profile laptop --device cpu
+	$(PRESS) build
+	$(BIN)/python -m pytest -q tests/site
+
+quick: .venv/installed ## unit tests, changed chapters, build: while working
+	$(BIN)/ruff check -q lib tests benchmarks
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests lib --ignore=tests/site
+	$(PRESS) check-changed
+	$(PRESS) build
+
+regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE=auto|cpu|cuda
+	$(PRESS) regress --seed $(SEED) --profile $(PROFILE) --device $(DEVICE) $(if $(CHAPTER),--chapter $(CHAPTER))
+
+full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10
+	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES))
+
+faults: .venv/installed ## the long version of the kill tests
+	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/experiments/test_results.py -k kill
+
+chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
+	$(PRESS) chapter $(NAME)
+
+clean:               ## remove the built site and the environment
+	rm -rf _build .venv

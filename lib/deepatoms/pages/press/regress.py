@@ -1,0 +1,95 @@
+"""Every claim again: chapters run afresh with another seed, device or profile, against what is stored."""
+
+import datetime
+import json
+import os
+import platform
+import tempfile
+import time
+
+import joblib
+import nbformat
+from tqdm import tqdm
+
+from deepatoms.experiments import catalogue, results
+from deepatoms.pages.claims import METADATA
+from deepatoms.pages.press import house, notebooks
+
+
+def regress(paths, seed, profile, device):
+    """Run the chapters afresh (two at a time); return a report of what no longer holds.
+
+    The runs see an empty folder of results, so that no recorded value can pass for a measurement.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        fresh = joblib.Parallel(n_jobs=1 if device == "cuda" else 2, return_as="generator")(
+            joblib.delayed(_fresh)(path, empty, seed=seed, profile=profile, device=device) for path in paths)
+        reports = [_compare(path, outcomes, seed, seconds)
+                   for path, (outcomes, seconds) in zip(paths, tqdm(fresh, total=len(paths)), strict=True)]
+    return {"seed": seed, "profile": profile, "device": results.provenance((), device_name(device), 0)["device"],
+            "machine": platform.machine(), "date": datetime.date.today().isoformat(), "chapters": reports}
+
+
+def device_name(device):
+    """Return the device that ``auto`` stands for on this machine."""
+    import torch
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def _fresh(path, empty, **parameters):
+    os.environ[results.FOLDER] = empty
+    started = time.perf_counter()
+    return stored(notebooks.run(path, **parameters)), time.perf_counter() - started
+
+
+def stored(notebook):
+    """Return the outcomes in a notebook's outputs, by check and scale."""
+    found = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for outcome in output.get("metadata", {}).get(METADATA, {}).get("outcomes", []):
+                found[outcome["check"], outcome["scale"]] = outcome
+    return found
+
+
+def read(path):
+    """Return the outcomes stored in a chapter."""
+    return stored(nbformat.read(path, as_version=4))
+
+
+def _compare(path, fresh, seed, seconds):
+    before = read(path)
+    broken = [said for key, outcome in sorted(fresh.items()) if (said := _difference(before.get(key), outcome, seed))]
+    missing = [f"{name} at {scale}: stored, but not measured again" for (name, scale), outcome in sorted(before.items())
+               if (name, scale) not in fresh and not outcome["recorded"]]
+    return {"chapter": path.stem, "checks": len(fresh), "seconds": round(seconds, 1), "broken": broken + missing}
+
+
+def _difference(before, now, seed):
+    """Say how a fresh outcome differs from the stored one: in its result, or beyond the tolerance with the same seed."""
+    if before is None:
+        return f"{now['check']} at {now['scale']}: measured, but not stored; run make store"
+    if before["result"] != now["result"]:
+        return (f"{now['check']}: stored as {before['result']} ({before['measured']:.4g}), "
+                f"now {now['result']} ({now['measured']:.4g})")
+    if seed == before["seed"] and not within(catalogue.load().check(now["check"]), before["measured"], now["measured"]):
+        return f"{now['check']}: stored {before['measured']:.6g}, now {now['measured']:.6g}, beyond its tolerance"
+    return ""
+
+
+def within(check, before, now):
+    """Tell whether two measurements of a check agree up to its tolerance.
+
+    Both may be infinite; a tolerance is absolute (``abs``) or relative to the earlier value (``rel``).
+    """
+    allowed = check.tolerance.get("abs", 0) + check.tolerance.get("rel", 0) * abs(before)
+    return before == now or abs(before - now) <= allowed
+
+
+def write(report):
+    """Write a report where the scoreboard finds it (``full``) or beside the built site (``laptop``); return the path."""
+    folder = results.folder() if report["profile"] == "full" else house.SITE.parent
+    path = folder / "regress" / f"{report['profile']}-{report['device'].split()[0].lower()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    return path
