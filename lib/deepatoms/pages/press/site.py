@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import pathlib
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from deepatoms.pages.press import house
 
 def build():
     """Build the site from stored outputs, warnings as errors; print where it is."""
-    command = [sys.executable, "-m", "jupyter_book", "build", str(house.ROOT), "--path-output", str(house.ROOT),
+    command = [pathlib.Path(sys.executable).with_name("jupyter-book"), "build", str(house.ROOT), "--path-output", str(house.ROOT),
                "-W", "-n", "--keep-going", "-q"]
     if status := subprocess.run(command, cwd=house.ROOT, check=False).returncode:
         raise SystemExit(status)
