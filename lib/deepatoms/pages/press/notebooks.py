@@ -11,6 +11,7 @@ from collections import Counter
 
 import nbformat
 import papermill
+from papermill.exceptions import PapermillExecutionError
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -18,22 +19,27 @@ KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name
 
 
 def store(path):
-    """Run a chapter and write its outputs in normal form."""
-    path.write_text(dumps(normal(run(path))), encoding="utf-8")
+    """Run a chapter and write its outputs in normal form; leave the file as it is when a cell fails."""
+    try:
+        done = run(path)
+    except PapermillExecutionError as error:
+        raise SystemExit(f"{path.name} was not stored: {error}") from None
+    path.write_text(dumps(normal(done)), encoding="utf-8")
 
 
 def run(path, **parameters):
     """Return the notebook run from top to bottom with papermill parameters; refuse one that it does not declare."""
-    refuse_unknown(path, parameters)
     logging.getLogger("papermill").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as scratch:
-        output = pathlib.Path(scratch) / path.name
-        papermill.execute_notebook(path, output, parameters, kernel_name="python3", progress_bar=False, cwd=path.parent)
-        return nbformat.read(output, as_version=4)
+        copy = pathlib.Path(scratch) / path.name
+        copy.write_text(dumps(normal(nbformat.read(path, as_version=4))), encoding="utf-8")
+        _refuse_unknown(copy, parameters)
+        papermill.execute_notebook(copy, copy, parameters, progress_bar=False, cwd=path.parent)
+        return nbformat.read(copy, as_version=4)
 
 
-def refuse_unknown(path, parameters):
-    """Refuse parameters that the notebook's ``parameters`` cell does not declare (papermill would only print a note)."""
+def _refuse_unknown(path, parameters):
+    """Refuse what the notebook's ``parameters`` cell does not declare (papermill would only print a note)."""
     declared = papermill.inspect_notebook(str(path))
     unknown = sorted(set(parameters) - set(declared))
     if unknown:

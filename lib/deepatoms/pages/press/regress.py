@@ -9,6 +9,7 @@ import time
 
 import joblib
 import nbformat
+from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from deepatoms.experiments import catalogue, results
@@ -24,8 +25,8 @@ def regress(paths, seed, profile, device):
     with tempfile.TemporaryDirectory() as empty:
         fresh = joblib.Parallel(n_jobs=1 if device == "cuda" else 2, return_as="generator")(
             joblib.delayed(_fresh)(path, empty, seed=seed, profile=profile, device=device) for path in paths)
-        reports = [_compare(path, outcomes, seed, seconds)
-                   for path, (outcomes, seconds) in zip(paths, tqdm(fresh, total=len(paths)), strict=True)]
+        reports = [_compare(path, *found, seed) for path, found in
+                   zip(paths, tqdm(fresh, total=len(paths), desc="regress"), strict=True)]
     return {"seed": seed, "profile": profile, "device": results.provenance((), device_name(device), 0)["device"],
             "machine": platform.machine(), "date": datetime.date.today().isoformat(), "chapters": reports}
 
@@ -37,9 +38,14 @@ def device_name(device):
 
 
 def _fresh(path, empty, **parameters):
+    """Return the outcomes of a fresh run, the sentence that says why it broke off (empty if it did not), and its seconds."""
     os.environ[results.FOLDER] = empty
     started = time.perf_counter()
-    return stored(notebooks.run(path, **parameters)), time.perf_counter() - started
+    try:
+        outcomes, stopped = stored(notebooks.run(path, **parameters)), ""
+    except PapermillExecutionError as error:
+        outcomes, stopped = {}, f"its run stopped with {error.ename}: {error.evalue}"
+    return outcomes, stopped, time.perf_counter() - started
 
 
 def stored(notebook):
@@ -57,8 +63,10 @@ def read(path):
     return stored(nbformat.read(path, as_version=4))
 
 
-def _compare(path, fresh, seed, seconds):
+def _compare(path, fresh, stopped, seconds, seed):
     before = read(path)
+    if stopped:
+        return {"chapter": path.stem, "checks": 0, "seconds": round(seconds, 1), "broken": [stopped]}
     broken = [said for key, outcome in sorted(fresh.items()) if (said := _difference(before.get(key), outcome, seed))]
     missing = [f"{name} at {scale}: stored, but not measured again" for (name, scale), outcome in sorted(before.items())
                if (name, scale) not in fresh and not outcome["recorded"]]
