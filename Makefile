@@ -16,7 +16,7 @@ export PYTHONHASHSEED = 0
 export MPLBACKEND = agg
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book serve lab store test quick regress full faults chapter clean
+.PHONY: help book serve lab store test quick regress full faults chapter lock clean
 
 help:                ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -70,6 +70,13 @@ faults: .venv/installed ## the long version of the kill tests
 
 chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
 	$(PRESS) chapter $(NAME)
+
+lock:                ## write requirements.lock from pyproject.toml
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/pip install --quiet $(TORCH)
+	_build/lock/bin/pip install --quiet ".[book,lab,test]"
+	(echo '# Exact versions of everything, made by `make lock` from pyproject.toml; torch comes first, from $$(TORCH) in the Makefile.'; \
+	 echo 'torch==2.13.0'; _build/lock/bin/pip freeze | grep -v -E '^(deepatoms|torch)\b') > requirements.lock
 
 clean:               ## remove the built site and the environment
 	rm -rf _build .venv
