@@ -1,19 +1,36 @@
-"""The book's figures: one style, and a caption and a description for every one."""
+"""The book's figures: one style, and a caption and a description for every one.
 
+Draw in black what is ink: black becomes the colour of the surrounding text, and the background stays that of the page, so
+that a figure reads in light and in dark. A caption says what was found (``$\\mu$`` is set as mathematics); a description
+says in plain words what one sees, for those who cannot.
+"""
+
+import hashlib
 import html
 import io
+import re
 
-from IPython.display import HTML, display
+from cycler import cycler
+from IPython.display import display
 from matplotlib import rcParams
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from deepatoms.pages import vector
+from deepatoms.theory.arguments import refuse
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
 COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00", "purple": "#CC79A7",
            "sky": "#56B4E9", "grey": "#767676"}
 
-rcParams.update({"svg.hashsalt": "deepatoms", "svg.fonttype": "none", "axes.spines.top": False,
-                 "axes.spines.right": False, "figure.constrained_layout.use": True, "font.size": 10,
-                 "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none"})
+rcParams.update({
+    "svg.hashsalt": "deepatoms", "svg.fonttype": "none",
+    "font.size": 10.5, "axes.titlesize": 11, "legend.frameon": False, "figure.constrained_layout.use": True,
+    "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.8,
+    "axes.prop_cycle": cycler(color=[COLOURS[name] for name in ("blue", "orange", "green", "red", "purple", "sky", "grey")]),
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+    # Pixels of an image are stored as they are and enlarged by the browser.
+    "image.interpolation": "none"})
 
 
 def subplots(rows=1, columns=1, size=(7, 3.6), **options):
@@ -23,24 +40,69 @@ def subplots(rows=1, columns=1, size=(7, 3.6), **options):
 
 
 def describe(figure, caption, description):
-    """Attach to a figure its caption (the finding) and its description (what one would see); return the figure."""
+    """Attach to a figure its caption (the finding) and its description (what one would see); return the figure.
+
+    >>> figure, axes = subplots()
+    >>> describe(figure, "Nothing yet.", "")
+    Traceback (most recent call last):
+    ...
+    ValueError: description = '' is empty; say in plain words what one sees, for those who cannot
+    """
+    _drawn("figure", figure)
+    _words("caption", caption, "say in a sentence what the figure shows")
+    _words("description", description, "say in plain words what one sees, for those who cannot")
+    if re.search(r"\$|\\[a-z(]", description):
+        refuse("description", description, "holds mathematics, which nobody can hear", "write it in words")
     figure.caption, figure.description = caption, description
     return figure
 
 
 def show(figure, caption, description):
-    """Show a figure with its caption (the finding, in Markdown-free text) and its description (for those who cannot see it)."""
-    display(HTML(page(describe(figure, caption, description))))
+    """Show a figure with its caption (the finding) and its description (what one sees, for those who cannot)."""
+    described = describe(figure, caption, description)
+    display({"text/html": page(described), "text/plain": plain(described)}, raw=True)
 
 
 def page(figure):
     """Return the HTML of a described figure."""
-    return (f'<figure class="deepatoms-figure" role="group">{svg(figure)}'
-            f"<figcaption>{html.escape(figure.caption)}</figcaption></figure>")
+    return f'<figure class="deepatoms-figure">\n{svg(figure)}\n<figcaption>{inline(figure.caption)}</figcaption>\n</figure>'
 
 
-def svg(figure):
-    """Return the figure as SVG text, the same on every run."""
+def plain(figure):
+    """Return what stands for a described figure where nothing can be drawn."""
+    return f"{figure.caption}\n[Figure: {figure.description}]"
+
+
+def inline(caption):
+    r"""Return a caption as HTML, its ``$...$`` marked as mathematics.
+
+    >>> inline("F < 1 at $k = 3$")
+    'F &lt; 1 at <span class="math notranslate nohighlight">\\(k = 3\\)</span>'
+    """
+    return re.sub(r"\$([^$]+)\$", r'<span class="math notranslate nohighlight">\\(\1\\)</span>',
+                  html.escape(caption, quote=False))
+
+
+def svg(figure, prefix=None):
+    """Return a described figure as SVG text, the same on every run; ``prefix`` begins its ids (a hash unless given)."""
+    if not hasattr(_drawn("figure", figure), "caption"):
+        refuse("figure", figure, "has no caption and no description", "call figures.describe(figure, caption, description)")
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    figure.set_dpi(144)  # the resolution of rasterised artists; lines have none
+    # Straight to the canvas: savefig would draw everything a second time to learn the layout.
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    prefix = prefix or f"f{hashlib.sha256(buffer.getvalue().encode()).hexdigest()[:8]}-"
+    return vector.tidy(buffer.getvalue(), prefix, figure.description)
+
+
+def _drawn(name, figure):
+    if not isinstance(figure, Figure):
+        refuse(name, figure, "is not a figure", "pass the figure that figures.subplots() returned", TypeError)
+    return figure
+
+
+def _words(name, value, remedy):
+    if not isinstance(value, str):
+        refuse(name, value, "is not text", remedy, TypeError)
+    if not value.strip():
+        refuse(name, value, "is empty", remedy)

@@ -1,0 +1,39 @@
+"""An explorer in JupyterLab: an anywidget with the page's own script, and a kernel that draws what was not stored."""
+
+import functools
+import pathlib
+
+import anywidget
+import traitlets
+
+WEB = pathlib.Path(__file__).parents[3] / "book" / "web"
+
+
+@functools.cache
+def _web(name):
+    return (WEB / name).read_text()
+
+
+class LiveExplorer(anywidget.AnyWidget):
+    """The view of an ``Explorer`` under a kernel."""
+
+    page = traitlets.Unicode().tag(sync=True)
+    stops = traitlets.List().tag(sync=True)
+
+    def __init__(self, explorer):
+        self._explorer = explorer
+        # On a page the script starts itself; here it is a module that exports its view.
+        self._esm = _web("explore.js") + "\nexport default { render: deepatoms.render };\n"
+        self._css = _web("explore.css")
+        super().__init__(page=explorer.page(), stops=explorer.stops())
+        self.on_msg(self._answer)
+
+    def bundle(self):
+        """Return the cell output's view of this widget, by MIME type."""
+        found = self._repr_mimebundle_()
+        return dict(found[0] if isinstance(found, tuple) else found)
+
+    def _answer(self, _, message, __):
+        values = [axis[stop]["value"] for axis, stop in zip(self.stops, message["at"], strict=True)]
+        frame = self._explorer.frame(values)
+        self.send({"svg": frame.svg, "caption": frame.caption})

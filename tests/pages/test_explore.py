@@ -1,0 +1,113 @@
+"""Explorers store every frame once, refuse what a page cannot carry, and are the same on every run."""
+
+import base64
+import json
+import math
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+from deepatoms.pages import figures
+from deepatoms.pages.explore import MOST_FRAMES, Explorer, explore, is_live
+
+
+def draw(depth, sigma=1.0):
+    figure, axes = figures.subplots()
+    x = np.linspace(0, 6, 100)
+    axes.plot(x, np.sin(depth * x) * float(sigma))
+    axes.set(ylim=(-2, 2), xlabel="x")
+    return figures.describe(figure, f"depth {depth}, sigma {sigma}", f"A wave of frequency {depth}")
+
+
+def data(page):
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def content(page):
+    return json.loads(zlib.decompress(base64.b64decode(data(page)["packed"])))
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return Explorer(draw, {"depth": [1, 2, 4], "sigma": [0.5, 1.0]})
+
+
+def test_every_frame_is_stored_in_the_order_of_the_axes(grid):
+    stored = content(grid.page())
+    assert stored["captions"] == [f"depth {d}, sigma {s}" for d in (1, 2, 4) for s in (0.5, 1.0)]
+    for indices, frame in zip(stored["frames"], grid.frames, strict=True):
+        assert "\n".join(stored["lines"][index] for index in indices) == frame.svg
+    assert len(set(stored["lines"])) == len(stored["lines"])
+    assert data(grid.page())["axes"] == [{"name": "depth", "values": ["1", "2", "4"]},
+                                         {"name": "sigma", "values": ["0.5", "1"]}]
+
+
+def test_the_first_frame_shows_without_a_script(grid):
+    assert grid.frames[0].svg in grid.page() and "<input" not in grid.page()
+
+
+def test_an_explorer_is_the_same_on_every_run(grid):
+    assert Explorer(draw, {"depth": [1, 2, 4], "sigma": [0.5, 1.0]}).page() == grid.page()
+
+
+def test_sixty_line_frames_fit():
+    page = Explorer(draw, {"depth": list(range(1, 13)), "sigma": [0.2, 0.4, 0.6, 0.8, 1.0]}).page()
+    assert len(json.dumps(page)) < 400_000
+
+
+@pytest.mark.parametrize("axes, message", [
+    ({}, "axes = {} are missing"),
+    ({"depth": []}, "depth = [] leaves nothing to move"),
+    ({"depth": [1, math.nan]}, "depth = nan is not finite"),
+    ({"depth": [1, None]}, "depth = None is neither a number nor a text"),
+    ({"depth": 3}, "depth = 3 is not a list"),
+    ({"depth": "abc"}, "depth = 'abc' is not a list"),
+    ({"depth": [1, 1.0]}, "says 1 twice"),
+    ({"depth": range(1, 12), "sigma": range(1, 11)}, f"make 11 x 10 = 110 frames, more than the {MOST_FRAMES}")])
+def test_axes_that_make_no_sense_are_refused(axes, message):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        explore(draw, **axes)
+
+
+def test_frames_that_are_no_described_figures_are_refused():
+    with pytest.raises(TypeError, match=re.escape("draw(depth=1) = 2 is not a figure")):
+        explore(lambda depth: 2, depth=[1, 2])
+    with pytest.raises(ValueError, match="has no caption"):
+        explore(lambda depth: figures.subplots()[0], depth=[1, 2])
+    with pytest.raises(TypeError, match="draw = 3 is not a function"):
+        explore(3, depth=[1, 2])
+
+
+def test_frames_that_are_too_heavy_are_refused(monkeypatch):
+    monkeypatch.setattr("deepatoms.pages.explore.MOST_BYTES", 1_000)
+    with pytest.raises(ValueError, match="more than the 1,000 of a page; .*rasterized=True"):
+        explore(draw, depth=[1, 2])
+
+
+def test_a_live_slider_stops_between_the_stored_numbers(grid):
+    depth, sigma = grid.stops()
+    assert [stop["text"] for stop in depth] == ["1", "2", "3", "4"]
+    assert [stop["stored"] for stop in depth] == [True, True, False, True]
+    assert [stop["text"] for stop in sigma] == ["0.5", "0.625", "0.75", "0.875", "1"]
+    assert [stop["nearest"] for stop in sigma] == [0, 0, 0, 1, 1]
+
+
+def test_texts_and_falling_numbers_have_stops_too():
+    assert [stop["text"] for stop in Explorer(lambda depth: draw(3), {"depth": ["a", "b"]}).stops()[0]] == ["a", "b"]
+    assert [stop["value"] for stop in Explorer(draw, {"depth": [4, 2]}).stops()[0]] == [4, 3, 2]
+
+
+def test_outside_a_kernel_nothing_is_live():
+    assert not is_live()
+
+
+def test_under_a_kernel_the_widget_draws_what_was_not_stored(grid, monkeypatch):
+    from deepatoms.pages.live import LiveExplorer
+    widget = LiveExplorer(grid)
+    sent = []
+    monkeypatch.setattr(widget, "send", sent.append)
+    widget._answer(widget, {"at": [2, 1]}, [])
+    assert sent[0]["caption"] == "depth 3, sigma 0.625"
+    assert widget.page == grid.page() and "application/vnd.jupyter.widget-view+json" in widget.bundle()
