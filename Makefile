@@ -14,6 +14,9 @@ PRESS = $(BIN)/python -m deepatoms.pages.press
 export OMP_NUM_THREADS = 1
 export PYTHONHASHSEED = 0
 export MPLBACKEND = agg
+# Explorers as plain HTML, except where a person moves them.
+export DEEPATOMS_STATIC = 1
+lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
 .PHONY: help book serve lab store test quick regress full faults chapter lock clean
