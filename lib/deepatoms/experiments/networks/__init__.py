@@ -1,0 +1,11 @@
+"""The papers' networks."""
+
+from deepatoms.experiments.networks.convolutional import (
+    ResidualNetwork,
+    digits_cnn,
+    large_cnn,
+    residual_cnn,
+    small_cnn,
+)
+
+__all__ = ["ResidualNetwork", "digits_cnn", "large_cnn", "residual_cnn", "small_cnn"]

@@ -1,0 +1,125 @@
+"""The convolutional networks of the spline paper, after the authors' code, and their digits-sized stand-ins."""
+
+from torch import nn
+
+from deepatoms.theory.arguments import integer, refuse
+
+
+def small_cnn(shape=(3, 32, 32), classes=10, batch_norm=True):
+    """Return the authors' small CNN: 32, 64 (3 x 3, unpadded) and 128 (1 x 1) filters, each with ReLU and 2 x 2 pooling.
+
+    Batch norm replaces the convolutions' biases; the classifier has none, as in the authors' code.
+
+    >>> sum(parameter.numel() for parameter in small_cnn().parameters())
+    39456
+    """
+    return _stack(shape, [(32, 3, 0), "pool", (64, 3, 0), "pool", (128, 1, 0), "pool"], classes, batch_norm)
+
+
+def large_cnn(shape=(3, 32, 32), classes=10, batch_norm=True):
+    """Return the authors' large CNN: eight convolutions of 96 and 192 filters, padded ``same``, ``full`` or not.
+
+    The last convolution (1 x 1) has a bias in place of batch norm, as in the authors' code.
+
+    >>> sum(parameter.numel() for parameter in large_cnn().parameters())
+    1386144
+    """
+    layers = [(96, 3, 1), (96, 3, 2), (96, 3, 2), "pool", (192, 3, 0), (192, 3, 2), (192, 3, 0), "pool",
+              (192, 3, 0), (192, 1, 0, "bias"), "pool"]
+    return _stack(shape, layers, classes, batch_norm)
+
+
+def digits_cnn(shape=(1, 8, 8), classes=10, batch_norm=True, widths=(16, 32, 64)):
+    """Return our stand-in for 8 x 8 digits, which the small CNN does not fit: 16, 32, 64 filters, 3 x 3, padding 1.
+
+    >>> sum(parameter.numel() for parameter in digits_cnn(batch_norm=False).parameters())
+    23936
+    """
+    layers = [layer for width in widths for layer in ((width, 3, 1), "pool")]
+    return _stack(shape, layers, classes, batch_norm)
+
+
+def _stack(shape, layers, classes, batch_norm):
+    channels, height, width = shape
+    modules = []
+    for layer in layers:
+        if layer == "pool":
+            modules.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+        else:
+            wide, kernel, padding = layer[:3]
+            modules += _convolution(channels, wide, kernel, padding, batch_norm and "bias" not in layer)
+            channels, height, width = wide, height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1
+        if min(height, width) < 1:
+            refuse("shape", shape, "is too small for this network", "use digits_cnn for 8 x 8 images")
+    classifier = nn.Linear(channels * height * width, integer("classes", classes, 2), bias=False)
+    return _xavier(nn.Sequential(*modules, nn.Flatten(), classifier))
+
+
+def _convolution(inputs, outputs, kernel, padding, batch_norm):
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=not batch_norm)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()] if batch_norm else [convolution, nn.ReLU()]
+
+
+def _xavier(model):
+    """Draw weights uniformly after Xavier and set biases to zero, as the authors do."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return model
+
+
+class ResidualBlock(nn.Module):
+    """Add a branch to an affine shortcut: conv-BN-ReLU-conv-BN plus identity, or 1 x 1 conv and average pooling of both.
+
+    Attributes ``branch`` and ``shortcut`` are what :func:`deepatoms.theory.splines.block_templates` asks for.
+    """
+
+    def __init__(self, inputs, outputs, batch_norm=True):
+        super().__init__()
+        branch = [*_convolution(inputs, outputs, 3, 1, batch_norm), *_convolution(outputs, outputs, 3, 1, batch_norm)[:-1]]
+        if inputs == outputs:
+            self.branch, self.shortcut = nn.Sequential(*branch), nn.Identity()
+        else:  # pooling the sum is pooling both terms
+            self.branch = nn.Sequential(*branch, nn.AvgPool2d(2))
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.AvgPool2d(2))
+
+    def forward(self, x):
+        """Return shortcut plus branch, with no activation after the sum."""
+        return self.shortcut(x) + self.branch(x)
+
+
+class ResidualNetwork(nn.Module):
+    """A stem, blocks with affine shortcuts, and a head."""
+
+    def __init__(self, stem, blocks, head):
+        super().__init__()
+        self.stem, self.blocks, self.head = stem, nn.ModuleList(blocks), head
+
+    def forward(self, x):
+        """Return the scores, shape (batch, classes)."""
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+def residual_cnn(shape=(3, 32, 32), classes=10, widths=(64, 128, 256), blocks=4, batch_norm=True):
+    """Return the residual variant (four blocks a stage and these widths: the paper's ResNet4-4, as far as its code tells).
+
+    The first block of each later stage widens with a 1 x 1 convolution and pools the sum.
+
+    >>> network = residual_cnn((1, 8, 8), widths=(8, 16), blocks=2)
+    >>> [type(block.shortcut).__name__ for block in network.blocks]
+    ['Identity', 'Identity', 'Sequential', 'Identity']
+    """
+    channels, height, width = shape
+    stem = nn.Sequential(*_convolution(channels, widths[0], 3, 1, batch_norm))
+    stages = zip((widths[0], *widths), widths, strict=False)
+    chain = [ResidualBlock(before if first == 0 else wide, wide, batch_norm)
+             for before, wide in stages for first in range(integer("blocks", blocks))]
+    shrink = 2 ** (len(widths) - 1)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * (height // shrink) * (width // shrink), classes, bias=False))
+    return _xavier(ResidualNetwork(stem, chain, head))

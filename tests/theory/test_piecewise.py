@@ -1,0 +1,102 @@
+"""The tracer: what it sees, which piece it names, what it refuses and how."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
+from torch import nn
+
+
+def batch(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return x + torch.relu(self.layer(F.relu(self.layer(x))))
+
+
+def test_functional_calls_and_reused_modules_are_seen():
+    found = trace(Functional(), batch(3, 6))
+    assert [each.operation for each in found.nonlinearities] == ["relu", "relu"]
+    assert found.codes.shape == (3, 12)
+
+
+@pytest.mark.parametrize("model, operation", [
+    (nn.ReLU(), "relu"), (nn.LeakyReLU(0.1), "leaky_relu"), (nn.PReLU(), "_prelu_kernel"), (nn.ReLU6(), "hardtanh"),
+    (nn.Hardtanh(), "hardtanh"), (nn.Hardsigmoid(), "hardsigmoid"), (nn.Softshrink(), "softshrink"), (torch.abs, "abs"),
+    (lambda x: x.clamp(min=0), "clamp"), (lambda x: torch.maximum(x, -x), "maximum"), (lambda x: x.amax(-1), "amax"),
+    (lambda x: x.max(-1).values, "max"), (lambda x: torch.where(x > 0, x, 0.1 * x), "gt"), (lambda x: x * (x > 0), "gt"),
+    (nn.RReLU().eval(), "rrelu_with_noise"), (nn.MaxPool1d(2), "max_pool2d_with_indices"),
+    (lambda x: F.relu_(x * 1.0), "relu")])
+def test_accepted(model, operation):
+    found = trace(model, batch(4, 2, 6))
+    assert [each.operation for each in found.nonlinearities] == [operation]
+    assert found.codes.shape[0] == 4
+
+
+@pytest.mark.parametrize("model, words", [
+    (nn.Sigmoid(), "sigmoid"), (nn.Tanh(), "Hardtanh"), (nn.Softmax(-1), "drop the softmax"), (nn.GELU(), "gelu"),
+    (nn.SiLU(), "silu"), (nn.Softplus(), "softplus"), (nn.ELU(), "elu"), (nn.LayerNorm(6), "native_layer_norm"),
+    (nn.GroupNorm(1, 6), "native_group_norm"), (nn.InstanceNorm1d(6), "running statistics"), (nn.Dropout(), "eval"),
+    (nn.BatchNorm1d(6), "eval"), (nn.Hardshrink(), "discontinuous"), (nn.RMSNorm(6), "pow|rsqrt|rms"),
+    (nn.MultiheadAttention(6, 2), "."), (lambda x: x * x, "both depend"), (lambda x: x / x.sum(), "divides"),
+    (lambda x: x * float(x[0, 0, 0]), "branch"), (lambda x: x.sort().values, "sort"), (lambda x: x.round(), "round")])
+def test_refused_by_name(model, words):
+    if isinstance(model, nn.MultiheadAttention):
+        attention, model = model, lambda x: attention(x, x, x)[0]
+    with pytest.raises(NotPiecewiseAffineError, match=words):
+        trace(model, batch(4, 6, 6))
+
+
+def test_the_place_is_named():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Sequential(nn.ReLU(), nn.Sigmoid()))
+    with pytest.raises(NotPiecewiseAffineError, match=r"sigmoid in layer '1\.1' \(Sigmoid\)"):
+        trace(model, batch(2, 6))
+    with pytest.raises(ValueError, match=r"layer '0' \(Linear\)"):
+        trace(model, batch(2, 5))
+
+
+def test_time_first_is_refused_because_samples_would_be_mixed_up():
+    class TimeFirst(nn.Module):
+        def forward(self, x):
+            return torch.relu(x.transpose(0, 1)).sum(0)
+
+    with pytest.raises(NotPiecewiseAffineError, match="batch"):
+        trace(TimeFirst(), batch(2, 4, 3))
+    with pytest.raises(NotPiecewiseAffineError, match="batch"):
+        trace(TimeFirst(), batch(4, 2, 3))
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 1}, {"padding": 1}, {"stride": 2, "padding": 1, "dilation": 2}])
+def test_pooling_codes_are_positions_in_the_window(options):
+    x = batch(2, 3, 9, 9)
+    pool = nn.MaxPool2d(3, **options)
+    (found,) = trace(pool, x).nonlinearities
+    padding, dilation, stride = (options.get(key, default) for key, default in
+                                 (("padding", 0), ("dilation", 1), ("stride", 3)))
+    padded = F.pad(x, (padding,) * 4, value=-torch.inf)
+    codes = found.codes.reshape(2, *found.shape)
+    for row, column in ((0, 0), (1, 1), (codes.shape[-2] - 1, codes.shape[-1] - 1)):
+        window = padded[:, :, row * stride:row * stride + 2 * dilation + 1:dilation,
+                        column * stride:column * stride + 2 * dilation + 1:dilation]
+        assert (window.flatten(2).argmax(-1) == codes[:, :, row, column]).all()
+
+
+def test_ties_go_to_the_documented_side():
+    zero = torch.zeros(1, 4)
+    assert not trace(nn.ReLU(), zero).codes.any()
+    assert trace(lambda x: x.clamp(min=0), zero).codes.unique().tolist() == [1]
+    assert trace(lambda x: x.max(-1).values[:, None], zero).codes.tolist() == [[0]]
+    assert trace(torch.abs, zero).nonlinearities[0].ties == 4
+    assert trace(lambda x: x.amax(-1, keepdim=True), zero).nonlinearities[0].ties == 1
+
+
+def test_in_place_activation_has_the_codes_of_its_input():
+    x = batch(3, 5)
+    model = nn.Linear(5, 5)
+    assert torch.equal(trace(nn.Sequential(model, nn.ReLU(inplace=True)), x).codes, (model(x) > 0).long())

@@ -1,0 +1,150 @@
+"""The affine map of a network is exact on its region, its templates split by blocks, and bad input is refused."""
+
+import pytest
+import torch
+from deepatoms.experiments.networks import digits_cnn, residual_cnn
+from deepatoms.experiments.training import seeded
+from deepatoms.theory import splines
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def cnn(**options):
+    return seeded(digits_cnn, 0, widths=(3, 4), **options).double().eval()
+
+
+def test_the_map_is_that_of_torch_autograd():
+    model, x = cnn(), normal(3, 1, 8, 8)
+    A, b = splines.affine_map(model, x, chunk=2)
+    reference = torch.stack([torch.autograd.functional.jacobian(lambda one: model(one[None])[0], each) for each in x])
+    assert torch.allclose(A, reference.flatten(2), atol=1e-12)
+    assert torch.allclose(torch.einsum("ncd,nd->nc", A, x.flatten(1)) + b, model(x), atol=1e-12)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=15, deadline=None)
+def test_the_map_holds_inside_its_region_and_fails_beyond(seed):
+    model, x, direction = cnn(batch_norm=False), normal(1, 1, 8, 8, seed=seed), normal(1, 1, 8, 8, seed=seed + 1)
+    A, b = splines.affine_map(model, x)
+    distance = splines.reach(model, x, direction)
+    error = [float((model(y).detach() - (torch.einsum("ncd,nd->nc", A, y.flatten(1)) + b)).abs().max())
+             for y in (x + 0.999 * distance * direction, x + 10 * direction)]
+    assert error[0] < 1e-10 < error[1]
+
+
+def test_linear_map_and_constant_outputs():
+    A, b = splines.affine_map(lambda x: torch.stack([2 * x[:, 0] + 1, torch.ones(len(x))], 1), torch.ones(2, 3))
+    assert A[0].tolist() == [[2, 0, 0], [0, 0, 0]] and b[0].tolist() == [1, 1]
+
+
+def test_the_model_is_left_as_it_was():
+    model, x = cnn(), normal(2, 1, 8, 8)
+    splines.affine_map(model, x)
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    assert not x.requires_grad and not model[0]._forward_hooks
+
+
+def test_block_templates_sum_to_the_map():
+    model, x = seeded(residual_cnn, 0, shape=(1, 8, 8), widths=(4, 6), blocks=2).double().eval(), normal(3, 1, 8, 8)
+    templates = splines.block_templates(model, x)
+    assert templates.shape == (3, 5, 10, 64)
+    assert torch.allclose(templates.sum(1), splines.affine_map(model, x)[0], atol=1e-10)
+
+
+def test_a_final_relu_breaks_the_split_unless_its_slopes_enter():
+    model, x = seeded(residual_cnn, 0, shape=(1, 8, 8), widths=(4,), blocks=2).double().eval(), normal(3, 1, 8, 8)
+    without = splines.block_templates(model, x).sum(1)
+    model.head = nn.Sequential(nn.ReLU(), model.head)
+    A, _ = splines.affine_map(model, x)
+    assert torch.allclose(splines.block_templates(model, x).sum(1), A, atol=1e-10)
+    assert (without - A).abs().max() > 1e-3
+
+
+def test_only_residual_networks_with_affine_shortcuts_split():
+    with pytest.raises(ValueError, match="stem, blocks"):
+        splines.block_templates(cnn(), normal(1, 1, 8, 8))
+    model = seeded(residual_cnn, 0, shape=(1, 8, 8), widths=(4,), blocks=1).double().eval()
+    model.blocks[0].shortcut = nn.ReLU()
+    with pytest.raises(ValueError, match="affine shortcuts"):
+        splines.block_templates(model, normal(1, 1, 8, 8))
+
+
+def test_the_conditions_of_theorem_2():
+    model = cnn(batch_norm=False)
+    assert any("negative factor" in reason for reason in splines.concavities(model, normal(1, 1, 8, 8)))
+    with torch.no_grad():
+        for module in list(model.modules())[2:]:
+            if hasattr(module, "weight"):
+                module.weight.abs_()
+    assert splines.concavities(model, normal(1, 1, 8, 8)) == ()
+    assert "non-decreasing" in str(splines.concavities(nn.Sequential(nn.ReLU(), Abs()), normal(1, 3)))
+    assert splines.concavities(nn.Sequential(Abs(), nn.ReLU()), normal(1, 3)) == ()
+    assert "not convex" in splines.concavities(nn.ReLU6(), normal(1, 3))[0]
+
+
+class Abs(nn.Module):
+    def forward(self, x):
+        return x.abs()
+
+
+def test_pieces_along_a_segment_are_all_found():
+    model = cnn(batch_norm=False)
+    start, end = normal(1, 8, 8), normal(1, 8, 8, seed=1)
+    cuts = splines.pieces_along(model, start, end)
+    ends = torch.cat([torch.zeros(1), cuts, torch.ones(1)])
+    at = (ends[:-1] + ends[1:]) / 2
+    A, b = splines.affine_map(model, start + at[:, None, None, None] * (end - start))
+    for side in (0.1, 0.9):
+        t = ends[:-1] + side * ends.diff()
+        y = start + t[:, None, None, None] * (end - start)
+        assert (model(y) - (torch.einsum("ncd,nd->nc", A, y.flatten(1)) + b)).abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("classes, budget", [(3, 2.0), (10, 10.0)])
+def test_proposition_5_wants_squared_norms(classes, budget):
+    x = nn.functional.normalize(normal(20), dim=0)
+    expected = splines.eq12_templates(x, 1, classes, budget)
+    squared = splines.optimise_templates(x, 1, classes, budget, generator=torch.Generator().manual_seed(0))
+    plain = splines.optimise_templates(x, 1, classes, budget, norms="plain", generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(squared, expected, atol=1e-3)
+    assert torch.linalg.vector_norm(plain, dim=1).sum() <= budget + 1e-9
+    assert not torch.allclose(plain @ x, expected @ x, atol=0.1)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=15, deadline=None)
+def test_greedy_equals_global_matching_for_nonnegative_weights(seed):
+    weights = [normal(3, 4, seed=seed), normal(3, 3, seed=seed + 1).abs(), normal(2, 3, seed=seed + 2).abs()]
+    biases = [normal(len(weight), seed=seed + 3) for weight in weights]
+    x = normal(4, seed=seed + 4)
+    assert torch.allclose(splines.greedy_matching(weights, biases, x), splines.global_matching(weights, biases, x))
+    weights[2] = -weights[2]
+    assert (splines.greedy_matching(weights, biases, x) <= splines.global_matching(weights, biases, x) + 1e-12).all()
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: splines.affine_map(nn.Tanh(), normal(2, 3)), "Hardtanh"),
+    (lambda: splines.affine_map(cnn(), normal(2, 1, 7, 7)), "layer '8'|layer '"),
+    (lambda: splines.affine_map(cnn().train(), normal(2, 1, 8, 8)), "eval"),
+    (lambda: splines.affine_map(cnn(), normal(2, 1, 8, 8).float()), "layer '0'"),
+    (lambda: splines.affine_map(nn.Conv2d(1, 1, 3).double(), normal(2, 1, 8, 8)), "one vector"),
+    (lambda: splines.affine_map(lambda x: x - x.mean(0), normal(3, 4)), "influence each other"),
+    (lambda: splines.affine_map(torch.abs, torch.zeros(1, 2)), "noise"),
+    (lambda: splines.affine_map(cnn(), normal(2, 1, 8, 8) * torch.nan), "NaN"),
+    (lambda: splines.affine_map(cnn(), normal(64)), "batch"),
+    (lambda: splines.global_matching([normal(30, 2)], [normal(30)] * 2, normal(2)), "2\\^30"),
+    (lambda: splines.eq12_templates(normal(3), 0, 3, 1.0), "norm"),
+    (lambda: splines.optimise_templates(torch.ones(1), 0, 3, 1.0, norms="cubic"), "'plain'")])
+def test_bad_input_is_refused(call, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        call()
+
+
+def test_a_map_larger_than_memory_is_refused_with_a_remedy():
+    with pytest.raises(MemoryError, match=r"GiB.*x\.split"):
+        splines.affine_map(lambda x: x.repeat(1, 2), torch.ones(100, 100_000))
