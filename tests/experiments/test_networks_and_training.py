@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from deepatoms.experiments import training
 from deepatoms.experiments.networks import digits_cnn, large_cnn, residual_cnn, small_cnn
 

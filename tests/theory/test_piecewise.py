@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
 from torch import nn
+
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
 
 
 def batch(*shape, seed=0):

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from deepatoms.experiments.networks import digits_cnn, residual_cnn
-from deepatoms.experiments.training import seeded
-from deepatoms.theory import splines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+
+from deepatoms.experiments.networks import digits_cnn, residual_cnn
+from deepatoms.experiments.training import seeded
+from deepatoms.theory import splines
 
 
 def normal(*shape, seed=0):
