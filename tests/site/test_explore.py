@@ -1,0 +1,136 @@
+"""Explorers in a real browser: by keyboard, pointer and touch, printed, without a script, and in JupyterLab."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from deepatoms.pages import figures
+from deepatoms.pages.explore import Explorer
+
+WEB = pathlib.Path(__file__).parents[2] / "book" / "web"
+SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Explorers</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="explore.css"><script defer src="explore.js"></script></head><body>{}</body></html>"""
+
+
+def waves(depth, sigma):
+    figure, axes = figures.subplots()
+    x = np.linspace(0, 6, 200)
+    axes.plot(x, sigma * np.sin(depth * x))
+    axes.set(ylim=(-2, 2), xlabel="x", ylabel=r"$\mu$")
+    return figures.describe(figure, f"depth {depth}, sigma {sigma}", f"A wave of {depth} bends and height {sigma}")
+
+
+def bars(count):
+    figure, axes = figures.subplots()
+    axes.bar(range(count), range(1, count + 1))
+    return figures.describe(figure, f"{count} bars of $k$", f"{count} rising bars")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, serve):
+    folder = tmp_path_factory.mktemp("explorers")
+    pages = [Explorer(waves, {"depth": [1, 2, 4], "sigma": [0.5, 1.0, 1.5]}).page(), Explorer(bars, {"count": [2, 3, 5]}).page()]
+    (folder / "index.html").write_text(SHELL.format("\n".join(pages)))
+    for name in ("explore.js", "explore.css"):
+        (folder / name).write_text((WEB / name).read_text())
+    return serve(folder)
+
+
+@pytest.fixture
+def page(open_page, address):
+    opened = open_page(address)
+    opened.wait_for_selector("input[type=range]")
+    return opened
+
+
+def state(page, number=0):
+    """Return what an explorer shows: caption, description, drawing."""
+    figure = page.locator(".deepatoms-explorer").nth(number)
+    drawing = figure.locator("svg[role=img]")
+    return figure.locator("figcaption").inner_text(), drawing.get_attribute("aria-label"), drawing.inner_html()
+
+
+def test_the_keyboard_moves_frame_caption_and_description(page):
+    before, other = state(page), state(page, 1)
+    page.get_by_label("depth").focus()
+    page.keyboard.press("ArrowRight")
+    after = state(page)
+    assert before[:2] == ("depth 1, sigma 0.5", "A wave of 1 bends and height 0.5")
+    assert after[:2] == ("depth 2, sigma 0.5", "A wave of 2 bends and height 0.5") and after[2] != before[2]
+    assert page.get_by_label("depth").get_attribute("aria-valuetext") == "2"
+    assert state(page, 1) == other  # the explorers do not disturb each other
+    page.get_by_label("sigma").focus()
+    page.keyboard.press("End")
+    assert state(page)[0] == "depth 2, sigma 1.5"
+    page.keyboard.press("Home")
+    assert state(page) == after
+
+
+def test_every_frame_shows_what_was_drawn(page):
+    for depth in (1, 2, 4):
+        page.get_by_label("sigma").fill("0")
+        page.get_by_label("depth").fill(str([1, 2, 4].index(depth)))
+        expected = figures.svg(waves(depth, 0.5)).count("<text")
+        assert state(page)[0] == f"depth {depth}, sigma 0.5" and state(page)[2].count("<text") == expected
+
+
+def test_the_pointer_drags_the_slider(page):
+    box = page.get_by_label("count").bounding_box()
+    page.mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert state(page, 1)[1] == "5 rising bars"
+
+
+def test_touch_moves_the_slider_on_a_phone(open_page, address):
+    page = open_page(address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.wait_for_selector("input[type=range]")
+    box = page.get_by_label("depth").bounding_box()
+    assert box["height"] >= 24
+    page.touchscreen.tap(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
+    assert state(page)[0] == "depth 4, sigma 0.5"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_key_press_redraws_within_50_milliseconds(page):
+    page.get_by_label("depth").focus()
+    took = page.evaluate("""() => {
+      const range = document.activeElement, times = [];
+      for (let turn = 0; turn < 9; turn++) {
+        const before = performance.now();
+        range.value = (turn + 1) % 3;
+        range.dispatchEvent(new Event("input", {bubbles: true}));
+        range.closest("figure").getBoundingClientRect();  // forces the layout
+        times.push(performance.now() - before);
+      }
+      return times.sort((a, b) => a - b)[4];
+    }""")
+    assert took < 50
+
+
+def test_the_caption_is_announced_and_controls_are_labelled(page):
+    assert page.locator("figcaption").first.get_attribute("aria-live") == "polite"
+    for control in page.locator("input[type=range]").all():
+        assert page.locator(f"label[for={control.get_attribute('id')}]").inner_text()
+
+
+def test_ink_follows_the_page(page):
+    page.evaluate("document.body.style.color = 'rgb(1, 2, 3)'")
+    assert page.locator("svg text").first.evaluate("text => getComputedStyle(text).fill") == "rgb(1, 2, 3)"
+
+
+def test_printing_shows_the_current_frame(page):
+    page.get_by_label("count").press("ArrowRight")
+    page.emulate_media(media="print")
+    assert page.locator("svg[role=img]").nth(1).is_visible() and state(page, 1)[1] == "3 rising bars"
+    assert not page.get_by_label("count").is_visible()
+
+
+def test_without_a_script_the_first_frame_shows(open_page, address):
+    page = open_page(address, java_script_enabled=False)
+    assert page.locator("svg[role=img]").count() == 2 and page.locator("input").count() == 0
+    assert page.get_by_text("depth 1, sigma 0.5").is_visible()
+
