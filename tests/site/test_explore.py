@@ -1,7 +1,15 @@
 """Explorers in a real browser: by keyboard, pointer and touch, printed, without a script, and in JupyterLab."""
 
+import os
 import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -134,3 +142,72 @@ def test_without_a_script_the_first_frame_shows(open_page, address):
     assert page.locator("svg[role=img]").count() == 2 and page.locator("input").count() == 0
     assert page.get_by_text("depth 1, sigma 0.5").is_visible()
 
+
+# ---- in JupyterLab ----
+
+NOTEBOOK = """from deepatoms.pages import figures
+from deepatoms.pages.explore import explore
+
+def bars(count):
+    figure, axes = figures.subplots()
+    axes.bar(range(count), range(1, count + 1))
+    return figures.describe(figure, f"{count} bars", f"{count} rising bars")
+
+explore(bars, count=[2, 3, 7])"""
+
+
+@pytest.fixture
+def laboratory(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, tmp_path / "bars.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    environment = {**os.environ, **folders, "DEEPATOMS_STATIC": "0"}
+    server = subprocess.Popen(
+        [pathlib.Path(sys.executable).with_name("jupyter"), "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+         "--allow-root", "--IdentityProvider.token=book", "--LabApp.expose_app_in_browser=True", f"--notebook-dir={tmp_path}"],
+        env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api?token=book")
+        yield f"http://127.0.0.1:{port}/lab/tree/bars.ipynb?reset&token=book"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait_for(address, seconds=60):
+    for _ in range(seconds * 2):
+        try:
+            return urllib.request.urlopen(address).read()
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(f"{address} did not answer within {seconds} s")
+
+
+def test_in_jupyterlab_the_same_explorer_moves_and_computes_what_lies_between(browser, laboratory):
+    page = browser.new_context().new_page()
+    page.goto(laboratory)
+    page.wait_for_function("""() => {
+      const kernel = document.querySelector(".jp-NotebookPanel .jp-KernelName");
+      const indicator = document.querySelector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator");
+      return kernel && !kernel.textContent.includes("No Kernel") && indicator?.dataset.status === "idle";
+    }""", timeout=60_000)
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    for _ in range(30):  # the first order can come before the kernel listens
+        if prompt.inner_text().strip() != "[ ]:":
+            break
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        page.wait_for_timeout(2000)
+    slider = page.locator(".jp-OutputArea-output input[type=range]")
+    slider.wait_for(timeout=60_000)
+    assert page.locator(".jp-OutputArea-output svg[role=img]").count() == 1
+    page.get_by_label("count").focus()
+    page.keyboard.press("ArrowRight")
+    assert state(page)[:2] == ("3 bars", "3 rising bars")
+    page.keyboard.press("ArrowRight")  # 4 was not stored: the kernel draws it
+    page.locator("figcaption", has_text=re.compile("^4 bars$")).wait_for(timeout=30_000)
+    assert state(page)[1] == "4 rising bars"
+    page.context.close()
