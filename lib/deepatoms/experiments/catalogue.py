@@ -54,8 +54,9 @@ class Check:
 
     @property
     def control_must(self):
-        """Return ``"fail"`` or ``"pass"``."""
-        return "fail" if self.control.startswith("fails") else "pass"
+        """Return ``"fail"``, ``"pass"`` or, where the catalogue names a control for either outcome, ``"oppose"``."""
+        named = {word for word in ("fail", "pass") if f"{word}s:" in self.control or f"{word}es:" in self.control}
+        return "oppose" if len(named) == 2 else named.pop()
 
 
 @dataclass(frozen=True)

@@ -168,11 +168,23 @@ def _demand_number(planned, found):
     for name, value in (("measured", found.measured), ("control", found.control)):
         if math.isnan(value):
             raise ValueError(f"{planned.id}: {name} = {value} is not a number; a check must return one")
+    for name, interval in (("interval", found.interval), ("control_interval", found.control_interval)):
+        if interval is not None and not interval[0] <= interval[1]:
+            raise ValueError(f"{planned.id}: {name} = {interval} is no interval; give its lower end, then its upper end")
 
 
 def _demand_control(planned, found):
+    """A control that must fail may be inconclusive, never hold; one that must pass has to hold."""
     came_out = planned.criterion.judge(found.control, found.control_interval)
-    if (planned.control_must == "fail" and came_out == "holds") or (planned.control_must == "pass" and came_out != "holds"):
+    must = _control_must(planned, found)
+    if (must == "fail" and came_out == "holds") or (must == "pass" and came_out != "holds"):
         raise ControlError(
             f"{planned.id}: control = {found.control:g} {came_out} the criterion {planned.criterion}, but it must "
-            f"{planned.control_must} ({planned.control}); the check cannot tell right from wrong: mend it")
+            f"{must} ({planned.control}); the check cannot tell right from wrong: mend it")
+
+
+def _control_must(planned, found):
+    """Where both controls are named, the one that opposes what was measured counts."""
+    if planned.control_must != "oppose":
+        return planned.control_must
+    return {"holds": "fail", "fails": "pass"}.get(planned.criterion.judge(found.measured, found.interval))

@@ -44,17 +44,20 @@ def verdict(claim, outcomes, untested="its checks have not run"):
 def _text(claim, reached):
     said = {role: _joint(claim, reached, role) for role in ("printed", "hypothesis", "convention", "corrected")}
     printed = said["printed"] if said["printed"] != "absent" else said["convention"]
-    if printed == "holds" or said["convention"] == "holds":
+    if printed == "holds":
         return "holds"
-    if printed == "fails" and said["hypothesis"] == "holds":
-        return "holds under an added hypothesis"
+    if printed == "fails" and said["hypothesis"] in ("holds", "not tested"):
+        return "holds under an added hypothesis" if said["hypothesis"] == "holds" else "not tested"
     if said["convention"] == "mixed":
         return "depends on a convention"
-    if printed in ("fails", "mixed"):
-        if claim.kind in ("figure", "table"):
-            return "disagrees"
-        return "corrected" if said["corrected"] == "holds" else "false"
-    return printed
+    return _broken(claim, said["corrected"]) if printed == "fails" else printed
+
+
+def _broken(claim, corrected):
+    """Judge a claim that fails as printed; a correction that has not run yet leaves it open."""
+    if claim.kind in ("figure", "table"):
+        return "disagrees"
+    return {"holds": "corrected", "not tested": "not tested"}.get(corrected, "false")
 
 
 def _joint(claim, reached, role):
