@@ -1,0 +1,427 @@
+r"""Convolutional dictionaries on a circular grid, and the local norms that the ML-CSC theory measures codes with.
+
+Filters have torch's layout, shape (atoms, channels, \*kernel); a signal has shape (..., channels, \*grid) and a code
+(..., atoms, \*grid), with one or two grid axes. The atom (k, j) of the dictionary is filter k shifted to position j,
+
+.. math:: d_{k,j}[c, p] = \sum_t f_k[c, t]\; \delta[p = j + t \bmod \text{grid}],
+
+so that :math:`D^\mathsf{T} X` is what torch calls a convolution (filters unflipped, circular padding at the end of each
+axis) and :math:`D\,\Gamma` its transpose. Products run through the fast Fourier transform and are differentiable.
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from deepatoms.theory import arguments
+
+LARGEST_MATRIX = 2**24
+
+
+class ConvolutionalDictionary:
+    r"""A convolutional dictionary on a grid: every filter at every position, circular.
+
+    Args:
+        filters: array of shape (..., atoms, channels, \*kernel). Leading axes, if any, hold one dictionary for each
+            signal of a batch.
+        grid: sizes of the one or two grid axes, each at least as long as the kernel.
+
+    Raises:
+        ValueError: when the kernel is longer than the grid, or on entries that are not finite.
+
+    >>> D = ConvolutionalDictionary(torch.tensor([[[1.0, 2.0]]]), (4,))
+    >>> D.synthesize(torch.tensor([[0.0, 0.0, 0.0, 1.0]])).round(decimals=6)
+    tensor([[2., 0., 0., 1.]])
+    """
+
+    def __init__(self, filters, grid):
+        arguments.real_array("filters", filters)
+        self.filters = torch.as_tensor(filters)
+        self.grid = tuple(arguments.integer("grid", size) for size in _tuple(grid))
+        _demand_fit(self.filters, self.grid)
+        self.axes = tuple(range(-len(self.grid), 0))
+
+    @property
+    def atoms(self):
+        """Number of filters."""
+        return self.filters.shape[-len(self.grid) - 2]
+
+    @property
+    def channels(self):
+        """Number of channels of the signal."""
+        return self.filters.shape[-len(self.grid) - 1]
+
+    @property
+    def kernel(self):
+        """Sizes of the filters' support."""
+        return tuple(self.filters.shape[-len(self.grid):])
+
+    @cached_property
+    def spectrum(self):
+        """Fourier transform of the filters, frequencies flattened: shape (..., atoms, channels, frequencies)."""
+        return torch.fft.rfftn(self.filters, s=self.grid, dim=self.axes).flatten(-len(self.grid))
+
+    def synthesize(self, codes):
+        r"""Return :math:`D\,\Gamma`, shape (..., channels, \*grid), for codes of shape (..., atoms, \*grid)."""
+        self._demand("codes", codes, self.atoms)
+        return self._apply(codes, "...mf,...mcf->...cf", self.spectrum)
+
+    def analyze(self, signals):
+        r"""Return :math:`D^\mathsf{T} X`, shape (..., atoms, \*grid), for signals of shape (..., channels, \*grid)."""
+        self._demand("signals", signals, self.channels)
+        return self._apply(signals, "...cf,...mcf->...mf", self.spectrum.conj())
+
+    def _apply(self, values, contraction, spectrum):
+        tensor = torch.as_tensor(values)
+        transformed = torch.fft.rfftn(tensor, dim=self.axes)
+        product = torch.einsum(contraction, transformed.flatten(-len(self.grid)), spectrum)
+        result = torch.fft.irfftn(product.unflatten(-1, transformed.shape[-len(self.grid):]), s=self.grid, dim=self.axes)
+        return result.numpy() if isinstance(values, np.ndarray) else result
+
+    def _demand(self, name, values, maps):
+        arguments.real_array(name, values)
+        expected = (maps, *self.grid)
+        if tuple(values.shape[-len(expected):]) != expected:
+            arguments.refuse(name, values, f"does not end in (maps, *grid) = {expected}", "match filters and grid")
+
+    @cached_property
+    def squared_norm(self):
+        r"""Largest eigenvalue of :math:`D^\mathsf{T} D`: the largest squared singular value over all frequencies."""
+        symbols = self.spectrum.detach().movedim(-1, -3)
+        small = symbols if self.atoms <= self.channels else symbols.mT
+        products = small @ small.mH
+        if products.shape[-1] == 1:
+            return float(products.real.max())
+        return float(torch.linalg.eigvalsh(products).max())
+
+    def correlations(self):
+        r"""Return all inner products of atoms, shape (..., atoms, atoms, \*lags).
+
+        Entry (a, b, l) is the product of atom a at position l with atom b at position 0, lags counted circularly.
+        """
+        lags = tuple(min(size, 2 * length - 1) for size, length in zip(self.grid, self.kernel, strict=True))
+        wide = tuple(2 * length - 1 if lag == 2 * length - 1 else size
+                     for size, lag, length in zip(self.grid, lags, self.kernel, strict=True))
+        spectrum = torch.fft.rfftn(self.filters, s=wide, dim=self.axes)
+        frequencies = spectrum.shape[-len(wide):]
+        flat = spectrum.flatten(-len(wide))
+        products = torch.einsum("...acf,...bcf->...abf", flat.conj(), flat).unflatten(-1, frequencies)
+        return torch.fft.irfftn(products, s=wide, dim=self.axes)
+
+    def coherence(self):
+        """Return the mutual coherence of the (normalised) atoms, one number for each dictionary of the batch."""
+        largest = self.other_correlations().amax(-1)
+        # Orthogonal atoms leave rounding of the transforms, which is no coherence.
+        return torch.where(largest < 64 * torch.finfo(largest.dtype).eps, torch.zeros_like(largest), largest)
+
+    def other_correlations(self):
+        """Return all absolute cosines of two different atoms, shape (..., atoms * atoms * lags); own products are 0."""
+        norms = _norms(self.filters, len(self.grid))
+        _demand_no_zero_atom(norms, self.filters)
+        products = self.correlations() / _outer(norms, len(self.grid))
+        own = torch.zeros(products.shape[-len(self.grid) - 2:], dtype=torch.bool, device=products.device)
+        own[(range(self.atoms), range(self.atoms), *[0] * len(self.grid))] = True
+        return products.masked_fill(own, 0).abs().flatten(-len(self.grid) - 2)
+
+    def unit_excess(self):
+        """Return by how much the norm of an atom differs from 1 at most."""
+        return float((_norms(self.filters, len(self.grid)) - 1).abs().max())
+
+
+def _tuple(value):
+    return tuple(value) if isinstance(value, (tuple, list, torch.Size)) else (value,)
+
+
+def _demand_fit(filters, grid):
+    if len(grid) not in (1, 2):
+        arguments.refuse("grid", grid, f"has {len(grid)} axes", "pass one or two sizes")
+    if filters.ndim < len(grid) + 2:
+        arguments.refuse("filters", filters, "lacks axes", "pass shape (atoms, channels, *kernel)")
+    kernel = tuple(filters.shape[-len(grid):])
+    if any(length > size for length, size in zip(kernel, grid, strict=True)):
+        arguments.refuse("filters", filters, f"has a support of {kernel}, longer than the grid of {grid}",
+                         "use a longer signal or shorter filters")
+
+
+def _norms(filters, axes):
+    return filters.flatten(-axes - 1).norm(dim=-1)
+
+
+def _outer(norms, axes):
+    products = norms[..., :, None] * norms[..., None, :]
+    return products.reshape(*products.shape, *[1] * axes)
+
+
+def _demand_no_zero_atom(norms, filters):
+    if bool((norms == 0).any()):
+        arguments.refuse("filters", filters, f"has {int((norms == 0).sum())} zero atoms", "drop them")
+
+
+def demand_filters(name, filters):
+    """Return ``filters`` if it is an array of shape (atoms, channels, \\*kernel) without zero atoms, one or two axes.
+
+    >>> demand_filters("filters", np.ones((2, 1, 3))).shape
+    (2, 1, 3)
+    """
+    arguments.real_array(name, filters)
+    if filters.ndim not in (3, 4):
+        arguments.refuse(name, filters, f"has rank {filters.ndim}", "pass shape (atoms, channels, *kernel), rank 3 or 4")
+    _demand_no_zero_atom(_norms(torch.as_tensor(filters), filters.ndim - 2), filters)
+    return filters
+
+
+def normalize(filters):
+    r"""Return the filters with every atom scaled to norm 1 over all its taps and channels.
+
+    Args:
+        filters: array of shape (atoms, channels, \*kernel), without zero atoms.
+
+    >>> normalize(np.array([[[3.0, 4.0]]]))
+    array([[[0.6, 0.8]]])
+    """
+    demand_filters("filters", filters)
+    return filters / (filters**2).sum(tuple(range(1, filters.ndim)), keepdims=True) ** 0.5
+
+
+def synthesize(filters, codes):
+    r"""Return :math:`D\,\Gamma`: every coefficient puts its filter at its position.
+
+    Args:
+        filters: array of shape (atoms, channels, \*kernel).
+        codes: array of shape (..., atoms, \*grid).
+
+    Returns:
+        Array of shape (..., channels, \*grid).
+
+    >>> synthesize(np.array([[[1.0, 2.0]]]), np.array([[1.0, 0.0, 0.0]])).round(6)
+    array([[1., 2., 0.]])
+    """
+    demand_filters("filters", filters)
+    return ConvolutionalDictionary(filters, codes.shape[2 - filters.ndim:]).synthesize(codes)
+
+
+def analyze(filters, signals):
+    r"""Return :math:`D^\mathsf{T} X`: the product of every atom with the signal.
+
+    Args:
+        filters: array of shape (atoms, channels, \*kernel).
+        signals: array of shape (..., channels, \*grid).
+
+    Returns:
+        Array of shape (..., atoms, \*grid).
+
+    >>> analyze(np.array([[[1.0, 2.0]]]), np.array([[1.0, 0.0, 0.0]])).round(6) + 0
+    array([[1., 0., 2.]])
+    """
+    demand_filters("filters", filters)
+    return ConvolutionalDictionary(filters, signals.shape[2 - filters.ndim:]).analyze(signals)
+
+
+def matrix(filters, grid):
+    r"""Return the explicit dictionary, for small sizes and as a reference.
+
+    Args:
+        filters: numpy array of shape (atoms, channels, \*kernel).
+        grid: sizes of the grid axes.
+
+    Returns:
+        Array of shape (channels \* positions, atoms \* positions), positions in row-major order, channels and atoms first.
+
+    Raises:
+        ValueError: when it would hold more than sixteen million entries (says how many).
+
+    >>> matrix(np.array([[[1.0, 2.0]]]), (3,))
+    array([[1., 0., 2.],
+           [2., 1., 0.],
+           [0., 2., 1.]])
+    """
+    demand_filters("filters", filters)
+    grid = _tuple(grid)
+    _demand_fit(filters, grid)
+    (atoms, channels, *kernel), positions = filters.shape, math.prod(grid)
+    if atoms * channels * positions**2 > LARGEST_MATRIX:
+        arguments.refuse("grid", grid, f"makes a matrix of {atoms * channels * positions**2:,} entries",
+                         f"stay below {LARGEST_MATRIX:,}, or use synthesize and analyze")
+    shifted = np.zeros((positions, atoms, channels, *grid))
+    for column, shift in enumerate(np.ndindex(*grid)):
+        window = np.ix_(*[(start + np.arange(length)) % size
+                          for start, length, size in zip(shift, kernel, grid, strict=True)])
+        shifted[column][(..., *window)] = filters
+    return shifted.transpose(1, 0, *range(2, shifted.ndim)).reshape(atoms * positions, channels * positions).T
+
+
+def mutual_coherence(filters, grid=None):
+    r"""Return the exact mutual coherence of the convolutional dictionary, from the correlations of its filters.
+
+    Args:
+        filters: array of shape (atoms, channels, \*kernel), without zero atoms.
+        grid: sizes of the grid axes; unless given, long enough (at least 2 kernel - 1) that nothing wraps around.
+
+    Returns:
+        The largest absolute cosine of two different atoms, shifted copies included; a differentiable scalar for a tensor.
+
+    >>> float(mutual_coherence(np.array([[[1.0, 1.0, 0.0]]])).round(6))
+    0.5
+    >>> float(mutual_coherence(np.array([[[1.0, 1.0, 0.0]]]), (2 + 1,)).round(6))
+    0.5
+    """
+    demand_filters("filters", filters)
+    grid = tuple(2 * n - 1 for n in filters.shape[2:]) if grid is None else _tuple(grid)
+    found = ConvolutionalDictionary(filters, grid).coherence()
+    return found.numpy()[()] if isinstance(filters, np.ndarray) else found
+
+
+def welch_bound(atoms, channels, kernel):
+    r"""Return the Welch bound on the coherence of a convolutional dictionary.
+
+    :math:`\mu \ge \sqrt{(m - c) / (c\,(m S - 1))}` with :math:`S = \prod (2 n - 1)` the lags at which two atoms overlap:
+    the squares of all correlations sum to at least :math:`m^2/c` times the number of positions, because the dictionary's rank
+    is at most c times the number of positions, and only m S - 1 of them belong to an atom's overlapping neighbours.
+
+    Args:
+        atoms: m, number of filters.
+        channels: c, number of channels of the signal.
+        kernel: sizes of the filters' support.
+
+    Returns:
+        A number between 0 (when m <= c) and 1.
+
+    >>> round(welch_bound(4, 1, (25,)), 4)
+    0.124
+    """
+    atoms, channels = arguments.integer("atoms", atoms), arguments.integer("channels", channels)
+    lags = math.prod(2 * arguments.integer("kernel", n) - 1 for n in _tuple(kernel))
+    return math.sqrt(max(0, atoms - channels) / (channels * max(1, atoms * lags - 1)))
+
+
+def stripe_count(codes, kernel):
+    r"""Return :math:`\lVert \Gamma \rVert^S_{0,\infty}`, the largest number of nonzeros in a stripe.
+
+    A stripe holds all coefficients whose atoms overlap one position's atom: 2 kernel - 1 positions along each axis, all
+    atoms. Where it is longer than the axis, every position counts once.
+
+    Args:
+        codes: array of shape (..., atoms, \*grid).
+        kernel: sizes of the support of the filters that multiply these codes.
+
+    Returns:
+        Integers of shape (...).
+
+    >>> stripe_count(np.array([[0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]), (2,))
+    np.int64(2)
+    >>> stripe_count(np.array([[0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]), (1,))
+    np.int64(1)
+    """
+    return patch_count(codes, tuple(2 * arguments.integer("kernel", n) - 1 for n in _tuple(kernel)))
+
+
+def patch_count(codes, kernel):
+    r"""Return :math:`\lVert \Gamma \rVert^P_{0,\infty}`, the largest number of nonzeros in a patch.
+
+    Args:
+        codes: array of shape (..., maps, \*grid).
+        kernel: sizes of the patch: the support of the *next* layer's filters.
+
+    Returns:
+        Integers of shape (...).
+
+    >>> patch_count(np.array([[0.0, 1.0, 0.0, 2.0]]), (3,))
+    np.int64(2)
+    """
+    _demand_maps(codes, kernel)
+    nonzero = torch.as_tensor(codes) != 0
+    return _largest_window(nonzero.sum(-len(_tuple(kernel)) - 1), _tuple(kernel), codes)
+
+
+def patch_norm(values, kernel):
+    r"""Return :math:`\lVert V \rVert^P_{2,\infty}`, the largest :math:`\ell_2` norm of a patch.
+
+    Args:
+        values: array of shape (..., maps, \*grid).
+        kernel: sizes of the patch: the support of the *next* layer's filters (of the first, for a signal).
+
+    Returns:
+        Numbers of shape (...).
+
+    >>> patch_norm(np.array([[3.0, 0.0, 4.0, 0.0, 0.0]]), (3,))
+    np.float64(5.0)
+    """
+    _demand_maps(values, kernel)
+    squares = (torch.as_tensor(values).double() ** 2).sum(-len(_tuple(kernel)) - 1)
+    return _largest_window(squares, _tuple(kernel), values) ** 0.5
+
+
+def _demand_maps(values, kernel):
+    arguments.real_array("codes", values)
+    kernel = tuple(arguments.integer("kernel", n) for n in _tuple(kernel))
+    if len(kernel) not in (1, 2) or values.ndim < len(kernel) + 1:
+        arguments.refuse("codes", values, f"does not have the {len(kernel)} grid axes of kernel {kernel} after one of maps",
+                         "pass shape (..., maps, *grid)")
+
+
+def _largest_window(values, kernel, like):
+    for axis, length in zip(range(-len(kernel), 0), kernel, strict=True):
+        values = _window_sums(values, length, axis)
+    largest = values.clamp(min=0).flatten(-len(kernel)).amax(-1)
+    return largest.numpy()[()] if isinstance(like, np.ndarray) else largest
+
+
+def _window_sums(values, length, axis):
+    """Return circular sums of ``length`` neighbours along an axis; a window longer than the axis is the whole axis."""
+    size = values.shape[axis]
+    if length >= size:
+        return values.sum(axis, keepdim=True).expand(values.shape)
+    ahead = values.narrow(axis, 0, length - 1)
+    running = torch.cat([torch.zeros_like(values.narrow(axis, 0, 1)), values, ahead], axis).cumsum(axis)
+    return running.narrow(axis, length, size) - running.narrow(axis, 0, size)
+
+
+def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, rounds=(8, 32, 128), iterations=80):
+    r"""Return filters of low coherence, by L-BFGS on the :math:`\ell_P` norm of all correlations, P growing by rounds.
+
+    Args:
+        atoms: number of filters.
+        channels: number of channels.
+        kernel: sizes of the support.
+        designs: how many dictionaries to draw and train, together.
+        generator: torch generator of the Gaussian starts (seed 0 unless given).
+        rounds: the exponents P.
+        iterations: steps for each P.
+
+    Returns:
+        Tensor of shape (designs, atoms, channels, \*kernel), float64, unit atoms; local minima, not certificates.
+
+    >>> filters = minimize_coherence(2, 1, 25)[0]
+    >>> bool(mutual_coherence(filters) < 0.15)
+    True
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    kernel = tuple(arguments.integer("kernel", n) for n in _tuple(kernel))
+    shape = (arguments.integer("designs", designs), arguments.integer("atoms", atoms),
+             arguments.integer("channels", channels), *kernel)
+    free = torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+    grid = tuple(2 * n - 1 for n in kernel)
+    for exponent in rounds:
+        _descend(free, grid, exponent, iterations)
+    return _unit(free.detach(), len(kernel))
+
+
+def _unit(filters, axes):
+    return filters / _norms(filters, axes).reshape(*filters.shape[:-axes - 1], *[1] * (axes + 1))
+
+
+def _descend(free, grid, exponent, iterations):
+    descent = torch.optim.LBFGS([free], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe",
+                                tolerance_change=1e-12)
+
+    def closure():
+        descent.zero_grad()
+        others = ConvolutionalDictionary(_unit(free, len(grid)), grid).other_correlations()
+        peak = others.detach().amax(-1, keepdim=True)
+        loss = (((others / peak) ** exponent).sum(-1).log() / exponent + peak.log()[..., 0]).sum()
+        loss.backward()
+        return loss
+
+    descent.step(closure)

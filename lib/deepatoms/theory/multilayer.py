@@ -1,0 +1,262 @@
+r"""Signals whose codes are sparse at *every* layer: named configurations, and draws from them.
+
+The deepest code :math:`\Gamma_K` is a few spikes far apart. The filters of the deeper layers are sparse themselves: a few equal
+taps, spaced so that a stripe of the layer above sees one tap, and arranged so that two shifted atoms collide in at most one
+tap; their coherence is then at most 1 / taps, and 0 when each tap has a channel of its own. The first layer's filters are
+trained for low coherence (:func:`~deepatoms.theory.convolutional.minimize_coherence`).
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from deepatoms.theory import arguments, convolutional
+
+DESIGNS = 8
+ATTEMPTS = 10_000
+
+
+@dataclass(frozen=True)
+class SparseLayer:
+    """A layer of sparse filters: how many, their support, taps, and the least distance (in the max norm) of two taps."""
+
+    atoms: int
+    kernel: tuple[int, ...]
+    taps: int
+    spacing: int
+    own_channels: bool = False
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A family of multi-layer sparse signals: grid, first-layer filters, sparse layers, spikes and their least gap."""
+
+    grid: tuple[int, ...]
+    atoms: int
+    kernel: tuple[int, ...]
+    layers: tuple[SparseLayer, ...]
+    spikes: int
+    gap: int
+    amplitudes: tuple[float, float] = (0.95, 1.0)
+    logarithmic: bool = False
+
+
+CONFIGURATIONS = {
+    "K2-1D": Configuration((1200,), 4, (25,), (SparseLayer(4, (200,), 4, 49),), 2, 400),
+    "K2-2D": Configuration((160, 160), 4, (8, 8), (SparseLayer(4, (40, 40), 4, 15),), 2, 79),
+    "K2-1D-q8": Configuration((3000,), 4, (25,), (SparseLayer(6, (600,), 8, 49),), 2, 900),
+    "K2-compact": Configuration((1000,), 2, (100,), (SparseLayer(2, (9,), 2, 1),), 3, 220),
+    "K3-1D": Configuration((700,), 4, (25,), (SparseLayer(2, (60,), 2, 49, True), SparseLayer(1, (130,), 2, 108, True)),
+                           2, 262),
+    "K3-1D-m8": Configuration((2000,), 8, (64,), (SparseLayer(4, (140,), 2, 127, True),
+                                                  SparseLayer(2, (300,), 2, 266, True)), 2, 620),
+    "K3-2D": Configuration((160, 160), 4, (8, 8), (SparseLayer(2, (18, 18), 2, 15, True),
+                                                   SparseLayer(1, (40, 40), 2, 32, True)), 2, 79),
+    "K3-over": Configuration((30000,), 2, (25,), (SparseLayer(3, (700,), 8, 49), SparseLayer(4, (14000,), 8, 1399)), 1, 1),
+    "K2-fail": Configuration((600,), 4, (25,), (SparseLayer(3, (25,), 4, 1),), 6, 20),
+}
+
+
+@dataclass(frozen=True)
+class Signals:
+    r"""A batch of multi-layer sparse signals: dictionaries (one for each signal), codes of all layers, signals.
+
+    ``dictionaries[i].filters`` has shape (signals, atoms, channels, \*kernel), ``codes[i]`` (signals, atoms, \*grid) and
+    ``signal`` (signals, 1, \*grid), all float64 tensors.
+    """
+
+    dictionaries: list
+    codes: list
+    signal: torch.Tensor
+
+    def __getitem__(self, rows):
+        """Return some of the signals, with their dictionaries."""
+        return Signals([convolutional.ConvolutionalDictionary(D.filters[rows], D.grid) for D in self.dictionaries],
+                       [code[rows] for code in self.codes], self.signal[rows])
+
+    def __len__(self):
+        return len(self.signal)
+
+
+def draw(configuration, count, generator, nonnegative=False, design_seed=0, **changes):
+    r"""Draw signals of a configuration, each with sparse dictionaries and codes of its own.
+
+    First-layer filters come from a pool of trained designs, taken in turn; deeper filters and codes are new for each signal.
+
+    Args:
+        configuration: a name of ``CONFIGURATIONS``, or a ``Configuration``.
+        count: number of signals.
+        generator: numpy random generator.
+        nonnegative: whether all taps of the deeper layers and all spikes are positive (so that all codes are).
+        design_seed: of the pool of first-layer filters (trained once for each seed).
+        changes: fields of the configuration to replace.
+
+    Returns:
+        ``Signals``, exactly multi-layer sparse: codes are placed tap by tap, and what cancels is exactly zero.
+
+    >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
+    >>> signals.signal.shape, [int((code != 0).sum()) for code in signals.codes]
+    (torch.Size([2, 1, 1000]), [12, 6])
+    """
+    chosen = _configuration(configuration, changes)
+    count = arguments.integer("count", count)
+    pool = first_layer(chosen.atoms, chosen.kernel, design_seed)
+    filters = [pool[np.arange(count) % len(pool)]]
+    for layer in chosen.layers:
+        channels = filters[-1].shape[1]
+        filters.append(np.stack([sparse_filters(layer, channels, generator, nonnegative) for _ in range(count)]))
+    codes = [_spikes(chosen, filters[-1].shape[1], count, generator, nonnegative)]
+    for above in reversed(filters):
+        codes.insert(0, place_atoms(above, codes[0]))
+    tensors = [torch.from_numpy(code) for code in codes]
+    dictionaries = [convolutional.ConvolutionalDictionary(torch.from_numpy(f), chosen.grid) for f in filters]
+    return Signals(dictionaries, tensors[1:], tensors[0])
+
+
+def _configuration(configuration, changes):
+    if isinstance(configuration, str):
+        configuration = CONFIGURATIONS[arguments.one_of("configuration", configuration, list(CONFIGURATIONS))]
+    return replace(configuration, **changes)
+
+
+@lru_cache(maxsize=32)
+def first_layer(atoms, kernel, seed=0, designs=DESIGNS):
+    r"""Return a pool of trained first-layer filters of one channel, shape (designs, atoms, 1, \*kernel), numpy.
+
+    Args:
+        atoms: number of filters.
+        kernel: sizes of their support.
+        seed: of the Gaussian starts.
+        designs: how many.
+
+    >>> first_layer(2, (25,), designs=2).shape
+    (2, 2, 1, 25)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return convolutional.minimize_coherence(atoms, 1, kernel, designs, generator).numpy()
+
+
+def sparse_filters(layer, channels, generator, nonnegative=False):
+    r"""Draw sparse filters of which two shifted atoms collide in at most one tap: coherence at most 1 / taps.
+
+    Args:
+        layer: a ``SparseLayer``.
+        channels: number of channels of the layer above.
+        generator: numpy random generator.
+        nonnegative: whether all taps are positive.
+
+    Returns:
+        Array of shape (atoms, channels, \*kernel), unit atoms.
+
+    Raises:
+        ValueError: when the taps do not fit.
+
+    >>> layer = SparseLayer(2, (60,), 2, 49, own_channels=True)
+    >>> filters = sparse_filters(layer, 4, np.random.default_rng(0))
+    >>> float(convolutional.mutual_coherence(filters))
+    0.0
+    """
+    if layer.own_channels and layer.atoms * layer.taps > channels:
+        arguments.refuse("layer", layer, f"needs {layer.atoms * layer.taps} channels of its own and has {channels}",
+                         "use fewer atoms or taps")
+    chosen = []
+    while len(chosen) < layer.atoms:
+        chosen.append(_compatible_atom(layer, channels, chosen, generator))
+    filters = np.zeros((layer.atoms, channels, *layer.kernel))
+    for atom, (where, places) in enumerate(chosen):
+        signs = np.ones(layer.taps) if nonnegative else generator.choice([-1.0, 1.0], layer.taps)
+        filters[(atom, where, *places.T)] = signs / np.sqrt(layer.taps)
+    return filters
+
+
+def _compatible_atom(layer, channels, chosen, generator):
+    """Draw channels and places of one atom's taps that collide at most once with every chosen atom, and with itself."""
+    for _ in range(ATTEMPTS):
+        start = len(chosen) * layer.taps
+        where = (np.arange(start, start + layer.taps) if layer.own_channels
+                 else generator.integers(channels, size=layer.taps))
+        places = _spaced(layer.kernel, layer.taps, layer.spacing, generator)
+        if places is None:
+            continue
+        if all(_collisions(where, places, *other) <= 1 for other in chosen) and _collisions(where, places) <= 1:
+            return where, places
+    arguments.refuse("layer", layer, f"found no atom {len(chosen) + 1} in {ATTEMPTS:,} draws",
+                     "use fewer taps or a longer kernel")
+
+
+def _collisions(where, places, others=None, other_places=None):
+    """Return the largest number of taps that coincide in one shift (of an atom with itself: shift 0 aside)."""
+    itself = others is None
+    others, other_places = (where, places) if itself else (others, other_places)
+    same = where[:, None] == others[None, :]
+    if itself:
+        same = same & ~np.eye(len(where), dtype=bool)
+    shifts = (places[:, None, :] - other_places[None, :, :])[same]
+    return 0 if not len(shifts) else int(np.unique(shifts, axis=0, return_counts=True)[1].max())
+
+
+def _spaced(kernel, count, spacing, generator):
+    """Draw places of a box that are ``spacing`` apart in the max norm; None when they got stuck (draw again)."""
+    if len(kernel) == 1:
+        room = kernel[0] - (count - 1) * spacing
+        if room < 1:
+            arguments.refuse("kernel", kernel, f"is too short for {count} taps {spacing} apart",
+                             f"use at least {(count - 1) * spacing + 1}")
+        return (np.sort(generator.integers(room, size=count)) + spacing * np.arange(count))[:, None]
+    places = generator.integers(kernel, size=(count, len(kernel)))
+    apart = abs(places[:, None] - places[None, :]).max(-1)
+    return places if (apart[np.triu_indices(count, 1)] >= spacing).all() else None
+
+
+def _spikes(chosen, atoms, count, generator, nonnegative):
+    """Draw the deepest codes: spikes of random filters at places that are a gap apart, circularly."""
+    code = np.zeros((count, atoms, *chosen.grid))
+    low, high = chosen.amplitudes
+    for row in code:
+        sizes = generator.uniform(low, high, chosen.spikes)
+        if chosen.logarithmic:
+            sizes = np.exp(generator.uniform(np.log(low), np.log(high), chosen.spikes))
+        signs = np.ones(chosen.spikes) if nonnegative else generator.choice([-1.0, 1.0], chosen.spikes)
+        row[(generator.integers(atoms, size=chosen.spikes), *_apart(chosen, generator).T)] = signs * sizes
+    return code
+
+
+def _apart(chosen, generator):
+    grid = np.array(chosen.grid)
+    for _ in range(ATTEMPTS):
+        places = generator.integers(grid, size=(chosen.spikes, len(grid)))
+        distance = abs(places[:, None] - places[None, :])
+        distance = np.minimum(distance, grid - distance).max(-1)
+        if (distance[np.triu_indices(chosen.spikes, 1)] >= chosen.gap).all():
+            return places
+    arguments.refuse("configuration", chosen, f"left no room for {chosen.spikes} spikes {chosen.gap} apart", "lower the gap")
+
+
+def place_atoms(filters, codes):
+    r"""Return :math:`D \Gamma` of sparse codes by placing one atom for each nonzero, exactly zero where nothing falls.
+
+    Args:
+        filters: numpy array of shape (signals, atoms, channels, \*kernel), one dictionary for each signal.
+        codes: numpy array of shape (signals, atoms, \*grid).
+
+    Returns:
+        Array of shape (signals, channels, \*grid); sums below 1e-12, left by taps that cancel, are set to zero.
+
+    >>> place_atoms(np.array([[[[1.0, 2.0]]]]), np.array([[[0.0, 0.0, 3.0]]]))
+    array([[[6., 0., 3.]]])
+    """
+    grid = codes.shape[2:]
+    signal = np.zeros((len(codes), filters.shape[2], *grid))
+    row, atom, *places = np.nonzero(codes)
+    window = [(place[:, None] + np.arange(length)) % size
+              for place, length, size in zip(places, filters.shape[3:], grid, strict=True)]
+    channel = np.arange(filters.shape[2])
+    axes = len(grid)
+    index = [row.reshape(-1, *[1] * (axes + 1)), channel.reshape(1, -1, *[1] * axes)]
+    index += [taps.reshape(len(row), 1, *[-1 if axis == own else 1 for axis in range(axes)])
+              for own, taps in enumerate(window)]
+    np.add.at(signal, tuple(index), filters[row, atom] * codes[(row, atom, *places)].reshape(-1, *[1] * (axes + 1)))
+    signal[abs(signal) < 1e-12] = 0
+    return signal

@@ -1,0 +1,433 @@
+r"""Pursuits: from a signal to the sparse codes of every layer, by thresholding or by basis pursuit.
+
+A dictionary is given as a matrix of shape (dimension, atoms), as convolution filters of shape (atoms, channels, \*kernel)
+in torch's layout, or as a :class:`~deepatoms.theory.convolutional.ConvolutionalDictionary`. Signals come in batches of shape
+(..., dimension) or (..., channels, \*grid), codes of shape (..., atoms) or (..., atoms, \*grid). Everything but
+:func:`sparse_basis_pursuit` is differentiable.
+"""
+
+import numpy as np
+import torch
+
+from deepatoms.theory import arguments, stability
+from deepatoms.theory.convolutional import ConvolutionalDictionary, demand_filters
+
+
+class MatrixDictionary:
+    """An explicit dictionary with the products that a pursuit needs.
+
+    >>> MatrixDictionary(torch.eye(2)).squared_norm
+    1.0
+    """
+
+    def __init__(self, D):
+        self.D = torch.as_tensor(arguments.dictionary("D", D))
+        self.grid, self.atoms, self.channels = (), self.D.shape[1], self.D.shape[0]
+
+    def synthesize(self, codes):
+        r"""Return :math:`D \Gamma` for codes of shape (..., atoms)."""
+        return codes @ self.D.T
+
+    def analyze(self, signals):
+        r"""Return :math:`D^\mathsf{T} X` for signals of shape (..., dimension)."""
+        return signals @ self.D
+
+    def unit_excess(self):
+        """Return by how much the norm of an atom differs from 1 at most."""
+        return float((self.D.norm(dim=0) - 1).abs().max())
+
+    @property
+    def squared_norm(self):
+        r"""Largest eigenvalue of :math:`D^\mathsf{T} D`."""
+        return float(torch.linalg.matrix_norm(self.D.detach(), 2)) ** 2
+
+
+def soft_threshold(z, threshold):
+    r"""Return :math:`\mathcal S_\beta(z) = \operatorname{sign}(z) \max(|z| - \beta, 0)`.
+
+    Args:
+        z: torch tensor.
+        threshold: :math:`\beta \ge 0`, a number or a tensor that broadcasts against z.
+
+    >>> soft_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
+    tensor([-2.,  0.,  1.])
+    """
+    return z.sign() * torch.relu(z.abs() - threshold)
+
+
+def nonnegative_threshold(z, threshold):
+    r"""Return :math:`\mathcal S^+_\beta(z) = \max(z - \beta, 0)`: a ReLU with bias :math:`-\beta`, Equation :eq:`csc-eq-1`.
+
+    Args:
+        z: torch tensor.
+        threshold: :math:`\beta \ge 0`, a number or a tensor that broadcasts against z.
+
+    >>> nonnegative_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
+    tensor([0., 0., 1.])
+    """
+    return torch.relu(z - threshold)
+
+
+def hard_threshold(z, threshold):
+    r"""Return z where :math:`|z| > \beta` and 0 elsewhere.
+
+    Args:
+        z: torch tensor.
+        threshold: :math:`\beta \ge 0`, a number or a tensor that broadcasts against z.
+
+    >>> hard_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
+    tensor([-3.,  0.,  2.])
+    """
+    return torch.where(z.abs() > threshold, z, torch.zeros_like(z))
+
+
+OPERATORS = {"soft": soft_threshold, "nonnegative": nonnegative_threshold, "hard": hard_threshold}
+
+
+def layered_thresholding(x, dictionaries, thresholds, kind="soft"):
+    r"""Return the codes of all layers by layered thresholding, Equation :eq:`csc-layered`.
+
+    :math:`\hat\Gamma_i = \mathcal S_{\beta_i}(D_i^\mathsf{T} \hat\Gamma_{i-1})` with :math:`\hat\Gamma_0 = X`. With
+    ``"nonnegative"`` it is the forward pass of a CNN whose biases are :math:`-\beta_i`.
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for matrices.
+        dictionaries: one for each layer.
+        thresholds: one for each layer: a number, an array of shape (atoms,), or one that broadcasts against the code.
+        kind: ``"soft"``, ``"nonnegative"`` or ``"hard"``.
+
+    Returns:
+        A list with the code of each layer, of the kind of x.
+
+    Raises:
+        ValueError: on layers that do not fit each other (says which two), negative thresholds, NaN.
+
+    >>> filters = np.array([[[0.6, 0.8]]])
+    >>> layered_thresholding(np.array([[1.2, 1.6, 0.0, 0.0]]), [filters], [1.0])[0].round(6) + 0
+    array([[1., 0., 0., 0.]])
+    """
+    operator = OPERATORS[arguments.one_of("kind", kind, list(OPERATORS))]
+    signal, dictionaries = _prepared(x, dictionaries)
+    codes = []
+    for i, (D, threshold) in enumerate(zip(dictionaries, _one_each("thresholds", thresholds, dictionaries), strict=True)):
+        signal = operator(D.analyze(signal), _level(f"thresholds[{i}]", threshold, D, signal))
+        codes.append(signal)
+    return _like(x, codes)
+
+
+def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iterations=300, tolerance=1e-6):
+    r"""Return the codes of all layers by basis pursuit, one layer after the other.
+
+    :math:`\hat\Gamma_i = \arg\min_\Gamma \tfrac12 \lVert \hat\Gamma_{i-1} - D_i \Gamma \rVert_2^2
+    + \xi_i \lVert \Gamma \rVert_1`.
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for matrices.
+        dictionaries: one for each layer.
+        weights: :math:`\xi_i > 0`, one for each layer, in the forms of ``layered_thresholding``.
+        nonnegative: whether codes must be nonnegative.
+        iterations: most iterations of FISTA at each layer.
+        tolerance: relative duality gap at which a layer is done.
+
+    Returns:
+        A list with the code of each layer, of the kind of x.
+
+    >>> filters = np.array([[[0.6, 0.8]]])
+    >>> layered_basis_pursuit(np.array([[1.2, 1.6, 0.0, 0.0]]), [filters], [0.1])[0].round(3) + 0
+    array([[1.9, 0. , 0. , 0. ]])
+    """
+    signal, dictionaries = _prepared(x, dictionaries)
+    codes = []
+    for D, weight in zip(dictionaries, _one_each("weights", weights, dictionaries), strict=True):
+        signal = basis_pursuit(signal, D, weight, nonnegative, iterations, tolerance)
+        codes.append(signal)
+    return _like(x, codes)
+
+
+def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-6, check_every=10):
+    r"""Return a code by basis pursuit in its Lagrangian form (the Lasso), solved by FISTA with restarts.
+
+    Minimises :math:`\tfrac12 \lVert X - D \Gamma \rVert_2^2 + \xi \lVert \Gamma \rVert_1`, Equation :eq:`csc-bp`.
+    Stops when the duality gap of every signal is below ``tolerance`` times its objective. The final step is the proximal
+    one, so zeros are exact and supports well defined.
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for a matrix.
+        D: matrix, filters or ``ConvolutionalDictionary``.
+        weight: :math:`\xi > 0`: a number, an array of shape (atoms,), or one that broadcasts against the code.
+        nonnegative: whether the code must be nonnegative.
+        iterations: most iterations.
+        tolerance: relative duality gap at which to stop; 0 runs all iterations.
+        check_every: iterations between two evaluations of the gap.
+
+    Returns:
+        The code, of the kind of x.
+
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
+    >>> basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0)
+    array([ 1., -0.])
+    """
+    signal, (D,) = _prepared(x, [D])
+    weight = _positive("weight", weight, D, signal)
+    step, prox = 1 / D.squared_norm, nonnegative_threshold if nonnegative else soft_threshold
+    code = point = torch.zeros_like(D.analyze(signal))
+    momentum = 1.0
+    for iteration in range(1, arguments.integer("iterations", iterations) + 1):
+        new = prox(point - step * D.analyze(D.synthesize(point) - signal), step * weight)
+        # O'Donoghue and Candes: momentum that points uphill is dropped, which keeps the linear rate of the last phase.
+        momentum = 1.0 if bool(((point - new) * (new - code)).detach().sum() > 0) else momentum
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        point = new + (momentum - 1) / following * (new - code)
+        code, momentum = new, following
+        if iteration % check_every == 0 and _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
+            break
+    return _like(x, [code])[0]
+
+
+def _converged(signal, D, code, weight, nonnegative, tolerance):
+    if tolerance == 0:
+        return False
+    value, gap = _objective_and_gap(signal.detach(), D, code, weight, nonnegative)
+    return bool((gap <= tolerance * value.clamp(min=torch.finfo(value.dtype).tiny)).all())
+
+
+def duality_gap(x, D, code, weight, nonnegative=False):
+    r"""Return how far a code's objective is above the minimum at most: the Lasso duality gap.
+
+    With the residual r scaled to the dual feasible point :math:`\theta = s\,r`, where
+    :math:`|d_j^\mathsf{T} \theta| \le \xi`, the gap is :math:`\tfrac12 \lVert r \rVert^2 + \xi \lVert \Gamma \rVert_1 -
+    \tfrac12 \lVert X \rVert^2 + \tfrac12 \lVert X - \theta \rVert^2`.
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for a matrix.
+        D: matrix, filters or ``ConvolutionalDictionary``.
+        code: codes for the signals.
+        weight: :math:`\xi > 0`, as in :func:`basis_pursuit`.
+        nonnegative: whether the code is held nonnegative.
+
+    Returns:
+        A nonnegative number for each signal.
+
+    >>> float(duality_gap(np.array([2.0, -0.5]), np.eye(2), np.array([1.0, 0.0]), 1.0))
+    0.0
+    """
+    signal, (D,) = _prepared(x, [D])
+    gap = _objective_and_gap(signal, D, torch.as_tensor(code), _positive("weight", weight, D, signal), nonnegative)[1]
+    return gap.numpy()[()] if isinstance(x, np.ndarray) else gap
+
+
+def _objective_and_gap(signal, D, code, weight, nonnegative):
+    axes = tuple(range(-len(D.grid) - 1, 0))
+    residual = signal - D.synthesize(code)
+    products = D.analyze(residual)
+    reach = (products if nonnegative else products.abs()) / weight
+    scale = 1 / reach.amax(axes).clamp(min=1.0)
+    dual = residual * scale.reshape(*scale.shape, *[1] * len(axes))
+    value = (residual**2).sum(axes) / 2 + (weight * code.abs()).sum(axes)
+    # |X|^2 - |X - theta|^2 written as a product keeps the digits that the difference of squares loses.
+    return value, (value - (dual * (2 * signal - dual)).sum(axes) / 2).clamp(min=0)
+
+
+def multilayer_ista(x, dictionaries, weights, nonnegative=False, iterations=100):
+    r"""Return the codes of all layers at once by multi-layer ISTA, the joint alternative to going layer by layer.
+
+    Each iteration rebuilds :math:`\tilde\Gamma_{i} = D_{i+1} \cdots D_K \Gamma_K` and then goes down the layers with one proximal
+    gradient step each, :math:`\Gamma_i = \mathcal S_{t_i \xi_i}(\tilde\Gamma_i - t_i D_i^\mathsf{T} (D_i \tilde\Gamma_i -
+    \Gamma_{i-1}))` with :math:`t_i = 1 / \lVert D_i \rVert^2`. One iteration from zero is layered thresholding with steps. From
+    Sulam, Aberdam, Beck and Elad (2019), not from the paper.
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for matrices.
+        dictionaries: one for each layer.
+        weights: one for each layer, in the forms of ``layered_thresholding``.
+        nonnegative: whether codes must be nonnegative.
+        iterations: number of iterations.
+
+    Returns:
+        A list with the code of each layer, of the kind of x.
+
+    >>> multilayer_ista(np.array([2.0, -0.5]), [np.eye(2), np.eye(2)], [0.5, 0.5])[1].round(3) + 0
+    array([1., 0.])
+    """
+    signal, dictionaries = _prepared(x, dictionaries)
+    prox = nonnegative_threshold if nonnegative else soft_threshold
+    levels = [_positive(f"weights[{i}]", weight, D, signal) / D.squared_norm for i, (weight, D) in
+              enumerate(zip(_one_each("weights", weights, dictionaries), dictionaries, strict=True))]
+    codes = [None] * len(dictionaries)
+    for _ in range(arguments.integer("iterations", iterations)):
+        above = signal
+        for i, (D, level, start) in enumerate(zip(dictionaries, levels, _rebuilt(dictionaries, codes[-1]), strict=True)):
+            descent = above if start is None else above - D.synthesize(start)
+            moved = D.analyze(descent) / D.squared_norm
+            above = codes[i] = prox(moved if start is None else start + moved, level)
+    return _like(x, codes)
+
+
+def _rebuilt(dictionaries, deepest):
+    """Return the codes of all layers that the deepest code synthesises."""
+    if deepest is None:
+        return [None] * len(dictionaries)
+    found = [deepest]
+    for D in dictionaries[:0:-1]:
+        found.insert(0, D.synthesize(found[0]))
+    return found
+
+
+def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=60):
+    r"""Return the basis pursuit of signals whose codes have few nonzeros, to a duality gap near rounding.
+
+    An active-set method: each round adds to each signal's working set the ``batch`` atoms that violate optimality most,
+    solves on the working set by coordinate descent, and checks every atom. Fast where a code has tens of nonzeros; for dense
+    codes, or for gradients, use :func:`basis_pursuit`.
+
+    Args:
+        x: signals of shape (signals, channels, \*grid), or (signals, dimension) for a matrix.
+        D: matrix, filters or ``ConvolutionalDictionary`` with unit atoms.
+        weight: :math:`\xi > 0`, a number or one for each signal, shape (signals,).
+        tolerance: relative duality gap at which a signal is done.
+        batch: atoms added to a working set in a round.
+        rounds: most rounds.
+
+    Returns:
+        The codes, of the kind of x.
+
+    Raises:
+        RuntimeError: when the rounds do not suffice (says the gap reached).
+
+    >>> sparse_basis_pursuit(np.array([[2.0, -0.5]]), np.eye(2), 1.0) + 0
+    array([[1., 0.]])
+    """
+    signal, (D,) = _prepared(x, [D])
+    weights = torch.as_tensor(weight, dtype=signal.dtype, device=signal.device).expand(len(signal))
+    if not bool((weights > 0).all()):
+        arguments.refuse("weight", weight, "is not positive", "pass a number > 0")
+    if D.unit_excess() > 1e-5:
+        arguments.refuse("D", D, f"has atoms whose norm differs from 1 by up to {D.unit_excess():.3g}", "normalise them first")
+    codes = torch.zeros_like(D.analyze(signal))
+    left, worst = torch.arange(len(signal), device=signal.device), 0.0
+    for _ in range(arguments.integer("rounds", rounds)):
+        given, level = signal[left], _aligned(weights[left], codes)
+        code = _improved(given, _chosen(D, left), codes[left], level, batch)
+        codes[left] = code
+        value, gap = _objective_and_gap(given, _chosen(D, left), code, level, False)
+        relative = gap / value.clamp(min=torch.finfo(value.dtype).tiny)
+        left, worst = left[relative > tolerance], float(relative.max())
+        if not len(left):
+            return _like(x, [codes])[0]
+    raise RuntimeError(f"rounds = {rounds} left {len(left)} signals with a relative gap of up to {worst:.3g}; "
+                       f"ask for more rounds, or use basis_pursuit")
+
+
+def _aligned(values, codes):
+    return values.reshape(-1, *[1] * (codes.ndim - 1))
+
+
+def _chosen(D, rows):
+    """Return the dictionaries of some signals, where every signal has one of its own."""
+    if isinstance(D, MatrixDictionary) or D.filters.ndim == len(D.grid) + 2:
+        return D
+    return ConvolutionalDictionary(D.filters[rows], D.grid)
+
+
+def _improved(signal, D, code, level, batch):
+    """One round: enlarge the working sets by the worst violators, and solve on them."""
+    products = D.analyze(signal - D.synthesize(code)).flatten(1)
+    flat = code.flatten(1)
+    violation = torch.where(flat == 0, products.abs() - level.flatten(1), torch.full_like(products, torch.inf))
+    size = int((flat != 0).sum(1).max()) + batch
+    chosen = violation.topk(min(size, flat.shape[1]), dim=1)
+    working, used = chosen.indices, chosen.values > 0
+    gram = _gram(D, working)
+    start = flat.gather(1, working)
+    linear = products.gather(1, working) + (gram @ start[..., None])[..., 0]
+    solved = _coordinate_descent(gram, linear, start, torch.where(used, level.flatten(1), torch.inf))
+    return torch.zeros_like(flat).scatter(1, working, solved).reshape(code.shape)
+
+
+def _gram(D, working):
+    """Return the inner products of the chosen atoms (flat indices of shape (signals, chosen)) with each other."""
+    if isinstance(D, MatrixDictionary):
+        return (D.D.T @ D.D)[working[:, :, None], working[:, None, :]]
+    positions = int(np.prod(D.grid))
+    table = D.correlations()
+    if table.ndim == len(D.grid) + 2:
+        table = table[None].expand(len(working), *table.shape)
+    place = [working // positions, *torch.unravel_index(working % positions, D.grid)]
+    rows = torch.arange(len(working), device=working.device)[:, None, None]
+    index, inside = [rows, place[0][:, :, None], place[0][:, None, :]], True
+    for coordinate, size, lags, length in zip(place[1:], D.grid, table.shape[3:], D.kernel, strict=True):
+        lag = (coordinate[:, :, None] - coordinate[:, None, :] + size // 2) % size - size // 2
+        inside = inside & (lag.abs() < length) if lags < size else inside
+        index.append(lag % lags)
+    return table[tuple(index)] * inside
+
+
+def _coordinate_descent(gram, linear, code, level, sweeps=500):
+    """Solve a batch of small Lasso problems, given by Gram matrices with unit diagonals and linear terms."""
+    code, tiny = code.clone(), 8 * torch.finfo(code.dtype).eps
+    for _ in range(sweeps):
+        before = code.clone()
+        for j in range(code.shape[1]):
+            pull = linear[:, j] - (gram[:, j] * code).sum(1) + code[:, j]
+            code[:, j] = soft_threshold(pull, level[:, j])
+        if bool(((code - before).abs().amax(1) <= tiny * code.abs().amax(1)).all()):
+            break
+    return code
+
+
+def _prepared(x, dictionaries):
+    """Return the signal as a tensor and the dictionaries as operators that fit it and each other."""
+    arguments.real_array("x", x)
+    if not len(dictionaries):
+        arguments.refuse("dictionaries", dictionaries, "is empty", "pass one dictionary for each layer")
+    operators = [_operator(i, D, x) for i, D in enumerate(dictionaries)]
+    stability.demand_chain([D for D in operators if isinstance(D, ConvolutionalDictionary)])
+    _demand_matrices_fit(x, operators)
+    return torch.as_tensor(x), operators
+
+
+def _operator(i, D, x):
+    if isinstance(D, ConvolutionalDictionary | MatrixDictionary):
+        return D
+    if D.ndim == 2:
+        return MatrixDictionary(D)
+    demand_filters(f"dictionaries[{i}]", D)
+    return ConvolutionalDictionary(D, x.shape[2 - D.ndim:])
+
+
+def _demand_matrices_fit(x, operators):
+    rows = x.shape[-1]
+    for i, D in enumerate(operators):
+        if not isinstance(D, MatrixDictionary):
+            continue
+        if D.channels != rows:
+            before = f"dictionaries[{i - 1}] has {rows} atoms" if i else f"x has dimension {rows}"
+            arguments.refuse(f"dictionaries[{i}]", D.D, f"has {D.channels} rows, but {before}", "make them equal")
+        rows = D.atoms
+
+
+def _one_each(name, values, dictionaries):
+    if len(values) != len(dictionaries):
+        arguments.refuse(name, values, f"has {len(values)} entries for {len(dictionaries)} layers", "pass one for each layer")
+    return values
+
+
+def _level(name, value, D, like):
+    """Return a threshold or weight as a tensor that broadcasts against the code."""
+    level = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    if not bool((level >= 0).all()) or not bool(level.isfinite().all()):
+        arguments.refuse(name, value, "is negative or not finite", "pass numbers >= 0")
+    return level.reshape(-1, *[1] * len(D.grid)) if level.ndim == 1 and len(level) == D.atoms else level
+
+
+def _positive(name, value, D, like):
+    level = _level(name, value, D, like)
+    if bool((level == 0).any()):
+        arguments.refuse(name, value, "is zero", "pass a number > 0")
+    return level
+
+
+def _like(x, codes):
+    return [code.numpy() for code in codes] if isinstance(x, np.ndarray) else codes

@@ -1,0 +1,134 @@
+"""Pursuits: equal to a CNN's forward pass, to scikit-learn's Lasso, and certified by their own duality gap."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import Lasso
+
+from deepatoms.theory import convolutional, dictionaries, multilayer, pursuit
+
+NETS = [((40,), [(3, 1, 7), (4, 3, 5), (3, 4, 4)]), ((12, 10), [(3, 1, 3, 3), (4, 3, 3, 2), (3, 4, 2, 2)])]
+
+
+def drawn(shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def torch_forward(x, filters, biases):
+    convolve = F.conv1d if x.ndim == 3 else F.conv2d
+    for weight, bias in zip(filters, biases, strict=True):
+        overhang = [side for n in reversed(weight.shape[2:]) for side in (0, n - 1)]
+        x = F.relu(convolve(F.pad(x, overhang, mode="circular"), weight, bias))
+    return x
+
+
+@pytest.mark.parametrize(("grid", "shapes"), NETS)
+def test_a_cnn_forward_pass_is_layered_nonnegative_thresholding(grid, shapes):
+    filters = [convolutional.normalize(drawn(shape, seed)) for seed, shape in enumerate(shapes)]
+    thresholds = [torch.rand(shape[0], dtype=torch.float64) / 5 for shape in shapes]
+    x = drawn((2, 1, *grid), 9)
+    pass_ = torch_forward(x, filters, [-t for t in thresholds])
+    assert (pursuit.layered_thresholding(x, filters, thresholds, "nonnegative")[-1] - pass_).abs().max() < 1e-12
+    flipped = [f.flip(tuple(range(2, f.ndim))) for f in filters]
+    assert (pursuit.layered_thresholding(x, flipped, thresholds, "nonnegative")[-1] - pass_).abs().max() > 0.01
+
+
+def test_the_operators_are_the_proximal_ones():
+    z, grid = 1.3 * drawn((50,)), torch.linspace(-6, 6, 120_001, dtype=torch.float64)
+    for operator, allowed in [(pursuit.soft_threshold, grid), (pursuit.nonnegative_threshold, grid[grid >= 0])]:
+        values = (allowed[:, None] - z) ** 2 / 2 + 0.7 * allowed[:, None].abs()
+        assert (operator(z, 0.7) - allowed[values.argmin(0)]).abs().max() < 2e-4
+    assert torch.equal(pursuit.hard_threshold(z, 0.7), z * (z.abs() > 0.7))
+
+
+def lasso(seed=0, signals=30):
+    rng = np.random.default_rng(seed)
+    D = dictionaries.normalize(rng.normal(size=(16, 40)))
+    codes = rng.normal(size=(signals, 40)) * (rng.random((signals, 40)) < 0.1)
+    return codes @ D.T + 0.01 * rng.normal(size=(signals, 16)), D
+
+
+def objective(x, D, code, weight):
+    return ((x - code @ D.T) ** 2).sum(1) / 2 + weight * abs(code).sum(1)
+
+
+def test_both_solvers_reach_the_objective_of_scikit_learn():
+    x, D = lasso()
+    reference = Lasso(alpha=0.1 / D.shape[0], fit_intercept=False, max_iter=10_000, tol=1e-12).fit(D, x.T)
+    expected = objective(x, D, reference.coef_, 0.1)
+    for code in (pursuit.sparse_basis_pursuit(x, D, 0.1), pursuit.basis_pursuit(x, D, 0.1, iterations=5000, tolerance=1e-9)):
+        np.testing.assert_allclose(objective(x, D, code, 0.1), expected, rtol=1e-7)
+        assert (pursuit.duality_gap(x, D, code, 0.1) <= 1e-8 * expected).all()
+
+
+def test_the_gap_bounds_the_distance_to_the_minimum():
+    x, D = lasso(1)
+    best = objective(x, D, pursuit.sparse_basis_pursuit(x, D, 0.1, tolerance=1e-12), 0.1)
+    rough = pursuit.basis_pursuit(x, D, 0.1, iterations=20, tolerance=0)
+    assert (objective(x, D, rough, 0.1) - best <= pursuit.duality_gap(x, D, rough, 0.1) + 1e-12).all()
+
+
+@pytest.mark.parametrize(("shape", "grid"), [((3, 1, 5), (30,)), ((2, 2, 3, 3), (7, 8)), ((2, 1, 5), (7,))])
+def test_convolutional_basis_pursuit_equals_the_explicit_one(shape, grid):
+    filters = convolutional.normalize(drawn(shape).numpy())
+    x = drawn((4, shape[1], *grid), 1).numpy()
+    explicit = pursuit.sparse_basis_pursuit(x.reshape(4, -1), convolutional.matrix(filters, grid), 0.8)
+    for code in (pursuit.sparse_basis_pursuit(x, filters, 0.8),
+                 pursuit.basis_pursuit(x, filters, 0.8, iterations=5000, tolerance=1e-10)):
+        D, rows = convolutional.matrix(filters, grid), x.reshape(4, -1)
+        np.testing.assert_allclose(objective(rows, D, code.reshape(4, -1), 0.8), objective(rows, D, explicit, 0.8), rtol=1e-7)
+
+
+def test_nonnegative_basis_pursuit_is_optimal():
+    x, D = lasso(2)
+    code = pursuit.basis_pursuit(x, D, 0.1, nonnegative=True, iterations=5000, tolerance=1e-9)
+    assert code.min() >= 0
+    assert (pursuit.duality_gap(x, D, code, 0.1, nonnegative=True) <= 1e-8 * objective(x, D, code, 0.1)).all()
+
+
+def test_pursuits_are_differentiable():
+    filters = [convolutional.normalize(drawn(shape)).requires_grad_() for shape in [(2, 1, 3), (2, 2, 2)]]
+    x = drawn((1, 1, 6), 2).requires_grad_()
+    for found in (lambda *given: pursuit.layered_thresholding(given[0], given[1:], [0.1, 0.1])[-1],
+                  lambda *given: pursuit.layered_basis_pursuit(given[0], given[1:], [0.1, 0.1], iterations=5, tolerance=0)[-1],
+                  lambda *given: pursuit.multilayer_ista(given[0], given[1:], [0.1, 0.1], iterations=4)[-1]):
+        found(x, *filters).sum().backward()
+        assert x.grad.abs().max() > 0
+        x.grad = None
+
+
+def test_multilayer_ista_explains_the_signal_with_consistent_layers():
+    signals = multilayer.draw("K2-compact", 3, np.random.default_rng(0))
+    codes = pursuit.multilayer_ista(signals.signal, signals.dictionaries, [0.01, 0.01], iterations=200)
+    first, second = signals.dictionaries
+    rebuilt = first.synthesize(second.synthesize(codes[1]))
+    assert (rebuilt - signals.signal).norm() < 0.1 * signals.signal.norm()
+
+
+def test_results_stay_on_the_kind_and_device_of_the_signal():
+    filters = drawn((2, 1, 3))
+    assert isinstance(pursuit.layered_thresholding(np.ones((1, 6)), [filters], [0.1])[0], np.ndarray)
+    for call in (lambda x, f: pursuit.layered_thresholding(x, [f], [0.1])[0],
+                 lambda x, f: pursuit.basis_pursuit(x, f, 0.1, iterations=3, tolerance=0)):
+        assert call(torch.ones(1, 6, dtype=torch.float64), filters).dtype == torch.float64
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.ones((2, 1, 3)), np.ones((2, 3, 3))], [0.1, 0.1]),
+     r"dictionaries\[1\].*reads 3 channels, but dictionaries\[0\] has 2 atoms"),
+    (lambda: pursuit.layered_thresholding(np.ones(4), [np.ones((4, 5)), np.ones((6, 7))], [0.1, 0.1]),
+     r"dictionaries\[1\].*has 6 rows, but dictionaries\[0\] has 5 atoms"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.ones((2, 1, 3))], [-0.1]), r"thresholds\[0\] = -0.1 is negative"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.ones((2, 1, 3))], [0.1, 0.1]), "2 entries for 1 layers"),
+    (lambda: pursuit.layered_thresholding(np.full((1, 8), np.nan), [np.ones((2, 1, 3))], [0.1]), "NaN"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.ones((2, 1, 9))], [0.1]), "longer than the grid"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.zeros((2, 1, 3))], [0.1]), "zero atoms"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [], []), "is empty"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.ones((2, 1, 3))], [0.1], "firm"), "unknown"),
+    (lambda: pursuit.basis_pursuit(np.ones((1, 8)), np.ones((2, 1, 3)), 0.0), "weight = 0.0 is zero"),
+    (lambda: pursuit.sparse_basis_pursuit(np.ones((1, 1, 8)), np.ones((2, 1, 3)), 0.1), "normalise"),
+])
+def test_bad_input_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()

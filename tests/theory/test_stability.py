@@ -1,0 +1,133 @@
+"""The stability theorems: intervals and conditions agree, certified signals are recovered within the bound, others are not."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepatoms.theory import convolutional, multilayer, pursuit, stability
+from deepatoms.theory.stability import Layer
+
+SMALL = ["K2-1D", "K2-compact", "K3-1D", "K3-1D-m8", "K2-1D-q8"]
+sizes = st.floats(0.5, 2)
+
+
+def noisy(signals, noise, kind, seed=0):
+    """Return the signals with noise of the given patch norm: Gaussian, or the worst direction -D_1 sign(Gamma_1)."""
+    first = signals.dictionaries[0]
+    direction = (torch.randn(signals.signal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+                 if kind == "gaussian" else -first.synthesize(signals.codes[0].sign()))
+    scale = torch.as_tensor(noise) / convolutional.patch_norm(direction, first.kernel)
+    return signals.signal + scale.reshape(-1, *[1] * (direction.ndim - 1)) * direction
+
+
+def per_signal(values, codes):
+    return [torch.as_tensor(value).reshape(-1, *[1] * (code.ndim - 1)) for value, code in zip(values, codes, strict=True)]
+
+
+@settings(max_examples=300)
+@given(mu=st.floats(0, 0.5), s=st.integers(1, 8), large=sizes, contrast=st.floats(0.05, 1), noise=st.floats(0, 0.5))
+def test_the_interval_is_empty_exactly_when_the_condition_fails(mu, s, large, contrast, noise):
+    layer = Layer(mu, s, 1, large * contrast, large)
+    lower, upper = stability.threshold_interval(layer, noise * layer.smallest)
+    limit = stability.stripe_limit(layer, noise * layer.smallest)
+    if abs(upper - lower) > 1e-9 * large:
+        assert (lower < upper) == (s < limit)
+
+
+@settings(max_examples=100)
+@given(mu=st.floats(0, 0.3), s=st.integers(1, 3), p=st.integers(1, 5), contrast=st.floats(0.2, 1), position=st.floats(0.001, 0.9))
+def test_the_largest_certified_noise_is_where_the_certificate_ends(mu, s, p, contrast, position):
+    layers = [Layer(mu, s, p, contrast, 1.0), Layer(mu / 2, 1, 1, 2 * contrast, 2.0)]
+    for kind, bounds in [("soft", stability.soft_thresholding_bounds), ("hard", stability.hard_thresholding_bounds)]:
+        limit = stability.largest_certified_noise(layers, position=position, kind=kind)
+        if limit > 1e-6:
+            assert bounds(layers, limit * (1 - 1e-7), position=position)[-1].holds
+            assert not bounds(layers, limit * (1 + 1e-7), position=position)[-1].holds
+        elif limit < 0:
+            assert not bounds(layers, 0.0, position=position)[-1].holds
+
+
+def test_the_largest_certified_noise_of_fixed_thresholds():
+    layers, thresholds = [Layer(0.1, 2, 2, 0.9, 1.0), Layer(0.2, 1, 1, 2.0, 2.0)], [0.3, 1.0]
+    limit = stability.largest_certified_noise(layers, thresholds)
+    assert limit > 0
+    assert stability.soft_thresholding_bounds(layers, limit * 0.999, thresholds)[-1].holds
+    assert not stability.soft_thresholding_bounds(layers, limit * 1.001, thresholds)[-1].holds
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "worst"])
+@pytest.mark.parametrize("name", SMALL)
+def test_certified_signals_are_recovered_within_the_bound(name, kind):
+    signals = multilayer.draw(name, 20, np.random.default_rng(1))
+    layers = stability.layers(signals.dictionaries, signals.codes)
+    for bounds, thresholding in [(stability.soft_thresholding_bounds, "soft"), (stability.hard_thresholding_bounds, "hard")]:
+        noise = 0.9 * stability.largest_certified_noise(layers, kind=thresholding)
+        certified = noise > 0
+        noise = np.maximum(noise, 0)
+        promised = bounds(layers, noise)
+        assert all(bound.holds[certified].all() for bound in promised)
+        found = pursuit.layered_thresholding(noisy(signals, noise, kind), signals.dictionaries,
+                                             per_signal([b.threshold for b in promised], signals.codes), thresholding)
+        kernels = [D.kernel for D in signals.dictionaries[1:]] + [(1,)]
+        for code, true, bound, kernel in zip(found, signals.codes, promised, kernels, strict=True):
+            assert bool(((code != 0) == (true != 0))[certified].all())
+            error = convolutional.patch_norm(code - true, kernel).numpy()
+            assert (error <= bound.error * (1 + 1e-9))[certified].all()
+
+
+def test_outside_the_certificate_supports_are_lost():
+    signals = multilayer.draw("K2-1D", 10, np.random.default_rng(2))
+    layers = stability.layers(signals.dictionaries, signals.codes)
+    promised = stability.soft_thresholding_bounds(layers, 6 * stability.largest_certified_noise(layers))
+    assert not promised[-1].holds.any()
+    found = pursuit.layered_thresholding(noisy(signals, promised[0].noise, "worst"), signals.dictionaries,
+                                         per_signal([b.threshold for b in promised], signals.codes))
+    assert bool(((found[1] != 0) != (signals.codes[1] != 0)).flatten(1).any(1).all())
+
+
+def test_exact_sparse_basis_pursuit_keeps_its_bound():
+    signals = multilayer.draw("K2-1D", 10, np.random.default_rng(3))
+    layers = stability.layers(signals.dictionaries, signals.codes)
+    promised = stability.basis_pursuit_bounds(layers, np.full(10, 0.003))
+    code = noisy(signals, promised[0].noise, "worst")
+    for D, true, bound, kernel in zip(signals.dictionaries, signals.codes, promised, [(200,), (1,)], strict=True):
+        code = pursuit.sparse_basis_pursuit(code, D, torch.from_numpy(bound.weight), tolerance=1e-10)
+        assert bound.holds.all()
+        assert not bool(((code != 0) & (true == 0)).any())
+        assert (convolutional.patch_norm(code - true, kernel).numpy() <= bound.error).all()
+
+
+def test_without_coherence_nothing_is_divided_by_zero():
+    layer = Layer(0.0, 5, 2, 1.0, 2.0)
+    assert stability.stripe_limit(layer, 0.4) == np.inf
+    assert stability.stripe_limit(layer, 0.5) == -np.inf
+    assert stability.threshold_interval(layer, 0.4) == (0.4, 0.6)
+    assert stability.uniqueness_limit(layer) == np.inf
+    assert stability.deep_coding_bounds([layer], 1.0) == [2.0]
+
+
+def test_deep_coding_is_verified_and_a_moved_coefficient_found():
+    signals = multilayer.draw("K3-1D", 1, np.random.default_rng(4))
+    limits = [1, 2, 1]
+    assert all(layer.holds for layer in stability.verify_deep_coding(signals.signal, signals.dictionaries, signals.codes, limits))
+    moved = [signals.codes[0], signals.codes[1].roll(1, -1), signals.codes[2]]
+    assert [layer.holds for layer in stability.verify_deep_coding(signals.signal, signals.dictionaries, moved, limits)] \
+        == [True, False, False]
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: stability.layers([np.ones((2, 1, 3))], [np.ones((2, 8))]), "call deepatoms.theory.convolutional.normalize"),
+    (lambda: stability.layers([np.ones((1, 1, 1))], [np.zeros((1, 8))]), "zero everywhere"),
+    (lambda: stability.layers([np.ones((1, 1, 1)), np.ones((1, 3, 1))], [np.ones((1, 8))] * 2), r"dictionaries\[0\] has 1 atoms"),
+    (lambda: stability.layers([np.ones((1, 1, 1))], []), "0 layers"),
+    (lambda: stability.soft_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], -1.0), "noise = -1.0"),
+    (lambda: stability.soft_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], 0.1, [-0.5]), "thresholds = -0.5"),
+    (lambda: stability.soft_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], 0.1, [0.5, 0.5]), "2 entries for 1 layers"),
+    (lambda: stability.hard_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], np.nan), "not finite"),
+    (lambda: stability.largest_certified_noise([Layer(0.1, 1, 1, 1.0, 1.0)], kind="basis"), "unknown"),
+])
+def test_bad_input_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
