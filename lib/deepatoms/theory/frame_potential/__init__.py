@@ -1,0 +1,21 @@
+r"""The deep frame potential: its value by local interactions, its minimum by descent or in closed form, and choosing by it.
+
+For the induced dictionary with Gram matrix G of the normalised atoms, the energy is
+:math:`E = \lVert G \rVert_F^2 - \operatorname{Tr} G` and :math:`F^2 = E / N(G)`. The book plots F.
+"""
+
+from deepatoms.theory.frame_potential.chains import (
+    attained_magnitudes,
+    chain_bracket,
+    chain_minimum,
+    chain_start,
+    composed_bound,
+    composed_minimum,
+)
+from deepatoms.theory.frame_potential.descent import Minimum, minimize
+from deepatoms.theory.frame_potential.evaluation import block_energies, energy, floor, potential, zero_padded
+from deepatoms.theory.frame_potential.selection import Candidate, Ranking, rank
+
+__all__ = ["Candidate", "Minimum", "Ranking", "attained_magnitudes", "block_energies", "chain_bracket", "chain_minimum",
+           "chain_start", "composed_bound", "composed_minimum", "energy", "floor", "minimize", "potential", "rank",
+           "zero_padded"]

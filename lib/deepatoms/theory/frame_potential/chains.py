@@ -1,0 +1,188 @@
+r"""Fully connected synthesis chains: the minimum of the frame potential bracketed in closed form.
+
+Write :math:`s = c^2 / (c^2 + 1)` for an atom with parameter part of norm c, and :math:`t_j` for the mass of row block j.
+The magnitude term is concave in s, so at a minimum every atom is pure parameter (s = 1) or pure identity (s = 0); what is
+left is to distribute the masses. Relaxed to real numbers this is a taut string (the lower value, proved); over integers it
+is attained in the limit by exact frame completion.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from deepatoms.theory import arguments
+from deepatoms.theory.induced import architecture
+
+
+def chain_minimum(widths):
+    r"""Return (lower, attained): the proved lower bound on F of a synthesis chain, and the value attained in the limit.
+
+    Call it the infimum only where both agree. Replaces the composition of Equations :eq:`dfp-eq-17`, 21 and
+    :eq:`dfp-eq-22`, which is no attainable value.
+
+    Args:
+        widths: input width first; the classifier is left out.
+
+    Returns:
+        Two floats; both 0 exactly when the last width is at most every other width.
+
+    >>> [round(value, 4) for value in chain_minimum([3072, 8, 16])]
+    [0.1703, 0.1703]
+    """
+    count = pair_count(widths)
+    return tuple(math.sqrt(value / count) if count else 0.0 for value in chain_bracket(widths))
+
+
+def pair_count(widths):
+    """Return N(G) of a fully connected synthesis chain: k(k - 1) within layers, 2 k k' between neighbours.
+
+    >>> pair_count([64, 128])
+    16256
+    """
+    k = architecture.check_widths(widths)[1:]
+    return sum(a * (a - 1) for a in k) + 2 * sum(a * b for a, b in zip(k, k[1:], strict=False))
+
+
+def chain_bracket(widths):
+    r"""Return (lower, attained) energies :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G` of a synthesis chain.
+
+    >>> [round(value, 4) for value in chain_bracket([4, 20, 10])]
+    [8.5714, 8.6]
+    """
+    return lower_energy(widths), float(_programme(widths, _attained_cost)[0])
+
+
+def lower_energy(widths):
+    """Return the proved lower bound on the energy, by a taut string between two staircases.
+
+    >>> round(lower_energy([16, 64, 24]), 4)
+    9.6
+    """
+    k = architecture.check_widths(widths)
+    ranks = [min(a, b) for a, b in zip(k, k[1:], strict=False)]
+    units = np.cumsum([0, *k[1:]])
+    shift = np.cumsum([0, *(a - m for a, m in zip(k, ranks, strict=False))])
+    low, high = np.r_[units[0], units[:-1]] - shift, units - shift
+    low[-1], high[0] = high[-1], low[0]
+    slopes = taut_string(np.cumsum([0, *ranks]), low, high)
+    excess = np.maximum(np.asarray(slopes) - 1, 0)
+    return float(np.sum(np.asarray(ranks) * (excess + excess**2)))
+
+
+def taut_string(x, low, high):
+    """Return the slopes of the shortest path over abscissae x between two staircases with common ends.
+
+    >>> taut_string([0, 1, 2], [0, 0, 2], [0, 0.5, 2])
+    [0.5, 1.5]
+    """
+    slopes, here, level = [], 0, float(low[0])
+    while here < len(x) - 1:
+        turn, level = _next_turn(x, low, high, here, level, slopes)
+        here = turn
+    return slopes
+
+
+def _next_turn(x, low, high, here, level, slopes):
+    steepest, flattest, at_low, at_high = -math.inf, math.inf, here, here
+    for k in range(here + 1, len(x)):
+        up, down = (low[k] - level) / (x[k] - x[here]), (high[k] - level) / (x[k] - x[here])
+        if up > flattest:
+            turn, slope = at_high, flattest
+            break
+        if down < steepest:
+            turn, slope = at_low, steepest
+            break
+        if up >= steepest:
+            steepest, at_low = up, k
+        if down <= flattest:
+            flattest, at_high = down, k
+    else:
+        turn, slope = len(x) - 1, (low[-1] - level) / (x[-1] - x[here])
+    slopes.extend([float(slope)] * (turn - here))
+    return turn, level + slope * (x[turn] - x[here])
+
+
+def _attained_cost(width_before, before, own):
+    excess = np.maximum(own - before, 0)
+    return excess + excess**2 / np.maximum(np.minimum(width_before, own), 1)
+
+
+def _composed_cost(width_before, before, own):
+    return (own + width_before - before) ** 2 / width_before
+
+
+def _programme(widths, cost):
+    """Minimise the sum of layer costs over the number of pure-parameter atoms in each layer; also return that number."""
+    k = architecture.check_widths(widths)
+    best, choices = np.zeros(1), []
+    before = np.array([float(k[0])])
+    for j, width in enumerate(k[1:], 1):
+        own = np.array([float(width)]) if j == len(k) - 1 else np.arange(width + 1.0)
+        table = best[:, None] + cost(k[j - 1], before[:, None], own[None, :])
+        choices.append((before, table.argmin(0)))
+        best, before = table.min(0), own
+    counts, at = [k[-1]], 0
+    for states, chosen in reversed(choices):
+        at = chosen[at]
+        counts.append(int(states[at]))
+    return best[0], counts[::-1][1:]
+
+
+def attained_magnitudes(widths):
+    """Return, for each layer, 1 for an atom that is pure parameter at the attained value and 0 for pure identity.
+
+    >>> [int(layer.sum()) for layer in attained_magnitudes([64, 128, 128])]
+    [85, 128]
+    """
+    counts = _programme(widths, _attained_cost)[1]
+    return [(np.arange(width) < count).astype(float) for width, count in zip(widths[1:], counts, strict=True)]
+
+
+def composed_bound(widths, magnitudes):
+    r"""Return the bound on :math:`\lVert G \rVert_F^2` composed of Equations :eq:`dfp-eq-17`, 21 and :eq:`dfp-eq-22`.
+
+    Corrected: the last layer has no identity below it, so its first sum is its width.
+
+    Args:
+        widths: input width first.
+        magnitudes: for each layer, the values :math:`s = c^2/(c^2+1)` of its atoms (the last layer's are not used).
+
+    >>> composed_bound([2, 3], [np.ones(3)])
+    4.5
+    """
+    k = architecture.check_widths(widths)
+    shares = [*magnitudes[:-1], np.ones(k[-1])]
+    total, kept = 0.0, 0.0
+    for width_before, s in zip(k, shares, strict=False):
+        total += (s.sum() + kept) ** 2 / width_before
+        kept = (1 - s).sum()
+    return float(total + 2 * sum((s * (1 - s)).sum() for s in shares[:-1]))
+
+
+def composed_minimum(widths):
+    """Return the least value of ``composed_bound`` over every magnitude (taken at 0 and 1, an integer programme).
+
+    >>> composed_minimum([64, 16, 16, 16]) - 48 < 0
+    True
+    """
+    return float(_programme(widths, _composed_cost)[0])
+
+
+def chain_start(widths, magnitudes, seed=0):
+    """Return weights of a synthesis chain whose atoms have the given parameter norms c, with random directions.
+
+    Args:
+        widths: input width first.
+        magnitudes: for each layer, one norm for each atom.
+        seed: of the directions.
+
+    >>> [float(torch.linalg.norm(w[0]).round(decimals=6)) for w in chain_start([4, 3], [2 * np.ones(3)])]
+    [2.0]
+    """
+    net = architecture.chain(widths)
+    directions = net.unit(net.init(seed))
+    for j, norms in enumerate(magnitudes):
+        arguments.real_array(f"magnitudes[{j}]", np.asarray(norms), rank=1)
+    return [direction * torch.as_tensor(np.asarray(norms, dtype=float))[:, None]
+            for direction, norms in zip(directions, magnitudes, strict=True)]

@@ -1,0 +1,135 @@
+"""Energy and frame potential of a network without ever forming its dictionary."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from deepatoms.theory import arguments
+from deepatoms.theory.induced import explicit, interactions
+
+
+def energy(net, weights):
+    r"""Return the energy :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G` of the induced dictionary, circular boundary.
+
+    The numerator of Equation :eq:`dfp-eq-12`, by the blocks of Equation :eq:`dfp-eq-13`, each computed from local filter
+    interactions; exact, and independent of the image size but for a factor.
+
+    Args:
+        net: an architecture of ``deepatoms.theory.induced``.
+        weights: list of tensors in torch layout (``net.init``), any device; or of numpy arrays.
+
+    Returns:
+        A differentiable scalar tensor (a float for numpy weights).
+
+    Raises:
+        ValueError: on weights that do not fit, are not finite, or hold a zero atom.
+
+    >>> from deepatoms.theory import induced
+    >>> net = induced.chain([2, 3])
+    >>> round(energy(net, [np.array([[1.0, 0.0], [-0.5, 0.75**0.5], [-0.5, -0.75**0.5]])]), 12)
+    1.5
+    """
+    weights = net.checked(weights)
+    if isinstance(weights[0], np.ndarray):
+        return float(unchecked_energy(net, [torch.tensor(weight) for weight in weights]))
+    return unchecked_energy(net, weights)
+
+
+def unchecked_energy(net, weights):
+    """Return the energy of weights already known to fit (what descent calls at every step)."""
+    total = sum(value for _, _, value in interactions.block_energies(net, weights))
+    if not bool(torch.isfinite(total.detach())):
+        arguments.refuse("weights", float(total), "makes an atom of norm 0 or too large for its type",
+                         "give every unit a nonzero weight, or use float64")
+    return total
+
+
+def block_energies(net, weights):
+    """Return the matrix of energies, cluster by cluster (layer by layer unless dense); upper triangle, both sides counted.
+
+    >>> from deepatoms.theory import induced
+    >>> net = induced.chain([2, 3, 3])
+    >>> block_energies(net, net.init(0)).shape
+    (2, 2)
+    """
+    found = np.zeros((len(net.clusters),) * 2)
+    for a, b, value in interactions.block_energies(net, net.checked(weights)):
+        found[a, b] = float(value)
+    return found
+
+
+def potential(net, weights, boundary="circular"):
+    r"""Return the deep frame potential F, the root mean square cosine over structurally overlapping atoms.
+
+    :math:`F^2(B) = N^{-1}(G)\,(\lVert G \rVert_F^2 - \operatorname{Tr} G) \le \mu^2(B)`, Equation :eq:`dfp-eq-12`, with
+    the structural count N(G) (``net.structural_count``).
+
+    Args:
+        net: an architecture.
+        weights: list of weights.
+        boundary: "circular" (differentiable), or "zero" for zero padding (a float).
+
+    >>> from deepatoms.theory import induced
+    >>> net = induced.cifar("resnet", blocks=1, width=2)
+    >>> 0 < float(potential(net, net.init(0))) < 1
+    True
+    """
+    if arguments.one_of("boundary", boundary, ("circular", "zero")) == "zero":
+        found, count = zero_padded(net, weights)
+        return math.sqrt(found / count)
+    if net.structural_count == 0:
+        return energy(net, weights) * 0
+    return (energy(net, weights) / net.structural_count) ** 0.5
+
+
+def floor(net):
+    r"""Return the universal lower bound on F: :math:`\sqrt{\max(0, K^2/R - K) / N(G)}`, for K atoms and R rows.
+
+    >>> from deepatoms.theory import induced
+    >>> floor(induced.chain([2, 3]))
+    0.5
+    """
+    excess = max(0.0, net.atoms**2 / net.rows - net.atoms)
+    return math.sqrt(excess / net.structural_count) if excess else 0.0
+
+
+def zero_padded(net, weights):
+    """Return energy and N(G) under zero padding instead of the circular boundary.
+
+    Both are exact quadratics in the side of the coarsest grid from 6 positions on, so three small explicit
+    dictionaries determine every image size.
+
+    Args:
+        net: a convolutional architecture.
+        weights: list of weights.
+
+    Returns:
+        Two floats, energy and count.
+
+    >>> from deepatoms.theory import induced
+    >>> net = induced.cifar("chain", blocks=1, width=1)
+    >>> zero_padded(net, net.init(0))[1] < net.structural_count
+    True
+    """
+    weights = net.checked(weights)
+    levels = max(layer.level for layer in net.layers)
+    coarse = net.image >> levels
+    sides = [coarse] if coarse < 9 else [6, 7, 8]
+    small = [_padded(replace(net, image=side << levels), weights) for side in sides]
+    if len(sides) == 1:
+        return small[0]
+    quadratics = [np.polyfit(np.subtract(sides, 7), values, 2) for values in zip(*small, strict=True)]
+    return tuple(float(np.polyval(quadratic, coarse - 7)) for quadratic in quadratics)
+
+
+def _padded(net, weights):
+    positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
+    ones = explicit.matrix(positive, [torch.ones(weight.shape) for weight in net.weights], "zero")
+    count = (ones.T @ ones).nnz - net.atoms
+    B = explicit.matrix(net, weights, "zero").tocsc()
+    squares = np.asarray(B.multiply(B).sum(0)).ravel()
+    B = B.multiply(1 / np.sqrt(squares)).tocsc()
+    gram = (B.T @ B).tocoo()
+    return float((gram.data[gram.row != gram.col] ** 2).sum()), float(count)

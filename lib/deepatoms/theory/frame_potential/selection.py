@@ -1,0 +1,77 @@
+"""Choosing an architecture without data: a table ordered by F under a budget, beside the naive baselines."""
+
+from dataclasses import dataclass
+
+from deepatoms.theory import arguments
+from deepatoms.theory.frame_potential import chains, descent
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture in the ranking; ``potential`` is None over the budget."""
+
+    name: str
+    potential: float
+    parameters: int
+    multiply_adds: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates within the budget, lowest F first, and why the measure abstains where it does."""
+
+    rows: tuple[Candidate, ...]
+    abstains: str | None
+
+    @property
+    def chosen(self):
+        """The candidate of lowest F, or None where the measure cannot tell."""
+        return None if self.abstains or not self.rows else self.rows[0]
+
+    def __str__(self):
+        head = f"{'architecture':<28}{'F':>9}{'parameters':>13}{'multiply-adds':>16}{'depth':>7}"
+        lines = [f"{row.name:<28}{row.potential:>9.4f}{row.parameters:>13,}{row.multiply_adds:>16,}{row.depth:>7}"
+                 for row in self.rows]
+        return "\n".join([head, *lines, *([f"abstains: {self.abstains}"] if self.abstains else [])])
+
+
+def rank(candidates, budget=None, potentials=None, iterations=100):
+    r"""Return the candidates within a parameter budget, ordered by minimum F: the rule of the paper's Section 4.2.
+
+    Fully connected synthesis chains use the closed form, all other architectures descent with unit magnitudes, unless
+    ``potentials`` gives recorded values. Parameter count, multiply-adds and depth stand beside F: whoever ranks by it
+    should know whether they would have chosen differently.
+
+    Args:
+        candidates: mapping from name to architecture.
+        budget: largest parameter count; none unless given.
+        potentials: mapping from name to F, where known.
+        iterations: steps of descent, where needed.
+
+    Returns:
+        A ``Ranking``; it abstains where two or more candidates tie at F = 0.
+
+    >>> from deepatoms.theory import induced
+    >>> widths = {"narrow": [3072, 8, 16], "wide": [3072, 16, 32]}
+    >>> rank({name: induced.chain(k) for name, k in widths.items()}).chosen.name
+    'wide'
+    """
+    if not candidates:
+        arguments.refuse("candidates", candidates, "is empty", "pass a mapping from names to architectures")
+    budget = None if budget is None else arguments.integer("budget", budget)
+    potentials = potentials or {}
+    rows = [Candidate(name, potentials.get(name, _potential(net, iterations) if name not in potentials else None),
+                      net.parameter_count, net.multiply_adds, net.depth)
+            for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
+    rows = tuple(sorted(rows, key=lambda row: (row.potential, row.parameters)))
+    tied = [row.name for row in rows if row.potential < 1e-6]
+    if len(tied) > 1:
+        return Ranking(rows, f"{len(tied)} candidates tie at F = 0 ({', '.join(tied[:4])}{', ...' if len(tied) > 4 else ''})")
+    return Ranking(rows, None if rows else f"no candidate has at most {budget:,} parameters")
+
+
+def _potential(net, iterations):
+    if net.image == 1 and net.family == "chain" and net.form == "synthesis":
+        return chains.chain_minimum([layer.channels for layer in net.layers])[1]
+    return descent.minimize(net, "unit", iterations=iterations).potential

@@ -1,0 +1,237 @@
+r"""Gram matrices by local filter interactions: what two layers' filters have in common, at every relative offset.
+
+On one grid a block of the dictionary is a kernel :math:`a[r, n, u]` (row channel, column channel, offset :math:`u = y - x`),
+and :math:`G[n, n', \delta] = \sum_{r,u} a[r,n,u]\, a'[r,n',u+\delta]` with :math:`\delta = x - x'` does not depend on the
+position. Strides and pooling stay inside this picture by space-to-depth: on the next coarser grid, a fine channel is four
+phase channels (``lift``).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as nn
+
+
+@dataclass
+class Kernel:
+    """A translation-invariant block on the grid of a level; offsets run from ``start``; axes (rows, columns, y, x)."""
+
+    values: torch.Tensor
+    start: int
+    level: int
+
+
+@dataclass
+class Part:
+    """A block of one row: the cluster and first channel of its columns, and its kernel, or None for a signed identity."""
+
+    cluster: int
+    offset: int
+    channels: int
+    kernel: Kernel | None
+    sign: int = 1
+
+
+def lift(kernel, rows=(0, 1), columns=(0, 1)):
+    """Return the kernel on the next coarser grid; ``rows`` and ``columns`` are the phases that exist on either side."""
+    values, start, size = kernel.values, kernel.start, kernel.values.shape[-1]
+    spread = [p - q for p in rows for q in columns]
+    low = -((max(spread) - start) // 2)
+    high = (start + size - 1 - min(spread)) // 2
+    index = torch.tensor([[[2 * u + p - q - start for u in range(low, high + 1)] for q in columns] for p in rows],
+                         device=values.device)
+    index = torch.where((index >= 0) & (index < size), index, size)
+    padded = nn.pad(values, (0, 1, 0, 1))
+    split = padded[:, :, index[..., None, None, None], index]
+    split = split.permute(0, 2, 5, 1, 3, 6, 4, 7)
+    height, width = values.shape[0] * len(rows) ** 2, values.shape[1] * len(columns) ** 2
+    return Kernel(split.reshape(height, width, high - low + 1, high - low + 1), low, kernel.level + 1)
+
+
+def _natural(net, block, weights):
+    """The block as a kernel on the finer of its two grids, before phases are taken."""
+    layer = net.layers[net.row_layers[block.row]]
+    columns = net.layers[block.first]
+    level = min(layer.level, columns.level)
+    if block.kind == "pool":
+        wide, k = layer.channels, columns.channels
+        values = weights[0].new_zeros(wide, k, 2, 2)
+        shift = (wide - k) // 2
+        values[range(shift, shift + k), range(k)] = 0.25
+        return Kernel(block.sign * values, -1, level)
+    weight = weights[block.weight]
+    weight = weight[:, :, None, None] if weight.ndim == 2 else weight
+    if block.kind == "pooled weight":
+        return Kernel((block.sign / 4) * weight.expand(-1, -1, 2, 2), -1, level)
+    weight = weight.transpose(0, 1) if block.transposed else weight.flip(-1, -2)
+    return Kernel(block.sign * weight, -(weight.shape[-1] // 2), level)
+
+
+def row_parts(net, weights):
+    """Return the parts of every row block, each row's kernels on one common grid."""
+    clusters = {j: c for c, (first, last) in enumerate(net.clusters) for j in range(first, last + 1)}
+    offsets = {j: sum(net.layers[i].channels for i in range(net.clusters[clusters[j]][0], j)) for j in clusters}
+    rows = []
+    for row in range(len(net.row_layers)):
+        blocks = [block for block in net.blocks if block.row == row]
+        own = net.layers[net.row_layers[row]].level
+        level = max(own, *(net.layers[block.first].level for block in blocks))
+        rows.append((level, [_part(net, block, weights, clusters, offsets, own, level) for block in blocks]))
+    return rows
+
+
+def _part(net, block, weights, clusters, offsets, own, level):
+    channels = sum(net.layers[j].channels for j in range(block.first, block.last + 1))
+    placed = Part(clusters[block.first], offsets[block.first], channels, None, block.sign)
+    if block.kind == "identity":
+        return placed
+    kernel, column = _natural(net, block, weights), net.layers[block.first].level
+    while kernel.level < level:
+        kernel = lift(kernel, (0, 1) if kernel.level >= own else (0,), (0, 1) if kernel.level >= column else (0,))
+    return replace(placed, kernel=kernel)
+
+
+def correlate(a, b):
+    """Return the interactions of the columns of two kernels that share their rows: shape (columns a, columns b, y, x)."""
+    pad = a.values.shape[-1] - 1
+    if pad == 0 and b.values.shape[-1] == 1:
+        return Kernel((a.values[:, :, 0, 0].T @ b.values[:, :, 0, 0])[:, :, None, None], b.start - a.start, a.level)
+    found = nn.conv2d(b.values.transpose(0, 1), a.values.transpose(0, 1), padding=pad)
+    return Kernel(found.transpose(0, 1), b.start - a.start - pad, a.level)
+
+
+def mirror(kernel):
+    """Return the interactions with the two layers exchanged."""
+    values = kernel.values.transpose(0, 1).flip(-1, -2)
+    return Kernel(values, -(kernel.start + kernel.values.shape[-1] - 1), kernel.level)
+
+
+def _identities(a, b, level, like):
+    k = a.channels * 4 ** (level[0] - level[1])
+    return Kernel(a.sign * b.sign * torch.eye(k, dtype=like.dtype, device=like.device)[:, :, None, None], 0, level[0])
+
+
+def _interact(a, b, level, like):
+    if a.kernel is not None and b.kernel is not None:
+        return correlate(a.kernel, b.kernel)
+    if a.kernel is None and b.kernel is None:
+        return _identities(a, b, level, like)
+    if a.kernel is None:
+        return replace(b.kernel, values=a.sign * b.kernel.values)
+    return mirror(replace(a.kernel, values=b.sign * a.kernel.values))
+
+
+class Interactions:
+    """All Gram blocks of a net, cluster by cluster, not yet normalised, and the squared column norms."""
+
+    def __init__(self, net, weights):
+        self.net, self.like = net, weights[0]
+        self.levels = [net.layers[first].level for first, _ in net.clusters]
+        self.channels = [sum(net.layers[j].channels for j in range(first, last + 1)) for first, last in net.clusters]
+        self.sums = {}
+        self.finest = list(self.levels)
+        for level, parts in row_parts(net, weights):
+            self._add_row(level, parts)
+        self.squares = self._squared_norms()
+
+    def _add_row(self, level, parts):
+        parts = sorted(parts, key=lambda part: (part.cluster, part.offset))
+        for part in parts:
+            self.finest[part.cluster] = max(self.finest[part.cluster], level)
+        for i, a in enumerate(parts):
+            for b in parts[i:]:
+                found = _interact(a, b, (level, self.levels[a.cluster]), self.like)
+                self._place(found, a, b)
+                if a.cluster == b.cluster and a is not b:
+                    self._place(mirror(found), b, a)
+
+    def _place(self, found, a, b):
+        ends = []
+        for part in (b, a):
+            phases = 4 ** (found.level - self.levels[part.cluster])
+            before = part.offset * phases
+            ends += [before, (self.channels[part.cluster] - part.channels - part.offset) * phases]
+        if any(ends):
+            found = replace(found, values=nn.pad(found.values, (0, 0, 0, 0, *ends)))
+        key = (a.cluster, b.cluster, found.level)
+        self.sums[key] = add(self.sums[key], found) if key in self.sums else found
+
+    def _squared_norms(self):
+        squares = []
+        for cluster, level in enumerate(self.levels):
+            total, found = level, 0
+            while total <= self.finest[cluster]:
+                found = found[:, None].expand(-1, 4).reshape(-1) if torch.is_tensor(found) else found
+                if (cluster, cluster, total) in self.sums:
+                    kernel = self.sums[cluster, cluster, total]
+                    found = found + kernel.values[:, :, -kernel.start, -kernel.start].diagonal()
+                total += 1
+            squares.append(found)
+        return squares
+
+    def norms(self, cluster, level):
+        """Return the column norms of a cluster, one for each channel and phase, on the grid of a level."""
+        return self.squares[cluster][:, None].expand(-1, 4 ** (level - self.finest[cluster])).reshape(-1) ** 0.5
+
+    def blocks(self):
+        """Yield (cluster, other cluster, normalised interactions on their common grid) for every nonzero block, c <= c'."""
+        for a, b in sorted({key[:2] for key in self.sums}):
+            level = max(self.finest[a], self.finest[b])
+            total = None
+            for own in range(min(self.levels[a], self.levels[b]), level + 1):
+                total = lift(total) if total is not None else None
+                found = self.sums.get((a, b, own))
+                if found is not None:
+                    total = found if total is None else add(total, found)
+            values = total.values / self.norms(a, level)[:, None, None, None] / self.norms(b, level)[:, None, None]
+            yield a, b, replace(total, values=values)
+
+
+def add(a, b):
+    """Return the sum of two kernels on one grid, whatever their offsets."""
+    start = min(a.start, b.start)
+    size = max(a.start + a.values.shape[-1], b.start + b.values.shape[-1]) - start
+    return Kernel(_widen(a, start, size) + _widen(b, start, size), start, a.level)
+
+
+def _widen(kernel, start, size):
+    before = kernel.start - start
+    after = size - before - kernel.values.shape[-1]
+    return nn.pad(kernel.values, (before, after, before, after)) if before or after else kernel.values
+
+
+def off_diagonal(a, b, kernel):
+    """Return the interactions without those of an atom with itself."""
+    if a != b:
+        return kernel.values
+    mask = torch.ones_like(kernel.values)
+    mask[range(len(mask)), range(len(mask)), -kernel.start, -kernel.start] = 0
+    return kernel.values * mask
+
+
+def block_energies(net, weights):
+    """Yield (cluster, other cluster, sum of squared cosines over both triangles) for every block of the Gram matrix."""
+    for a, b, kernel in Interactions(net, weights).blocks():
+        _fits(net, kernel)
+        places = (net.image >> kernel.level) ** 2
+        yield a, b, (1 if a == b else 2) * places * (off_diagonal(a, b, kernel) ** 2).sum()
+
+
+def _fits(net, kernel):
+    from deepatoms.theory.arguments import refuse
+    grid, size = net.image >> kernel.level, kernel.values.shape[-1]
+    if net.image > 1 and grid < size:
+        refuse("net.image", net.image, f"leaves a grid of {grid} positions, on which filters meet around the edge",
+               f"use at least {size << kernel.level} pixels a side")
+
+
+def structural_count(net):
+    """Return N(G), by evaluating the interactions with every parameter and identity positive."""
+    positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
+    ones = [torch.ones(weight.shape) for weight in net.weights]
+    count = 0
+    for a, b, kernel in Interactions(positive, ones).blocks():
+        _fits(net, kernel)
+        places = (net.image >> kernel.level) ** 2
+        count += (1 if a == b else 2) * places * int((off_diagonal(a, b, kernel) != 0).sum())
+    return count

@@ -1,0 +1,171 @@
+"""The fast evaluation against explicit dictionaries, and the closed forms against descent and random networks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepatoms.theory import dictionaries, frame_potential, induced
+from deepatoms.theory.frame_potential import evaluation
+from deepatoms.theory.induced import explicit
+
+widths = st.lists(st.integers(1, 12), min_size=2, max_size=5)
+SMALL = {"chain": induced.cifar("chain", blocks=1, width=1, image=20),
+         "synthesis": induced.cifar("chain", blocks=1, width=1, form="synthesis", image=20),
+         "resnet": induced.cifar("resnet", blocks=1, width=1, image=20),
+         "densenet": induced.cifar("densenet", layers=2, growth=1, first=1, image=20)}
+
+
+def positive_count(net):
+    """N(G) from the explicit dictionary with every parameter and identity positive."""
+    positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
+    B = explicit.matrix(positive, [torch.ones(weight.shape) for weight in net.weights])
+    return (B.T @ B).nnz - net.atoms
+
+
+def families(widths):
+    return (induced.chain(widths), induced.chain(widths, "analysis"), induced.dense(widths),
+            induced.residual([widths[0], *[widths[1]] * 5]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_connected_energy_count_and_bounds(widths, seed):
+    for net in families(widths):
+        weights = net.init(seed)
+        B = net.dictionary(weights)
+        energy = float(frame_potential.energy(net, weights))
+        assert energy == pytest.approx(float(dictionaries.frame_energy(B)), rel=1e-10, abs=1e-12 * net.atoms)
+        assert net.structural_count == positive_count(net)
+        if net.atoms > 1:
+            potential = float(frame_potential.potential(net, weights))
+            assert frame_potential.floor(net) - 1e-9 <= potential <= float(dictionaries.mutual_coherence(B)) + 1e-9
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_convolutional_energy_and_count_equal_the_explicit_dictionary(family):
+    net = SMALL[family]
+    weights = net.init(1)
+    slow = float(dictionaries.frame_energy(net.dictionary(weights)))
+    assert float(frame_potential.energy(net, weights)) == pytest.approx(slow, rel=1e-10)
+    assert net.structural_count == positive_count(net)
+
+
+def test_energy_grows_with_the_number_of_positions_only():
+    net = induced.cifar("resnet", blocks=2, width=2)
+    weights = net.init(0)
+    double = frame_potential.energy(net.resized(64), weights)
+    assert float(double) == pytest.approx(4 * float(frame_potential.energy(net, weights)), rel=1e-12)
+
+
+def test_zero_padded_dictionary_is_read_off_its_gram_matrix():
+    net = SMALL["densenet"]
+    weights = net.init(0)
+    G = dictionaries.gram(explicit.matrix(net, weights, "zero").toarray())
+    energy, count = frame_potential.zero_padded(net, weights)
+    assert energy == pytest.approx(float(((G - np.diag(G.diagonal())) ** 2).sum()), rel=1e-10)
+    assert count == pytest.approx((abs(G) > 1e-15).sum() - net.atoms)
+
+
+def test_zero_padding_is_a_quadratic_of_the_grid():
+    net = induced.cifar("resnet", blocks=1, width=1, image=40)
+    weights = net.init(0)
+    assert frame_potential.zero_padded(net, weights) == pytest.approx(evaluation._padded(net, weights), rel=1e-10)
+
+
+def test_gradient_is_that_of_finite_differences():
+    net = SMALL["resnet"]
+    weights = tuple(weight.requires_grad_() for weight in net.init(2))
+    assert torch.autograd.gradcheck(lambda *w: frame_potential.energy(net, list(w)) / 1000, weights, fast_mode=True)
+
+
+def test_numpy_and_single_precision_agree_with_double():
+    net = induced.residual([4, 5, 5, 5])
+    weights = net.init(0)
+    double = float(frame_potential.energy(net, weights))
+    assert frame_potential.energy(net, [weight.numpy() for weight in weights]) == pytest.approx(double, rel=1e-14)
+    assert float(frame_potential.energy(net, [weight.float() for weight in weights])) == pytest.approx(double, rel=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_chain_energies_lie_above_the_lower_value(widths, seed):
+    net = induced.chain(widths)
+    draw = np.random.default_rng(seed)
+    start = frame_potential.chain_start(widths, [np.exp(draw.normal(size=width)) for width in widths[1:]], seed)
+    lower, attained = frame_potential.chain_bracket(widths)
+    assert lower <= attained * (1 + 1e-12) + 1e-12
+    assert float(frame_potential.energy(net, start)) >= lower - 1e-9
+    assert (attained == 0) == (widths[-1] <= min(widths))
+
+
+@pytest.mark.parametrize(("chain", "lower", "attained"), [
+    ([4, 20, 10], 8.5714, 8.6), ([16, 64, 24], 9.6, 9.6042), ([3, 10, 9, 5], 2.2353, 2.45), ([2, 12, 12, 6], 4.8, 5.4167),
+    ([64, 128, 128], 85.3333, 85.3359), ([64, 128], 128, 128), ([3072, 16, 64, 64], 76.8, 76.8125), ([8, 4], 0, 0)])
+def test_brackets_worked_out_by_hand(chain, lower, attained):
+    assert frame_potential.chain_bracket(chain) == pytest.approx((lower, attained), abs=1e-4)
+
+
+def test_integer_programme_equals_exhaustive_search():
+    def cost(widths, counts):
+        counts, total = (widths[0], *counts, widths[-1]), 0
+        for j in range(1, len(counts)):
+            excess = max(counts[j] - counts[j - 1], 0)
+            total += excess + excess**2 / max(min(widths[j - 1], counts[j]), 1)
+        return total
+    for widths in ([3, 5, 4, 6], [2, 6, 3, 5], [6, 2, 4, 3]):
+        best = min(cost(widths, (a, b)) for a in range(widths[1] + 1) for b in range(widths[2] + 1))
+        assert frame_potential.chain_bracket(widths)[1] == pytest.approx(best)
+
+
+@settings(max_examples=40, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_composed_bound_is_below_the_norm_of_the_gram_matrix(widths, seed):
+    draw = np.random.default_rng(seed)
+    norms = [np.exp(draw.normal(size=width)) for width in widths[1:]]
+    G = dictionaries.gram(induced.chain(widths).dictionary(frame_potential.chain_start(widths, norms, seed)))
+    assert frame_potential.composed_bound(widths, [c**2 / (c**2 + 1) for c in norms]) <= float((G**2).sum()) * (1 + 1e-12)
+
+
+def test_descent_with_unit_magnitudes_is_well_posed_and_free_is_not():
+    net = induced.cifar("chain", blocks=1, width=2, image=20)
+    unit = frame_potential.minimize(net, "unit", seeds=(0, 1), iterations=40)
+    free = [frame_potential.minimize(net, "free", gain=gain, iterations=15).energies[0] for gain in (0.02, 30)]
+    assert unit.spread < 0.1 < max(free) / min(free) - 1
+    assert all(energy >= (frame_potential.floor(net) ** 2) * net.structural_count for energy in unit.energies)
+
+
+def test_descent_repeats_and_reports():
+    net, seen = induced.chain([4, 6]), []
+    runs = [frame_potential.minimize(net, iterations=10, progress=lambda *step: seen.append(step)) for _ in range(2)]
+    assert runs[0].energies == runs[1].energies and len(seen) == 22
+    long = frame_potential.minimize(net, iterations=200)
+    assert long.converged == (True,) and long.potential == pytest.approx(frame_potential.chain_minimum([4, 6])[1], rel=1e-3)
+    assert len(frame_potential.minimize(net, iterations=200, tolerance=0.01).histories[0]) < 200
+
+
+def test_rank_orders_by_potential_within_the_budget_and_abstains_at_ties():
+    nets = {name: induced.chain(k) for name, k in {"a": [64, 8, 16], "b": [64, 16, 32], "c": [64, 64, 64, 64]}.items()}
+    found = frame_potential.rank(nets, budget=2000)
+    assert [row.name for row in found.rows] == ["b", "a"] and found.chosen.name == "b"
+    tied = frame_potential.rank({"x": induced.chain([8, 4]), "y": induced.chain([8, 2])})
+    assert tied.chosen is None and "tie at F = 0" in str(tied)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: frame_potential.energy(induced.chain([3, 4]), [torch.zeros(4, 3)]), "atom of norm 0"),
+    (lambda: frame_potential.energy(induced.chain([3, 4]), [torch.full((4, 3), torch.nan)]), "NaN"),
+    (lambda: frame_potential.energy(induced.chain([3, 4]), []), "wrong number of tensors"),
+    (lambda: frame_potential.potential(SMALL["chain"], SMALL["chain"].init(), boundary="reflect"), "choose one of"),
+    (lambda: frame_potential.energy(*(lambda net: (net, net.init()))(induced.cifar("chain", blocks=1, width=1, image=12))),
+     "on which filters meet around the edge"),
+    (lambda: frame_potential.minimize(induced.chain([3, 4]), "best"), "choose one of 'unit', 'free'"),
+    (lambda: frame_potential.rank({}), "is empty"),
+    (lambda: frame_potential.chain_minimum([3, -1]), "is smaller than 1"),
+])
+def test_bad_input_is_refused(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()

@@ -1,0 +1,119 @@
+"""Induced dictionaries: explicit against torch's own convolutions, structure against the equations, bad input refused."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepatoms.theory import induced
+
+widths = st.lists(st.integers(1, 9), min_size=2, max_size=6)
+
+
+def forward_map(weight, stride, size, columns=None):
+    """The forward convolution as a matrix, by torch on every unit image (circular boundary)."""
+    units = torch.eye(weight.shape[1] * size**2, dtype=torch.float64).reshape(-1, weight.shape[1], size, size)
+    found = nn.conv2d(nn.pad(units, (1, 1, 1, 1), mode="circular"), weight, stride=stride)
+    return found.flatten(1).T
+
+
+def test_convolutional_blocks_are_torch_convolutions():
+    net = induced.cifar("resnet", blocks=1, width=1, image=12)
+    weights = net.init(0)
+    B = net.dictionary(weights)
+    ends = np.cumsum([0, *(layer.channels * net.positions(j) for j, layer in enumerate(net.layers))])[1:] - ends_of_input(net)
+    rows = np.cumsum([0, *(net.layers[j].channels * net.positions(j) for j in net.row_layers)])
+    torch.testing.assert_close(B[:rows[1], :ends[1]], forward_map(weights[0], 1, 12).T)
+    for j in range(2, net.depth + 1):
+        size = net.image >> net.layers[j - 1].level
+        block = B[rows[j - 1]:rows[j], ends[j - 2]:ends[j - 1]]
+        torch.testing.assert_close(block, -forward_map(weights[j - 1], net.weights[j - 1].stride, size))
+
+
+def ends_of_input(net):
+    return net.layers[0].channels * net.positions(0)
+
+
+def test_pooled_skip_is_average_pooling_and_zero_channels():
+    net = induced.cifar("resnet", blocks=1, width=2, image=12)
+    image = torch.randn(1, 2, 12, 12, dtype=torch.float64)
+    block = next(b for b in net.blocks if b.kind == "pool")
+    from deepatoms.theory.induced import explicit
+    ours = -explicit._block(net, net.init(0), "circular", block) @ image.numpy().ravel()
+    theirs = nn.pad(nn.avg_pool2d(image, 2), (0, 0, 0, 0, 1, 1))
+    np.testing.assert_allclose(ours, theirs.numpy().ravel(), atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_counts_agree_with_the_explicit_dictionary(widths, seed):
+    for net in (induced.chain(widths), induced.chain(widths, "analysis"), induced.dense(widths)):
+        B = net.dictionary(net.init(seed))
+        assert B.shape == (net.rows, net.atoms)
+        assert net.parameter_count == sum(weight.numel() for weight in net.init(seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_linear_forward_pass_solves_every_constraint_of_the_analysis_form(widths, seed):
+    draw = np.random.default_rng(seed)
+    square = [widths[1], *widths[1:]]
+    for net in (induced.chain(square, "analysis"), induced.dense(square), induced.residual([square[0]] * 6)):
+        weights = [draw.normal(size=weight.shape) for weight in net.weights]
+        weights[0] = np.linalg.qr(weights[0])[0]
+        x = draw.normal(size=net.layers[0].channels)
+        w = induced.forward(net, weights, x, activation=False)
+        scale = 1 + np.abs(w).max()
+        assert np.abs(induced.constraints(net.dictionary(weights), w, x)).max() < 1e-11 * scale
+
+
+def test_published_sizes():
+    counts = {blocks: induced.cifar("resnet", blocks=blocks, width=32).parameter_count for blocks in (4, 5, 8, 10)}
+    assert [round(counts[blocks] / 1e6, 2) for blocks in counts] == [1.46, 1.84, 3.01, 3.78]
+    assert induced.cifar("resnet", blocks=5, width=16).atoms == 303_104
+    dense = {(2, 2, 16): 3676, (2, 4, 8): 4936, (4, 4, 8): 15_352, (6, 4, 16): 38_528}
+    for (layers, growth, first), count in dense.items():
+        assert induced.cifar("densenet", layers=layers, growth=growth, first=first).parameter_count == count
+
+
+def test_unit_magnitudes():
+    net = induced.cifar("densenet", layers=2, growth=2)
+    weights = net.unit(net.init(3))
+    assert torch.allclose((weights[0] ** 2).sum((1, 2, 3)), torch.ones(16, dtype=torch.float64))
+    assert torch.allclose((weights[2] ** 2).sum((0, 2, 3)), torch.ones(18, dtype=torch.float64))
+    transition = next(w for w, rule in zip(weights, net.weights, strict=True) if rule.norm == 2)
+    assert torch.allclose((transition**2).sum((0, 2, 3)), 4 * torch.ones(20, dtype=torch.float64))
+
+
+def test_sparse_code_meets_the_conditions_of_the_minimum():
+    draw = np.random.default_rng(0)
+    B, y = draw.normal(size=(20, 12, 18)), draw.normal(size=(20, 12))
+    w = induced.sparse_code(B, y, 0.3, gap=1e-11)
+    slope = 2 * np.einsum("brk,br->bk", B, np.einsum("brk,bk->br", B, w) - y) + 0.3
+    assert (w >= 0).all() and (slope > -1e-4).all()
+    assert np.abs(slope[w > 1e-6]).max() < 1e-4
+
+
+@pytest.mark.parametrize(("build", "message"), [
+    (lambda: induced.chain([3, 0]), r"widths\[1\] = 0 is smaller than 1"),
+    (lambda: induced.chain([3, 2.5]), r"widths\[1\] = 2.5 is not an integer"),
+    (lambda: induced.chain([3]), "names no layer"),
+    (lambda: induced.chain([3, 4], "synthetic"), "choose one of 'synthesis', 'analysis'"),
+    (lambda: induced.residual([8, 4, 4, 5]), "joins layers 1 and 3 of different width"),
+    (lambda: induced.cifar("vgg", blocks=1, width=1), "choose one of 'resnet', 'chain', 'densenet'"),
+    (lambda: induced.cifar("resnet", blocks=1, width=1, image=30), "not divisible by the strides"),
+    (lambda: induced.cifar("resnet", blocks=1, width=1, image=8), "smaller than the filters"),
+    (lambda: induced.cifar("resnet", blocks=1, width=1, form="synthesis"), "has no skips"),
+    (lambda: induced.cifar("resnet", blocks=5, width=16).dictionary(induced.cifar("resnet", blocks=5, width=16).init()),
+     r"makes a dictionary of 684\.\d GiB|makes a dictionary of [\d,.]+ GiB"),
+    (lambda: induced.chain([3, 4]).dictionary([np.full((4, 3), math.nan)]), "12 entries that are NaN"),
+    (lambda: induced.chain([3, 4]).dictionary([np.ones((3, 4))]), r"pass shape \(4, 3\)"),
+    (lambda: induced.chain([3, 4]).unit([torch.zeros(4, 3)]), "holds a zero filter"),
+])
+def test_bad_input_is_refused(build, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        build()
