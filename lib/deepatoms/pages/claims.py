@@ -1,11 +1,11 @@
 """What a chapter shows of its claims: one line a check, and at its end the table of verdicts."""
 
-import html
-
 from IPython.display import display
 
 from deepatoms.experiments import catalogue, checking
 from deepatoms.experiments import verdicts as judging
+from deepatoms.pages import rows
+from deepatoms.theory.arguments import refuse
 
 METADATA = "deepatoms"
 _state = {}
@@ -32,17 +32,23 @@ def setting():
 
 def check(*identifiers):
     """Measure the named checks, compare each with its criterion and show one line for each."""
-    entries = [entry for identifier in identifiers for entry in _entries(identifier)]
-    _show([outcome for entry in entries if (outcome := _outcome(entry)) is not None])
+    found = {entry: _outcome(entry) for identifier in identifiers for entry in _entries(identifier)}
+    text = "\n".join(_plain(*pair) for pair in found.items())
+    lines = "\n".join(_row(*pair, away=True) for pair in found.items())
+    _publish(f'<div class="deepatoms-checks">\n{lines}\n</div>', text, found.values())
 
 
 def verdicts(chapter):
     """Run the chapter's remaining checks, then show its table of verdicts with every check beneath its claim."""
-    for entry in checking.registered(chapter):
-        _outcome(entry)
-    found = {claim: _verdict(claim) for claim in catalogue.load().chapter(chapter)}
-    outcomes = [outcome for outcome in _state["outcomes"].values() if outcome is not None]
-    _publish(_table(found), "\n".join(f"{claim.id}: {said.text}" for claim, said in found.items()), outcomes)
+    setting()
+    if chapter != _state["chapter"]:
+        refuse("chapter", chapter, f"is not the one that has begun, {_state['chapter']!r}", "name that one")
+    outcomes = {entry: _outcome(entry) for entry in checking.registered(chapter)}
+    found = [(claim, _verdict(claim)) for claim in catalogue.load().chapter(chapter)]
+    table = "\n".join(rows.claim(claim, said, [_row(entry, outcome) for entry, outcome in outcomes.items()
+                                               if entry.id.split("/")[0] == claim.id]) for claim, said in found)
+    text = "\n".join(f"{claim.id}: {said.text}" for claim, said in found)
+    _publish(f'<div class="deepatoms-verdicts">\n{table}\n</div>', text, outcomes.values())
 
 
 def _entries(identifier):
@@ -68,23 +74,19 @@ def _verdict(claim):
     return judging.verdict(claim, by_name)
 
 
-def _show(outcomes):
-    rows = "".join(_line(outcome) for outcome in outcomes)
-    text = "\n".join(f"{o.check}: measured {o.measured:.3g}, {o.result}; control {o.control:.3g}" for o in outcomes)
-    _publish(f'<table class="deepatoms-checks">{rows}</table>', text, outcomes)
+def _row(entry, outcome, away=False):
+    planned = catalogue.load().check(entry.id)
+    claim = catalogue.load().claims[entry.id.split("/")[0]] if away else None
+    # In JupyterLab the link opens the file; on the site the build points it at the function's page.
+    return rows.check_row(planned, outcome, f"../lib/{entry.function.__module__.replace('.', '/')}.py", claim)
 
 
-def _line(outcome):
-    planned = catalogue.load().check(outcome.check)
-    cells = (outcome.check, f"{outcome.measured:.3g}", str(planned.criterion), outcome.result, f"{outcome.control:.3g}")
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-
-
-def _table(found):
-    rows = "".join(f"<tr><td>{claim.id}</td><td>{html.escape(said.text)}</td></tr>" for claim, said in found.items())
-    return f'<table class="deepatoms-verdicts">{rows}</table>'
+def _plain(entry, outcome):
+    if outcome is None:
+        return f"{entry.id}: not recorded yet; make full EXPERIMENT={entry.records}"
+    return rows.plain(catalogue.load().check(entry.id), outcome)
 
 
 def _publish(page, text, outcomes):
-    display({"text/html": page, "text/plain": text}, raw=True,
-            metadata={METADATA: {"outcomes": [outcome.as_dict() for outcome in outcomes]}})
+    stored = [outcome.as_dict() for outcome in outcomes if outcome is not None]
+    display({"text/html": page, "text/plain": text}, raw=True, metadata={METADATA: {"outcomes": stored}})

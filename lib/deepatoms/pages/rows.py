@@ -1,0 +1,159 @@
+"""How checks and claims are written as HTML, in a chapter's outputs and on the scoreboard."""
+
+import html
+import math
+import re
+
+from deepatoms.pages.figures import inline
+
+SYMBOLS = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
+RELATIONS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
+MUST = {"fail": "must fail", "pass": "must pass", "oppose": "must come out the other way"}
+SCALES = {"laptop": "laptop scale", "full": "full scale"}
+
+
+def number(value, check):
+    """Return a measured number for people and for repetition: three significant digits, rounding errors as a bound.
+
+    A number that is not 0 but below a thousandth of the check's criterion or tolerance differs from machine to machine;
+    it is shown as smaller than that thousandth.
+    """
+    criterion = check.criterion.value if check.criterion.op in ("<=", "<") else 0
+    noise = max(criterion, check.tolerance.get("abs", 0)) / 1000
+    if 0 < abs(value) < noise:
+        return f"< {_digits(noise)}" if value > 0 else f"> {_digits(-noise)}"
+    return _digits(value)
+
+
+def _digits(value):
+    """Return three significant digits.
+
+    >>> [_digits(value) for value in (0.0, -1234.0, 0.12345, 1e-12, 2.5e-7, 123456.7, math.inf)]
+    ['0', '-1234', '0.123', '1e-12', '2.5e-07', '1.23e+05', 'infinite']
+    """
+    if math.isinf(value):
+        return "infinite" if value > 0 else "-infinite"
+    return str(int(value)) if value == int(value) and abs(value) < 1e6 else f"{value:.3g}"
+
+
+def typeset(digits):
+    """Return the HTML of a number: a true minus sign, and powers of ten as such.
+
+    >>> typeset("< 1e-12"), typeset("-0.5"), typeset("2.5e+05")
+    ('&lt; 10<sup>−12</sup>', '−0.5', '2.5 × 10<sup>5</sup>')
+    """
+    def power(match):
+        mantissa = "" if match[1] == "1" else f"{match[1]} × "
+        return f"{mantissa}10<sup>{match[2].replace('-', '−')}{match[3]}</sup>"
+    text = html.escape(digits, quote=False)
+    return re.sub(r"([\d.]+)e([-]?)\+?0*(\d+)", power, text).replace("-", "−")
+
+
+def criterion(check):
+    """Return a criterion in symbols (HTML)."""
+    op, value = check.criterion.op, check.criterion.value
+    if op == "in":
+        return f"in [{typeset(_digits(value[0]))}, {typeset(_digits(value[1]))}]"
+    return f"{html.escape(RELATIONS[op])} {typeset(_digits(value))}"
+
+
+def interval(ends, check):
+    """Return a 95 % interval (HTML), or nothing."""
+    return "" if ends is None else " [" + ", ".join(typeset(number(end, check)) for end in ends) + "]"
+
+
+def plain(check, outcome):
+    """Return a check's line for where there is no HTML."""
+    return (f"{check.id}: {outcome.result}; measured {number(outcome.measured, check)}, criterion {check.criterion}, "
+            f"control {number(outcome.control, check)}")
+
+
+def check_row(check, outcome=None, source="", claim=None):
+    """Return a check as one line that opens: what was measured, by which function, against which criterion and control.
+
+    Away from its claim, a check names it (``claim``).
+    """
+    name = f'<span class="deepatoms-name">{_name(check, claim)}</span>'
+    said = _line(name, check, outcome) if outcome else f'<b class="deepatoms-result">not run</b> {name}'
+    result = outcome.result if outcome else "none"
+    return (f'<details class="deepatoms-check" data-result="{result}"><summary>{said}</summary>\n'
+            f"<dl>{_details(check, outcome, source, claim)}</dl></details>")
+
+
+def _name(check, claim):
+    name = check.name.replace("_", " ")
+    return f"{prose(claim.place)}: {name}" if claim else name
+
+
+def _line(name, check, outcome):
+    return (f'<b class="deepatoms-result"><span aria-hidden="true">{SYMBOLS[outcome.result]} </span>{outcome.result}</b> '
+            f'{name} <span class="deepatoms-numbers">{_measured(check, outcome)} · criterion {criterion(check)} · '
+            f"control {typeset(number(outcome.control, check))}</span>")
+
+
+def _measured(check, outcome):
+    return f"measured {typeset(number(outcome.measured, check))}{interval(outcome.interval, check)}"
+
+
+def _details(check, outcome, source, claim):
+    entries = {"Claim": prose(claim.statement)} if claim else {}
+    entries |= {"Quantity": html.escape(check.quantity, quote=False), "Tests": ROLES[check.role],
+                "Control": f"{html.escape(check.control, quote=False)}. It {MUST[check.control_must]}"
+                           + (_control(check, outcome) if outcome else "") + "."}
+    if outcome:
+        entries["Evidence"] = _evidence(outcome)
+    entries["Check"] = f'<a href="{source}" data-check="{check.id}">{check.id}</a>' if source else f"<code>{check.id}</code>"
+    return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in entries.items())
+
+
+ROLES = {"printed": "the claim as printed", "hypothesis": "the claim as printed, with an added hypothesis",
+         "convention": "one reading of what the paper leaves open", "corrected": "the corrected statement"}
+
+
+def _control(check, outcome):
+    came_out = check.criterion.judge(outcome.control, outcome.control_interval)
+    return (f"; it came to {typeset(number(outcome.control, check))}{interval(outcome.control_interval, check)} and "
+            f"{'is inconclusive' if came_out == 'inconclusive' else came_out}")
+
+
+def _evidence(outcome):
+    origin = "recorded" if outcome.recorded else "measured when the chapter ran"
+    vacuous = "; vacuous, because nothing is claimed" * outcome.vacuous
+    return f"{outcome.evidence}, {SCALES[outcome.scale]}, {origin}{vacuous}"
+
+
+def badge(verdict):
+    """Return a verdict as a label (HTML)."""
+    return f'<b class="deepatoms-verdict" data-verdict="{verdict}">{verdict}</b>'
+
+
+def flags(verdict):
+    """Return the flags beside a verdict (HTML)."""
+    raised = [name for name, up in (("reduced", verdict.reduced), ("vacuous", verdict.vacuous),
+                                    ("unsupported", verdict.unsupported), ("criterion revised", verdict.revised)) if up]
+    return "".join(f' <span class="deepatoms-flag">{name}</span>' for name in raised)
+
+
+def basis(verdict):
+    """Return what a verdict rests on, or why there is none (HTML)."""
+    if verdict.why:
+        return html.escape(verdict.why, quote=False)
+    return html.escape("; ".join((*verdict.evidence, SCALES[verdict.scale])), quote=False)
+
+
+def claim(claim, verdict, checks, anchor=False):
+    """Return a claim: its place, verdict, statement, what is wrong with it, its evidence and its checks (HTML)."""
+    remarks = "".join(f"<p><b>{name}:</b> {prose(text)}</p>" for name, text in (
+        ("Issue", claim.issue), ("Corrected", claim.corrected), ("Convention", claim.decides),
+        ("Reduced to", claim.reduced if verdict.reduced else ""), ("Criterion revised", claim.revised)) if text)
+    head = (f'<p class="deepatoms-head"><code>{claim.id}</code> <span class="deepatoms-place">{prose(claim.place)}</span> '
+            f"{badge(verdict.text)}{flags(verdict)}</p>")
+    identity = f' id="{claim.id}" data-paper="{claim.paper}" data-chapter="{claim.chapter}" ' \
+               f'data-verdict="{verdict.text}"' if anchor else ""
+    return (f'<div class="deepatoms-claim"{identity}>{head}\n<p>{prose(claim.statement)}</p>\n'
+            f'{remarks}<p class="deepatoms-basis">{basis(verdict)}</p>\n{"".join(checks)}</div>')
+
+
+def prose(text):
+    """Return text of the catalogue as HTML, its ``$...$`` marked as mathematics."""
+    return inline(text)
