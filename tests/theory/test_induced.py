@@ -112,7 +112,7 @@ def test_sparse_code_meets_the_conditions_of_the_minimum():
      r"makes a dictionary of 684\.\d GiB|makes a dictionary of [\d,.]+ GiB"),
     (lambda: induced.chain([3, 4]).dictionary([np.full((4, 3), math.nan)]), "12 entries that are NaN"),
     (lambda: induced.chain([3, 4]).dictionary([np.ones((3, 4))]), r"pass shape \(4, 3\)"),
-    (lambda: induced.chain([3, 4]).unit([torch.zeros(4, 3)]), "holds a zero filter"),
+    (lambda: induced.chain([3, 4]).check_filters([torch.zeros(4, 3)]), "holds a zero filter"),
 ])
 def test_bad_input_is_refused(build, message):
     with pytest.raises((ValueError, TypeError), match=message):

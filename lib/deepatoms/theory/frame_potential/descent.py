@@ -48,8 +48,8 @@ def minimize(net, magnitudes="unit", seeds=(0,), iterations=300, rate=None, gain
         starts: lists of weights to start from, in place of seeds.
         device: where to compute.
         dtype: float32 is enough down to energies of 0.001 per atom.
-        tolerance: stop a start early when 20 steps lower the energy by less than this fraction (0: never).
-        progress: called with (start, step, energy) at every step, for a progress bar.
+        tolerance: stop early when 20 steps lower no start's energy by more than this fraction (0: never).
+        progress: called with (step, energies) at every step, for a progress bar.
 
     Returns:
         A ``Minimum``; ``weights`` are those of the lowest energy.
@@ -61,41 +61,57 @@ def minimize(net, magnitudes="unit", seeds=(0,), iterations=300, rate=None, gain
     arguments.one_of("magnitudes", magnitudes, CONVENTIONS)
     iterations = arguments.integer("iterations", iterations)
     rate = arguments.number("rate", rate if rate is not None else {"unit": 0.05, "free": 0.03}[magnitudes], 0)
-    starts = [net.init(seed, gain) for seed in seeds] if starts is None else [net.checked(start) for start in starts]
-    starts = [[weight.to(device, dtype) for weight in start] for start in starts]
-    shape = net.unit if magnitudes == "unit" else list
-    histories, reached = [], []
-    for index, start in enumerate(starts):
-        history, weights = _descend(net, start, shape, iterations, rate, tolerance, progress, index)
-        histories.append(tuple(history))
-        reached.append(weights)
+    starts = [net.init(seed, gain) for seed in seeds] if starts is None else [net.check_filters(start) for start in starts]
+    stacked = [torch.stack(layer).to(device, dtype) for layer in zip(*starts, strict=True)]
+    histories, weights = _descend(net, stacked, magnitudes == "unit", iterations, rate, tolerance, progress)
     energies = tuple(min(history) for history in histories)
     lowest = energies.index(min(energies))
     count = net.structural_count
     value = math.sqrt(max(0.0, energies[lowest]) / count) if count else 0.0
-    return Minimum(value, energies, tuple(histories), tuple(map(_converged, histories)), reached[lowest])
+    return Minimum(value, energies, histories, tuple(map(_converged, histories)), [layer[lowest] for layer in weights])
 
 
-def _descend(net, start, shape, iterations, rate, tolerance, progress, index):
-    weights = [weight.clone().requires_grad_() for weight in start]
+def _descend(net, stacked, unit, iterations, rate, tolerance, progress):
+    """Descend from all starts at once (they do not interact: Adam works entry by entry)."""
+    weights = [layer.clone().requires_grad_() for layer in stacked]
     adam = torch.optim.Adam(weights, lr=rate)
-    history, lowest, best = [], math.inf, start
+    energies = torch.func.vmap(lambda one: evaluation.sum_of_blocks(net, one))
+    shape = torch.func.vmap(net.unit) if unit else list
+    histories, best = [], shape(stacked)
     for step in range(iterations + 1):
-        for group in adam.param_groups:
-            group["lr"] = rate * (1 + math.cos(math.pi * step / iterations)) / 2
+        adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / iterations)) / 2
         current = shape(weights)
-        value = evaluation.unchecked_energy(net, current)
-        history.append(float(value.detach()))
-        if history[-1] < lowest:
-            lowest, best = history[-1], [weight.detach().clone() for weight in current]
+        values = energies(current)
+        histories.append(_finite(values.detach()).tolist())
+        best = _keep_lowest(histories, current, best)
         if progress is not None:
-            progress(index, step, history[-1])
-        if step == iterations or (tolerance and step > 20 and history[-21] - history[-1] < tolerance * history[-1]):
+            progress(step, histories[-1])
+        if step == iterations or (tolerance and _stalled(histories, tolerance)):
             break
         adam.zero_grad()
-        value.backward()
+        values.sum().backward()
         adam.step()
-    return history, best
+    return tuple(zip(*histories, strict=True)), best
+
+
+def _finite(values):
+    if not bool(torch.isfinite(values).all()):
+        arguments.refuse("starts", values, "left the finite numbers", "use dtype=torch.float64, or a start with no zero atom")
+    return values
+
+
+def _keep_lowest(histories, current, best):
+    lower = [value <= min(row[i] for row in histories) for i, value in enumerate(histories[-1])]
+    if not any(lower):
+        return best
+    return [torch.where(torch.tensor(lower, device=new.device).view(-1, *[1] * (new.ndim - 1)), new.detach(), old)
+            for new, old in zip(current, best, strict=True)]
+
+
+def _stalled(histories, tolerance):
+    if len(histories) <= 20:
+        return False
+    return all(before - now < tolerance * now for before, now in zip(histories[-21], histories[-1], strict=True))
 
 
 def _converged(history):

@@ -33,17 +33,17 @@ def energy(net, weights):
     """
     weights = net.checked(weights)
     if isinstance(weights[0], np.ndarray):
-        return float(unchecked_energy(net, [torch.tensor(weight) for weight in weights]))
-    return unchecked_energy(net, weights)
-
-
-def unchecked_energy(net, weights):
-    """Return the energy of weights already known to fit (what descent calls at every step)."""
-    total = sum(value for _, _, value in interactions.block_energies(net, weights))
+        return float(energy(net, [torch.tensor(weight) for weight in weights]))
+    total = sum_of_blocks(net, weights)
     if not bool(torch.isfinite(total.detach())):
         arguments.refuse("weights", float(total), "makes an atom of norm 0 or too large for its type",
                          "give every unit a nonzero weight, or use float64")
     return total
+
+
+def sum_of_blocks(net, weights):
+    """Return the energy of weights already known to fit (what descent calls at every step, under ``torch.func.vmap``)."""
+    return sum(value for _, _, value in interactions.block_energies(net, weights))
 
 
 def block_energies(net, weights):

@@ -132,6 +132,13 @@ class Net:
         """
         return [weight * (rule.norm / norms(weight, rule)) for weight, rule in zip(weights, self.weights, strict=True)]
 
+    def check_filters(self, weights):
+        """Return the weights if no filter that unit magnitudes would divide by is zero; refuse them otherwise."""
+        for index, (weight, rule) in enumerate(zip(self.checked(weights), self.weights, strict=True)):
+            if bool((norms(weight, rule) == 0).any()):
+                arguments.refuse(f"weights[{index}]", weight, "holds a zero filter", "give every unit a nonzero weight")
+        return weights
+
     def dictionary(self, weights, boundary="circular"):
         """Return the explicit induced dictionary, shape (rows, atoms), in the weights' kind (numpy or torch).
 
@@ -183,10 +190,7 @@ class Net:
 def norms(weight, rule):
     """Return the norms that unit magnitudes divide by: one for each output filter, or one for each input channel."""
     axes = tuple(axis for axis in range(weight.ndim) if axis != (0 if rule.per_output else 1))
-    squared = (weight**2).sum(axes, keepdims=True)
-    if bool((squared == 0).any()):
-        arguments.refuse("weights", weight, "holds a zero filter", "give every unit at least one nonzero weight")
-    return squared**0.5
+    return (weight**2).sum(axes, keepdims=True) ** 0.5
 
 
 def check_image(image, levels, convolutional=True):

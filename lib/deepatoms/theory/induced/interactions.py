@@ -169,12 +169,12 @@ class Interactions:
             squares.append(found)
         return squares
 
-    def norms(self, cluster, level):
-        """Return the column norms of a cluster, one for each channel and phase, on the grid of a level."""
-        return self.squares[cluster][:, None].expand(-1, 4 ** (level - self.finest[cluster])).reshape(-1) ** 0.5
+    def weights_of(self, cluster, level):
+        """Return one over the squared norm of a cluster's columns, for each channel and phase, on the grid of a level."""
+        return 1 / self.squares[cluster][:, None].expand(-1, 4 ** (level - self.finest[cluster])).reshape(-1)
 
     def blocks(self):
-        """Yield (cluster, other cluster, normalised interactions on their common grid) for every nonzero block, c <= c'."""
+        """Yield (cluster, other cluster, interactions on their common grid) for every nonzero block, c <= c'."""
         for a, b in sorted({key[:2] for key in self.sums}):
             level = max(self.finest[a], self.finest[b])
             total = None
@@ -183,8 +183,7 @@ class Interactions:
                 found = self.sums.get((a, b, own))
                 if found is not None:
                     total = found if total is None else add(total, found)
-            values = total.values / self.norms(a, level)[:, None, None, None] / self.norms(b, level)[:, None, None]
-            yield a, b, replace(total, values=values)
+            yield a, b, total
 
 
 def add(a, b):
@@ -211,10 +210,12 @@ def off_diagonal(a, b, kernel):
 
 def block_energies(net, weights):
     """Yield (cluster, other cluster, sum of squared cosines over both triangles) for every block of the Gram matrix."""
-    for a, b, kernel in Interactions(net, weights).blocks():
+    found = Interactions(net, weights)
+    for a, b, kernel in found.blocks():
         _fits(net, kernel)
-        places = (net.image >> kernel.level) ** 2
-        yield a, b, (1 if a == b else 2) * places * (off_diagonal(a, b, kernel) ** 2).sum()
+        squares = (off_diagonal(a, b, kernel) ** 2).sum((2, 3))
+        cosines = found.weights_of(a, kernel.level) @ squares @ found.weights_of(b, kernel.level)
+        yield a, b, (1 if a == b else 2) * (net.image >> kernel.level) ** 2 * cosines
 
 
 def _fits(net, kernel):
