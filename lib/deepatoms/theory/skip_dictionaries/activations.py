@@ -1,0 +1,145 @@
+r"""An activation as a matrix: exact for one input, :math:`S(h) = \mathrm{diag}(\sigma(a)/a)`, a rough fit for all."""
+
+import numpy as np
+import torch
+from scipy.integrate import quad
+
+from deepatoms.theory import arguments
+
+ACTIVATIONS = {"linear": lambda a: a, "relu": torch.relu, "leaky_relu": lambda a: torch.nn.functional.leaky_relu(a, 0.1),
+               "tanh": torch.tanh, "elu": torch.nn.functional.elu, "gelu": torch.nn.functional.gelu,
+               "sigmoid": torch.sigmoid, "softplus": torch.nn.functional.softplus}
+
+
+def activate(name, a):
+    """Return the named activation of an array (leaky ReLU has slope 0.1).
+
+    Args:
+        name: a key of ``ACTIVATIONS``.
+        a: numpy array or torch tensor of any shape.
+
+    >>> activate("relu", np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    function = ACTIVATIONS[arguments.one_of("name", name, list(ACTIVATIONS))]
+    arguments.real_array("a", a)
+    return function(a) if isinstance(a, torch.Tensor) else function(torch.from_numpy(np.ascontiguousarray(a))).numpy()
+
+
+def activation_matrix(name, a, centred=False):
+    r"""Return the diagonal of :math:`S(h)`, with :math:`\sigma(a) = S(h)\, a`, Equation :eq:`rsc-activation`.
+
+    Args:
+        name: a key of ``ACTIVATIONS``.
+        a: pre-activations :math:`W h`, any shape.
+        centred: whether to take :math:`\sigma(a) - \sigma(0)` in place of :math:`\sigma(a)`.
+
+    Returns:
+        Array of the shape of ``a``; where a = 0 the entry is 0 (any would do).
+
+    Raises:
+        ValueError: for an activation with :math:`\sigma(0) \ne 0` where a = 0, unless centred.
+
+    >>> activation_matrix("leaky_relu", np.array([-1.0, 2.0]))
+    array([0.1, 1. ])
+    """
+    z = activate(name, a)
+    offset = float(activate(name, np.zeros(1))[0])
+    zero = a == 0
+    if offset != 0 and not centred and bool(zero.any()):
+        arguments.refuse("a", a, f"has {int(zero.sum())} zeros, where {name} is {offset:.3g} and no S(h) exists",
+                         "pass centred=True")
+    return (z - offset if centred else z) / (a + zero)
+
+
+def expected_slope(name):
+    r"""Return :math:`E\,\sigma'(a) = E\,a\,\sigma(a)` for standard normal a: the best single S is this times I.
+
+    Args:
+        name: a key of ``ACTIVATIONS``.
+
+    >>> round(expected_slope("relu"), 9), round(expected_slope("tanh"), 3)
+    (0.5, 0.606)
+    """
+    def product(a):
+        return a * float(activate(name, np.array([a]))[0]) * np.exp(-a * a / 2) / np.sqrt(2 * np.pi)
+    return quad(product, -10, 0)[0] + quad(product, 0, 10)[0]
+
+
+def best_single_matrix(a, z, centred=False):
+    r"""Return the matrix S of least :math:`\sum \lVert z - S a \rVert^2` over a batch.
+
+    Args:
+        a: pre-activations, shape (samples, n), numpy.
+        z: activations, shape (samples, n).
+        centred: whether to subtract the means of both first, which is an affine fit.
+
+    Returns:
+        S, shape (n, n).
+
+    >>> a = np.random.default_rng(0).normal(size=(50, 2))
+    >>> bool(np.allclose(best_single_matrix(a, 3 * a), 3 * np.eye(2)))
+    True
+    """
+    a, z = _samples(a, z)
+    if centred:
+        a, z = a - a.mean(0), z - z.mean(0)
+    return np.linalg.lstsq(a, z, rcond=None)[0].T
+
+
+def unexplained_share(a, z, S):
+    r"""Return :math:`\sum \lVert z - S a \rVert^2 / \sum \lVert z \rVert^2`, 0 for an exact fit.
+
+    Args:
+        a: pre-activations, shape (samples, n), numpy.
+        z: activations, shape (samples, n).
+        S: matrix, shape (n, n).
+
+    >>> unexplained_share(np.ones((1, 2)), np.ones((1, 2)), np.eye(2))
+    0.0
+    """
+    a, z = _samples(a, z)
+    return float(((z - a @ S.T) ** 2).sum() / (z**2).sum())
+
+
+def best_diagonal(a, z):
+    r"""Return :math:`s_i = \langle z_i, a_i \rangle / \langle a_i, a_i \rangle`, the best diagonal S over a batch.
+
+    Args:
+        a: pre-activations, shape (samples, n), numpy or torch.
+        z: what the branch puts out, same shape.
+
+    Returns:
+        Array of shape (n,).
+
+    >>> best_diagonal(np.array([[1.0, 2.0], [-1.0, 2.0]]), np.array([[1.0, 4.0], [0.0, 4.0]]))
+    array([0.5, 2. ])
+    """
+    energy = (a**2).sum(0)
+    if bool((energy == 0).any()):
+        arguments.refuse("a", a, "has a unit that is 0 on all samples", "leave that unit out")
+    return (z * a).sum(0) / energy
+
+
+def residual_operator(W, a, z, skip=True):
+    r"""Return the dictionary :math:`I + \mathrm{diag}(s) W` of a trained layer (without the identity unless ``skip``).
+
+    Args:
+        W: weights, shape (n, n).
+        a: :math:`W h` on a batch, shape (samples, n).
+        z: what the branch put out, same shape.
+        skip: whether the layer has a skip connection.
+
+    >>> residual_operator(np.eye(1), np.ones((2, 1)), np.full((2, 1), 0.5))
+    array([[1.5]])
+    """
+    operator = best_diagonal(a, z)[:, None] * W
+    return operator + np.eye(len(W)) if skip else operator
+
+
+def _samples(a, z):
+    arguments.matrix("a", a)
+    arguments.matrix("z", z)
+    if a.shape != z.shape:
+        arguments.refuse("z", z, f"does not match a of shape {a.shape}", "pass one activation for each pre-activation")
+    return a, z

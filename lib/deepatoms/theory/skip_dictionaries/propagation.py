@@ -1,0 +1,151 @@
+r"""How noise on the input travels through the layers: the printed bound, which fails, and those that hold."""
+
+import math
+
+import numpy as np
+
+from deepatoms.theory import arguments
+
+
+def printed_bound(noise, first_norm, coherences, sparsities):
+    r"""Return the printed bound on the squared output error, Equation :eq:`rsc-propagation`; it is wrong.
+
+    :math:`\tfrac14 \lVert D_1 \rVert^2 \epsilon_0^2 \prod_i A_i`, :math:`A_i = 1 - (2 \lVert T_i \rVert_0 - 1) \mu(D_{i+1})`.
+
+    Args:
+        noise: :math:`\epsilon_0`, norm of the input's noise.
+        first_norm: spectral norm of :math:`D_1`.
+        coherences: :math:`\mu(D_2), \dots, \mu(D_l)`.
+        sparsities: nonzeros of :math:`T_1, \dots, T_{l-1}`.
+
+    >>> printed_bound(1.0, 1.0, [0.0], [2])
+    0.25
+    """
+    pairs = zip(coherences, sparsities, strict=True)
+    return first_norm**2 * noise**2 / 4 * math.prod(1 - (2 * k - 1) * mu for mu, k in pairs)
+
+
+def fixed_bound(noise, dictionaries):
+    r"""Return :math:`\prod_i \lVert D_i \rVert^2 \epsilon_0^2`, on the squared output error of fixed dictionaries.
+
+    Not for :math:`D_i = I + S(h) W`, which changes with the input: see :func:`residual_bound`.
+
+    Args:
+        noise: :math:`\epsilon_0`.
+        dictionaries: list of matrices.
+
+    >>> fixed_bound(1.0, [np.eye(2), 2 * np.eye(2)])
+    4.0
+    """
+    norms = [np.linalg.norm(arguments.matrix("D", D), 2) for D in dictionaries]
+    return float(arguments.number("noise", noise, 0) ** 2 * math.prod(norm**2 for norm in norms))
+
+
+def sparse_difference_bound(noise, coherences, nonzeros):
+    r"""Return :math:`\prod_i (1 + (m - 1) \mu_i) \epsilon_0^2`, on the squared error when differences have m nonzeros.
+
+    Args:
+        noise: :math:`\epsilon_0`.
+        coherences: :math:`\mu_i` of all layers, whose atoms have norm 1.
+        nonzeros: m (2k for two codes with k nonzeros each), at every layer's input.
+
+    >>> sparse_difference_bound(1.0, [0.5, 0.5], 2)
+    2.25
+    """
+    m = arguments.integer("nonzeros", nonzeros)
+    return arguments.number("noise", noise, 0) ** 2 * math.prod(1 + (m - 1) * mu for mu in coherences)
+
+
+def residual_bound(noise, weights):
+    r"""Return :math:`\prod_i (1 + \lVert W_i \rVert) \epsilon_0`, on the output error of a ReLU residual net.
+
+    It holds for every activation with slopes in [-1, 1]. With batch normalisation in evaluation mode, pass
+    :math:`\mathrm{diag}(\gamma / \hat\sigma) W_i`.
+
+    Args:
+        noise: :math:`\epsilon_0`.
+        weights: list of matrices of shape (n, n).
+
+    >>> residual_bound(1.0, [np.eye(2), np.eye(2)])
+    4.0
+    """
+    norms = [np.linalg.norm(arguments.matrix("W", W), 2) for W in weights]
+    return float(arguments.number("noise", noise, 0) * math.prod(1 + norm for norm in norms))
+
+
+def residual_forward(x, weights, biases):
+    r"""Return the output of the residual net :math:`h \mapsto h + \mathrm{relu}(W_i h + b_i)`.
+
+    Args:
+        x: input of shape (..., n), numpy.
+        weights: list of matrices of shape (n, n).
+        biases: list of vectors of shape (n,).
+
+    >>> residual_forward(np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)])
+    array([3.])
+    """
+    for W, b in zip(weights, biases, strict=True):
+        x = x + np.maximum(x @ W.T + b, 0)
+    return x
+
+
+def segment_slopes(start, end, weights, biases):
+    r"""Return the regions of a ReLU residual net that a segment crosses, and the norm of the affine map in each.
+
+    Along the segment every pre-activation is affine until the next unit switches; the walk goes from switch to switch.
+
+    Args:
+        start: input of shape (n,), numpy.
+        end: input of shape (n,).
+        weights: list of matrices of shape (n, n).
+        biases: list of vectors of shape (n,).
+
+    Returns:
+        Array of the places in [0, 1] where a region begins, and array of the spectral norms there.
+
+    >>> places, norms = segment_slopes(np.array([-0.1]), np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)])
+    >>> norms
+    array([1., 3.])
+    """
+    arguments.real_array("start", start, rank=1)
+    arguments.real_array("end", end, rank=1)
+    place, places, norms = 0.0, [], []
+    while place < 1:
+        switch, slope = _region(start, end - start, place, weights, biases)
+        places.append(place)
+        norms.append(np.linalg.norm(slope, 2))
+        place = switch
+    return np.array(places), np.array(norms)
+
+
+def _region(start, direction, place, weights, biases):
+    """Return where the region that begins at a place of the segment ends, and the matrix of its affine map."""
+    value, rate, slope, switch = start + place * direction, direction, np.eye(len(start)), 1.0
+    for W, b in zip(weights, biases, strict=True):
+        a, change = W @ value + b, W @ rate
+        # A unit within rounding of its kink has just switched: its sign is that of its rate of change.
+        near = abs(a) <= 1e-12 * (1 + abs(change))
+        active = np.where(near, change > 0, a > 0)
+        leaving = ~near & (a * change < 0)
+        if leaving.any():
+            switch = min(switch, place + float((-a[leaving] / change[leaving]).min()))
+        value, rate = value + active * a, rate + active * change
+        slope = slope + active[:, None] * (W @ slope)
+    return max(switch, math.nextafter(place, 2)), slope
+
+
+def largest_slope(start, end, weights, biases):
+    r"""Return the largest norm of the affine map over the exact regions between two inputs, the sharpest bound here.
+
+    :math:`\lVert f(y) - f(x) \rVert \le \max_r \lVert A_r \rVert \, \lVert y - x \rVert` over the regions r of the segment.
+
+    Args:
+        start: input of shape (n,), numpy.
+        end: input of shape (n,).
+        weights: list of matrices of shape (n, n).
+        biases: list of vectors of shape (n,).
+
+    >>> float(largest_slope(np.array([-0.1]), np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)]))
+    3.0
+    """
+    return segment_slopes(start, end, weights, biases)[1].max()

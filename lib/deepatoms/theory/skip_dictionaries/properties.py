@@ -1,0 +1,120 @@
+r"""Properties of a dictionary in Skretting and Engan's definitions, and how sparsely it represents signals.
+
+Atoms are normalised first. The definitions follow the authors' own program; ``mu`` is
+:func:`~deepatoms.theory.dictionaries.mutual_coherence`.
+"""
+
+import numpy as np
+
+from deepatoms.theory import arguments, dictionaries
+
+
+def frame_bounds(D):
+    r"""Return the frame bounds A and B: smallest nonzero and largest eigenvalue of :math:`D D^\mathsf{T}`, atoms of norm 1.
+
+    Args:
+        D: matrix of shape (n, K), numpy, without zero columns.
+
+    >>> A, B = frame_bounds(np.hstack([np.eye(2), np.eye(2)]))
+    >>> round(float(A), 9), round(float(B), 9)
+    (2.0, 2.0)
+    """
+    eigenvalues = np.linalg.svd(dictionaries.normalize(D), compute_uv=False) ** 2
+    return eigenvalues[eigenvalues > 1e-12 * eigenvalues[0]].min(), eigenvalues[0]
+
+
+def nearest_coherence(D):
+    r"""Return :math:`\mu_\mathrm{avg}`, the mean over atoms of the largest |cosine| with another atom.
+
+    Args:
+        D: matrix of shape (n, K), numpy, without zero columns.
+
+    >>> float(nearest_coherence(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])).round(6))
+    0.666667
+    """
+    return _cosines(D).max(1).mean()
+
+
+def mean_square_coherence(D):
+    r"""Return :math:`\mu_\mathrm{mse} = \lVert D^\mathsf{T} D \rVert_F / K`: :math:`1/\sqrt n` exactly for a tight frame.
+
+    Args:
+        D: matrix of shape (n, K), numpy, without zero columns.
+
+    >>> float(mean_square_coherence(np.eye(4)))
+    0.5
+    """
+    return np.linalg.norm(dictionaries.gram(D)) / D.shape[1]
+
+
+def babel(D, atoms):
+    r"""Return the Babel function :math:`\mu_1(p)`: the largest sum of |cosines| of one atom with p others.
+
+    Args:
+        D: matrix of shape (n, K), numpy, without zero columns.
+        atoms: p, smaller than K.
+
+    >>> float(babel(dictionaries.simplex_frame(3), 2).round(6))
+    0.666667
+    """
+    if arguments.integer("atoms", atoms) >= D.shape[1]:
+        arguments.refuse("atoms", atoms, f"is not smaller than the {D.shape[1]} atoms", "compare with the others only")
+    return np.sort(_cosines(D), axis=1)[:, -atoms:].sum(1).max()
+
+
+def matching_pursuit(D, X, sparsity):
+    r"""Represent many signals by orthogonal matching pursuit, all at once.
+
+    At each step every signal takes the atom most correlated with what is left of it and is projected anew.
+
+    Args:
+        D: matrix of shape (n, K), numpy, without zero columns.
+        X: signals of shape (samples, n).
+        sparsity: atoms for each signal, at most min(n, K).
+
+    Returns:
+        Codes of shape (samples, K), in terms of the atoms normalised.
+
+    Raises:
+        ValueError: when the sparsity exceeds the number of atoms or the dimension.
+
+    >>> matching_pursuit(np.eye(3), np.array([[1.0, 3.0, 2.0]]), 2)
+    array([[0., 3., 2.]])
+    """
+    atoms, K = dictionaries.normalize(D), D.shape[1]
+    arguments.matrix("X", X)
+    if arguments.integer("sparsity", sparsity) > min(D.shape):
+        arguments.refuse("sparsity", sparsity, f"exceeds what {K} atoms in {len(D)} dimensions allow",
+                         f"pass at most {min(D.shape)}")
+    gram, products = atoms.T @ atoms, X @ atoms
+    every, chosen = np.arange(len(X))[:, None], np.empty((len(X), 0), dtype=int)
+    codes, left = np.zeros((len(X), K)), products
+    for _ in range(sparsity):
+        fresh = abs(left)
+        np.put_along_axis(fresh, chosen, -1.0, axis=1)
+        chosen = np.hstack([chosen, fresh.argmax(1)[:, None]])
+        blocks = gram[chosen[:, :, None], chosen[:, None, :]] + 1e-14 * np.eye(chosen.shape[1])
+        values = np.linalg.solve(blocks, products[every, chosen][..., None])[..., 0]
+        codes[every, chosen] = values
+        left = products - codes @ gram
+    return codes
+
+
+def signal_to_noise(X, approximation):
+    r"""Return the signal-to-noise ratio :math:`10 \log_{10} (\sum \lVert x \rVert^2 / \sum \lVert x - \hat x \rVert^2)`, in dB.
+
+    Args:
+        X: signals of shape (samples, n).
+        approximation: of the same shape.
+
+    >>> float(signal_to_noise(np.array([[10.0]]), np.array([[9.0]])))
+    20.0
+    """
+    arguments.matrix("X", X)
+    return 10 * np.log10((X**2).sum() / ((X - approximation) ** 2).sum())
+
+
+def _cosines(D):
+    gram = abs(dictionaries.gram(D))
+    np.fill_diagonal(gram, 0.0)
+    return gram

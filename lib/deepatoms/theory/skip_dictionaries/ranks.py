@@ -1,0 +1,94 @@
+r"""Exact ranks and multiplicities of integer matrices: counterexamples that no rounding can explain away."""
+
+import numpy as np
+
+from deepatoms.theory import arguments
+
+
+def exact_rank(matrices):
+    """Return the ranks of integer matrices by fraction-free elimination in unlimited precision.
+
+    Args:
+        matrices: integer array of shape (..., rows, columns).
+
+    Returns:
+        Integer array of shape (...,).
+
+    Raises:
+        TypeError: on entries that are not integers, of which no exact rank can be said.
+
+    >>> exact_rank(np.diag([-1, -1, 0])), exact_rank(np.eye(3, dtype=int) + np.diag([-1, -1, 0]))
+    (np.int64(2), np.int64(1))
+    """
+    given = _integers(matrices)
+    work = given.reshape(-1, *given.shape[-2:]).astype(object)
+    rank, every = np.zeros(len(work), dtype=np.int64), np.arange(len(work))
+    previous = np.ones(len(work), dtype=object)
+    for column in range(work.shape[2]):
+        free = (work[:, :, column] != 0) & (np.arange(work.shape[1]) >= rank[:, None])
+        found = every[free.any(1)]
+        if len(found):
+            _eliminate(work, found, free[found].argmax(1), rank[found], column, previous)
+            rank[found] += 1
+    return rank.reshape(given.shape[:-2])[()]
+
+
+def _eliminate(work, found, pivots, ranks, column, previous):
+    """Swap each pivot row up and clear the column below it (Bareiss: all divisions are exact)."""
+    work[found, pivots], work[found, ranks] = work[found, ranks], work[found, pivots]
+    rows = work[found, ranks]
+    pivot = rows[:, column]
+    below = np.arange(work.shape[1]) > ranks[:, None]
+    cleared = work[found] * pivot[:, None, None] - work[found][:, :, column, None] * rows[:, None, :]
+    work[found] = np.where(below[:, :, None], cleared // previous[found][:, None, None], work[found])
+    previous[found] = pivot
+
+
+def characteristic_polynomial(matrices):
+    r"""Return the integer coefficients of :math:`\det(\lambda I - A)`, highest power first (Faddeev and LeVerrier).
+
+    Args:
+        matrices: integer array of shape (..., n, n), small enough for 64 bits.
+
+    Returns:
+        Integer array of shape (..., n + 1).
+
+    >>> characteristic_polynomial(np.array([[2, 1], [0, 3]]))
+    array([ 1, -5,  6])
+    """
+    A = _integers(matrices)
+    n = A.shape[-1]
+    one = np.eye(n, dtype=A.dtype)
+    coefficients = [np.ones(A.shape[:-2], dtype=A.dtype)]
+    M = np.zeros_like(A)
+    for power in range(1, n + 1):
+        M = A @ M + coefficients[-1][..., None, None] * one
+        coefficients.append(-np.trace(A @ M, axis1=-2, axis2=-1) // power)
+    return np.stack(coefficients, axis=-1)
+
+
+def root_multiplicity(coefficients, root):
+    """Return how often an integer is a root of integer polynomials: the algebraic multiplicity of an eigenvalue.
+
+    Args:
+        coefficients: integer array of shape (..., n + 1), highest power first.
+        root: integer.
+
+    >>> root_multiplicity(characteristic_polynomial(np.array([[2, 1], [0, 2]])), 2)
+    np.int64(2)
+    """
+    root, quotient = arguments.integer("root", root, minimum=-(2**31)), np.array(_integers(coefficients))
+    multiplicity, still = np.zeros(quotient.shape[:-1], dtype=np.int64), np.ones(quotient.shape[:-1], dtype=bool)
+    while quotient.shape[-1] > 1:
+        for power in range(1, quotient.shape[-1]):
+            quotient[..., power] += root * quotient[..., power - 1]
+        still = still & (quotient[..., -1] == 0)
+        multiplicity += still
+        quotient = quotient[..., :-1]
+    return multiplicity[()]
+
+
+def _integers(values):
+    if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.integer):
+        arguments.refuse("matrices", values, "does not hold integers", "pass an integer numpy array", TypeError)
+    return values
