@@ -90,3 +90,13 @@ def _plain(entry, outcome):
 def _publish(page, text, outcomes):
     stored = [outcome.as_dict() for outcome in outcomes if outcome is not None]
     display({"text/html": page, "text/plain": text}, raw=True, metadata={METADATA: {"outcomes": stored}})
+
+
+def stored(notebook):
+    """Return the outcomes in a notebook's outputs, by check and scale, as plain data."""
+    found = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for outcome in output.get("metadata", {}).get(METADATA, {}).get("outcomes", []):
+                found[outcome["check"], outcome["scale"]] = outcome
+    return found

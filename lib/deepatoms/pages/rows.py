@@ -141,7 +141,7 @@ def basis(verdict):
     return html.escape("; ".join((*verdict.evidence, SCALES[verdict.scale])), quote=False)
 
 
-def claim(claim, verdict, checks, anchor=False):
+def claim(claim, verdict, checks, anchor=False, chapter=""):
     """Return a claim: its place, verdict, statement, what is wrong with it, its evidence and its checks (HTML)."""
     remarks = "".join(f"<p><b>{name}:</b> {prose(text)}</p>" for name, text in (
         ("Issue", claim.issue), ("Corrected", claim.corrected), ("Convention", claim.decides),
@@ -150,8 +150,9 @@ def claim(claim, verdict, checks, anchor=False):
             f"{badge(verdict.text)}{flags(verdict)}</p>")
     identity = f' id="{claim.id}" data-paper="{claim.paper}" data-chapter="{claim.chapter}" ' \
                f'data-verdict="{verdict.text}"' if anchor else ""
+    foot = " · ".join(filter(None, (basis(verdict), chapter)))
     return (f'<div class="deepatoms-claim"{identity}>{head}\n<p>{prose(claim.statement)}</p>\n'
-            f'{remarks}<p class="deepatoms-basis">{basis(verdict)}</p>\n{"".join(checks)}</div>')
+            f'{remarks}<p class="deepatoms-basis">{foot}</p>\n{"".join(checks)}</div>')
 
 
 def prose(text):

@@ -13,7 +13,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from deepatoms.experiments import catalogue, results
-from deepatoms.pages.claims import METADATA
+from deepatoms.pages.claims import stored
 from deepatoms.pages.press import house, notebooks
 
 
@@ -48,16 +48,6 @@ def _fresh(path, empty, **parameters):
     except PapermillExecutionError as error:
         outcomes, stopped = {}, f"its run stopped with {error.ename}: {error.evalue}"
     return outcomes, stopped, time.perf_counter() - started
-
-
-def stored(notebook):
-    """Return the outcomes in a notebook's outputs, by check and scale."""
-    found = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            for outcome in output.get("metadata", {}).get(METADATA, {}).get("outcomes", []):
-                found[outcome["check"], outcome["scale"]] = outcome
-    return found
 
 
 def read(path):
