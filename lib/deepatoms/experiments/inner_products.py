@@ -19,7 +19,7 @@ CONFIGURATIONS = [{"data": data, "batch_norm": batch_norm, "seed": seed, "networ
 
 
 @results.experiment("template-inner-products", CONFIGURATIONS, minutes=25,
-                    claims=("spl.fig1_top", "spl.fig2a", "spl.fig2_confirms"),
+                    claims=("spl.fig1_top", "spl.fig2_confirms"),
                     title="Fig. 1 and 2: inner products with templates, the authors' small CNN on MNIST and CIFAR-10")
 def template_inner_products(configuration, device):
     """Train the authors' small CNN on part of a data set and measure its templates on test images."""
