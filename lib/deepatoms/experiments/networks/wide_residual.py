@@ -1,0 +1,111 @@
+"""The ResNEst authors' convolutional networks: pre-activation ResNets and wide ResNets in four variants."""
+
+import torch
+from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d, relu
+
+from deepatoms.theory.arguments import integer, one_of, refuse
+
+VARIANTS = ("standard", "resnest", "bn-resnest", "a-resnest")
+# Widths and blocks of the stages. The wide nets start at their first stage's width, not at 16.
+SIZES = {"wrn-16-8": ((128, 256, 512), (2, 2, 2)), "wrn-40-4": ((64, 128, 256), (6, 6, 6)),
+         "resnet-110": ((16, 32, 64), (18, 18, 18)), "resnet-20": ((16, 32, 64), (3, 3, 3))}
+
+
+def authors_network(name, variant, classes=10):
+    """Return one of the authors' CIFAR networks.
+
+    Args:
+        name: ``"wrn-16-8"``, ``"wrn-40-4"``, ``"resnet-110"`` or ``"resnet-20"``.
+        variant: ``"standard"``, ``"resnest"``, ``"bn-resnest"`` or ``"a-resnest"``.
+        classes: number of classes.
+
+    >>> sum(parameter.numel() for parameter in authors_network("resnet-20", "a-resnest").parameters())
+    238130
+    """
+    widths, blocks = SIZES[one_of("name", name, tuple(SIZES))]
+    return WideResidual(widths, blocks, variant, classes)
+
+
+class Block(nn.Module):
+    """A pre-activation basic block: batch norm, ReLU, convolution, twice; a 1 x 1 convolution where the size changes.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        stride: of the first convolution.
+        expands: whether the second convolution is there; the last block of an A-ResNEst has none.
+    """
+
+    def __init__(self, inputs, outputs, stride=1, expands=True):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False) if expands else None
+        changes = expands and (stride != 1 or inputs != outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+
+    def forward(self, x):
+        """Return the next representation."""
+        return self.step(x)[1]
+
+    def step(self, x):
+        """Return the feature v (after the second ReLU) and the next representation (None without second convolution)."""
+        opened = relu(self.norm1(x))
+        feature = relu(self.norm2(self.conv1(opened)))
+        if self.conv2 is None:
+            return feature, None
+        return feature, (x if self.shortcut is None else self.shortcut(opened)) + self.conv2(feature)
+
+
+class WideResidual(nn.Module):
+    """A residual network of several stages in one of four variants, which differ at their ends.
+
+    Standard: batch norm, ReLU, average, linear. BN-ResNEst: no ReLU. ResNEst: neither batch norm nor ReLU. A-ResNEst: the sum
+    of one linear map of each block's averaged feature and one of the averaged input; no last expansion.
+
+    Args:
+        widths: channels of each stage.
+        blocks: blocks of each stage.
+        variant: one of ``VARIANTS``.
+        classes: number of classes.
+        channels: of the images.
+    """
+
+    def __init__(self, widths, blocks, variant="standard", classes=10, channels=3):
+        super().__init__()
+        if len(widths) != len(blocks):
+            refuse("widths", widths, f"are not one for each of the {len(blocks)} stages", "pass as many widths as block counts")
+        self.variant, classes = one_of("variant", variant, VARIANTS), integer("classes", classes, 2)
+        self.expand = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        outs = [width for width, count in zip(widths, blocks, strict=True) for _ in range(count)]
+        ins, augmented = [widths[0], *outs[:-1]], variant == "a-resnest"
+        firsts = {sum(blocks[:stage]) for stage in range(1, len(blocks))}
+        self.blocks = nn.ModuleList([
+            Block(inputs, outputs, 2 if i in firsts else 1, not (augmented and i == len(outs) - 1))
+            for i, (inputs, outputs) in enumerate(zip(ins, outs, strict=True))])
+        self.norm = nn.BatchNorm2d(outs[-1]) if variant in ("standard", "bn-resnest") else None
+        self.heads = nn.ModuleList([nn.Linear(size, classes) for size in ([channels, *outs] if augmented else outs[-1:])])
+
+    def forward(self, x):
+        """Return the scores, shape (samples, classes)."""
+        if self.variant == "a-resnest":
+            return sum(head(v) for head, v in zip(self.heads, self.features(x), strict=True))
+        state = self.expand(x)
+        for block in self.blocks:
+            state = block(state)
+        if self.norm is not None:
+            state = self.norm(state)
+        return self.heads[0](_average(relu(state) if self.variant == "standard" else state))
+
+    def features(self, x):
+        """Return the averaged features v_0 (the input), v_1, ..., v_L, each of shape (samples, channels)."""
+        features, state = [_average(x)], self.expand(x)
+        for block in self.blocks:
+            feature, state = block.step(state)
+            features.append(_average(feature))
+        return features
+
+
+def _average(x):
+    return torch.flatten(adaptive_avg_pool2d(x, 1), 1)

@@ -1,0 +1,232 @@
+"""The augmented problem: its exact optimum, refitted on every prefix of features, and linear predictability."""
+
+import math
+import warnings
+
+from array_api_compat import array_namespace
+
+from deepatoms.theory import arguments
+
+
+def augmented_risk(features, y):
+    r"""Return the least risk of the augmented problem, :math:`\min_H \tfrac1N \sum_n \lVert \sum_i H_i v_i - y \rVert^2`.
+
+    Equation :eq:`nest-eq-7` with squared loss: least squares on all features together, by singular value decomposition,
+    so that collinear features do no harm.
+
+    Args:
+        features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
+        y: targets, shape (samples, outputs).
+
+    Returns:
+        The least mean squared error, a float (squared errors summed over outputs).
+
+    Raises:
+        ValueError: when features and targets differ in length or hold entries that are not finite.
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0], [2.0], [3.0]])
+    >>> round(augmented_risk([x, x**2], x**2 - x), 12)
+    0.0
+    """
+    stacked = stack(features, y)
+    return float((residual(stacked, y) ** 2).sum()) / y.shape[0]
+
+
+def linear_risk(x, y):
+    """Return the risk of the best linear predictor from one array (without intercept: append a constant).
+
+    Args:
+        x: shape (samples, inputs).
+        y: targets, shape (samples, outputs).
+
+    >>> import numpy as np
+    >>> round(linear_risk(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])), 6)
+    1.0
+    """
+    return augmented_risk([x], y)
+
+
+def prefix_risks(features, y):
+    r"""Return the optimum refitted on every prefix :math:`v_0, \dots, v_i`; it cannot increase with i.
+
+    Refitting matters: the parts of one joint minimiser say nothing when features are collinear.
+
+    Args:
+        features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
+        y: targets, shape (samples, outputs).
+
+    Returns:
+        A list of floats, one a feature.
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0], [2.0], [3.0]])
+    >>> [round(risk, 4) for risk in prefix_risks([x, x, x**2], x**2)]
+    [1.8095, 1.8095, 0.0]
+    """
+    return [augmented_risk(features[:i + 1], y) for i in range(len(features))]
+
+
+def augmented_optimum(features, y):
+    r"""Return the minimiser :math:`H_0^*, \dots, H_L^*` of least norm.
+
+    Args:
+        features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
+        y: targets, shape (samples, outputs).
+
+    Returns:
+        List of matrices of shape (outputs, :math:`K_i`).
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0], [2.0]])
+    >>> [round(float(head[0, 0]), 6) for head in augmented_optimum([x, x], x)]
+    [0.5, 0.5]
+    """
+    heads = least_squares(stack(features, y), y).T
+    ends = [0]
+    for feature in features:
+        ends.append(ends[-1] + feature.shape[1])
+    return [heads[:, start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def augmented_hessian(features, prediction=None):
+    r"""Return the Hessian of the augmented problem in :math:`[H_0 \cdots H_L]` (row-major), always positive semidefinite.
+
+    Squared loss: :math:`\tfrac2N I \otimes V^\mathsf{T} V`, of which the factor of one output is returned. Cross-entropy of
+    logits p: :math:`\tfrac1N \sum_n (\operatorname{diag} s_n - s_n s_n^\mathsf{T}) \otimes v_n v_n^\mathsf{T}` with
+    :math:`s = \operatorname{softmax} p`.
+
+    Args:
+        features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
+        prediction: logits of shape (samples, outputs) for cross-entropy; None for squared loss.
+    """
+    stacked = stack(features)
+    xp, samples = array_namespace(stacked), stacked.shape[0]
+    if prediction is None:
+        return 2 / samples * (stacked.T @ stacked)
+    weights = xp.exp(prediction - xp.max(prediction, axis=1, keepdims=True))
+    soft = weights / xp.sum(weights, axis=1, keepdims=True)
+    outputs, width = soft.shape[1], stacked.shape[1]
+    rows = []
+    for i in range(outputs):
+        curved = [(1.0 * (i == j) - soft[:, j]) * soft[:, i] for j in range(outputs)]
+        rows.append(xp.concat([stacked.T @ (weight[:, None] * stacked) for weight in curved], axis=1))
+    return xp.reshape(xp.concat(rows, axis=0), (outputs * width, outputs * width)) / samples
+
+
+def unpredictability(features):
+    r"""Return, for each feature, the fraction of its energy that no linear map of the earlier features predicts.
+
+    Args:
+        features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
+
+    Returns:
+        List of floats in [0, 1], one for each feature after :math:`v_0`; 0: linearly predictable.
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0], [2.0], [3.0]])
+    >>> [round(fraction, 3) for fraction in unpredictability([x, 2 * x, x**2])]
+    [0.0, 0.055]
+    """
+    stack(features)
+    return [float((residual(stack(features[:i]), features[i]) ** 2).sum() / (features[i] ** 2).sum())
+            for i in range(1, len(features))]
+
+
+def convex_risk(features, y, loss, tolerance=1e-6):
+    r"""Return the least risk of the augmented problem for any convex loss, and the gap that the dual solution proves.
+
+    Solved by cvxpy's interior-point solver Clarabel. Whether the loss is convex is decided by the rules of
+    disciplined convex programming.
+
+    Args:
+        features: list of numpy arrays :math:`v_i`, each of shape (samples, :math:`K_i`).
+        y: numpy array of targets, shape (samples, outputs).
+        loss: function of (prediction, y), both of shape (samples, outputs), the first a cvxpy expression; returns a scalar
+            cvxpy expression, the sum over samples.
+        tolerance: largest gap between the primal and the dual objective, relative to the risk where that exceeds 1.
+
+    Returns:
+        The pair (risk, gap), floats: the optimum lies between risk - gap and risk.
+
+    Raises:
+        ValueError: when the loss is not convex in the prediction, or the solver ends above that gap (cross-entropy
+            on separable data has no minimiser).
+
+    >>> import cvxpy
+    >>> import numpy as np
+    >>> y = np.array([[0.0], [1.0], [5.0]])
+    >>> risk, gap = convex_risk([np.ones((3, 1))], y, lambda p, y: cvxpy.sum(cvxpy.abs(p - y)))
+    >>> round(risk, 6), gap < 1e-6
+    (1.666667, True)
+    """
+    import cvxpy  # takes a second to import, and only this function needs it
+    stacked = stack(features, y)
+    heads = cvxpy.Variable((stacked.shape[1], y.shape[1]))
+    total = loss(stacked @ heads, y)
+    if not (total.is_scalar() and total.is_convex()):
+        arguments.refuse("loss", str(total)[:60], "is not a convex scalar by the rules of disciplined convex programming",
+                         "write it with convex atoms of cvxpy (Assumption 2)")
+    problem = cvxpy.Problem(cvxpy.Minimize(total / y.shape[0]))
+    value, proved = _solved(problem)
+    if not proved <= tolerance * max(1, abs(value)):
+        arguments.refuse("loss", problem.status, f"is where the solver ended, with a gap of {proved:.2g}",
+                         "add a ridge if the data are separable: such a problem has no minimiser")
+    return value, proved
+
+
+def _solved(problem):
+    """Solve by Clarabel; return the value and the distance between primal and dual objective."""
+    # problem.solve() keeps no dual objective; these three calls are what it does, and they show it.
+    import cvxpy
+    data, chain, inverse = problem.get_problem_data(cvxpy.CLARABEL, solver_opts={})
+    raw = chain.solve_via_data(problem, data, solver_opts={})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the caller judges by the gap, not by the solver's word
+        problem.unpack_results(raw, chain, inverse)
+    if problem.value is None or not math.isfinite(problem.value):
+        return math.nan, math.inf
+    return float(problem.value), abs(raw.obj_val - raw.obj_val_dual)
+
+
+def stack(features, y=None):
+    """Return all features side by side, shape (samples, K_0 + ... + K_L), after checking their lengths."""
+    if not features:
+        arguments.refuse("features", features, "is empty", "pass at least v_0")
+    for i, feature in enumerate(features):
+        arguments.matrix(f"features[{i}]", feature)
+        if feature.shape[0] != features[0].shape[0]:
+            arguments.refuse(f"features[{i}]", feature, f"does not have the {features[0].shape[0]} samples of features[0]",
+                             "pass features of the same samples")
+    if y is not None:
+        arguments.matrix("y", y)
+        if y.shape[0] != features[0].shape[0]:
+            arguments.refuse("y", y, f"does not have the {features[0].shape[0]} samples of the features",
+                             "pass one row of targets for each sample")
+    return array_namespace(*features).concat(list(features), axis=1)
+
+
+def span(matrix):
+    """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped)."""
+    xp = array_namespace(matrix)
+    left, values, _ = xp.linalg.svd(matrix, full_matrices=False)
+    return left[:, values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps]
+
+
+def project(matrix, y):
+    """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``."""
+    basis = span(matrix)
+    return basis @ (basis.T @ y)
+
+
+def residual(matrix, y):
+    """Return what least squares on ``matrix`` leaves of ``y``."""
+    return y - project(matrix, y)
+
+
+def least_squares(matrix, y):
+    """Return the least-squares solution of least norm, shape (columns of matrix, columns of y)."""
+    xp = array_namespace(matrix)
+    left, values, right = xp.linalg.svd(matrix, full_matrices=False)
+    kept = values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps
+    return right[kept, :].T @ ((left[:, kept].T @ y) / values[kept][:, None])

@@ -1,0 +1,77 @@
+"""Descent on the coupled problem, to see where an optimiser really ends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a run ended: the two matrices, the risk, the largest entry of the gradient and the norm of all weights."""
+
+    W: np.ndarray
+    B: np.ndarray
+    risk: float
+    slope: float
+    size: float
+
+
+def trust_region(problem, W, B, steps=400):
+    """Descend by trust-region least squares from (W, B), all tolerances at 1e-15 (with the defaults no end is critical).
+
+    Args:
+        problem: a ``CoupledProblem`` of numpy arrays, preferably ``compressed``.
+        W: start for W_L, shape (M, K_L).
+        B: start for W_{L+1}, shape (outputs, M).
+        steps: largest number of function values.
+
+    Returns:
+        An ``End``.
+
+    >>> from deepatoms.theory.resnests import CoupledProblem
+    >>> rng = np.random.default_rng(0)
+    >>> problem = CoupledProblem(rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), rng.normal(size=(50, 1)))
+    >>> end = trust_region(problem, 0.1 * rng.normal(size=(4, 2)), 0.1 * rng.normal(size=(1, 4)))
+    >>> bool(abs(end.risk - problem.infimum()) < 1e-10)
+    True
+    """
+    width, units, outputs = problem.sizes
+
+    def split(point):
+        return point[:width * units].reshape(width, units), point[width * units:].reshape(outputs, width)
+
+    def residuals(point):
+        return problem.residual(*split(point)).ravel()
+
+    def jacobian(point):
+        W, B = split(point)
+        rows = len(problem.targets)
+        by_W = (B[None, :, :, None] * problem.last[:, None, None, :]).reshape(rows * outputs, -1)
+        by_B = np.eye(outputs)[None, :, :, None] * (problem.previous + problem.last @ W.T)[:, None, None, :]
+        return np.hstack([by_W, by_B.reshape(rows * outputs, -1)])
+
+    found = optimize.least_squares(residuals, np.concatenate([W.ravel(), B.ravel()]), jacobian, method="trf",
+                                   ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=steps)
+    return _end(problem, *split(found.x))
+
+
+def lbfgs(problem, W, B, steps=500):
+    """Descend by L-BFGS from (W, B), ftol 1e-16 and gtol 1e-12; arguments and result as for ``trust_region``."""
+    width, units, outputs = problem.sizes
+
+    def split(point):
+        return point[:width * units].reshape(width, units), point[width * units:].reshape(outputs, width)
+
+    def value(point):
+        W, B = split(point)
+        return problem.risk(W, B), np.concatenate([part.ravel() for part in problem.gradient(W, B)])
+
+    found = optimize.minimize(value, np.concatenate([W.ravel(), B.ravel()]), jac=True, method="L-BFGS-B",
+                              options={"maxiter": steps, "ftol": 1e-16, "gtol": 1e-12, "maxcor": 50, "maxfun": 10 * steps})
+    return _end(problem, *split(found.x))
+
+
+def _end(problem, W, B):
+    slope = max(float(np.abs(part).max()) for part in problem.gradient(W, B))
+    return End(W, B, problem.risk(W, B), slope, float(np.sqrt((W**2).sum() + (B**2).sum())))

@@ -1,0 +1,231 @@
+"""The theorems on ResNEsts, A-ResNEsts and DenseNEsts as theorems: inside the hypotheses, and outside."""
+
+import itertools
+
+import cvxpy
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from deepatoms.theory import resnests
+
+SUBSETS = [subset for size in range(4) for subset in itertools.combinations(range(3), size)]
+
+
+def problem(seed, width=16, units=(4, 4, 4), samples=120):
+    generator = torch.Generator().manual_seed(seed)
+    net = resnests.random_resnest(5, 3, units, width, generator)
+    x, y = (torch.randn(samples, size, generator=generator, dtype=torch.float64) for size in (5, 3))
+    with torch.no_grad():
+        features, states = net.trace(x)
+    return net, x, features, states, y
+
+
+def arrays(seed, **options):
+    _, _, features, states, y = problem(seed, **options)
+    return [v.numpy() for v in features], [s.numpy() for s in states], y.numpy()
+
+
+def coupled(seed, **options):
+    features, states, y = arrays(seed, **options)
+    return resnests.CoupledProblem(states[-2], features[-1], y)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 20))
+def test_the_gap_is_never_negative_and_zero_under_assumption_4(seed, width):
+    net, _, features, states, y = problem(seed, width=width)
+    gap = resnests.gap(features, states[-2], y)
+    assert gap >= -1e-10
+    if resnests.assumption_4(list(net.weights)[:-1], 1e-6).holds and width >= 3:
+        assert gap <= 1e-12
+
+
+def test_a_net_too_narrow_has_a_gap_and_predictable_features_close_it():
+    net, x, features, states, y = problem(0, width=8)
+    assert not resnests.assumption_4(list(net.weights)[:-1]).holds
+    assert resnests.gap(features, states[-2], y) > 1e-3
+    predictable = [x, x @ x.T[:, :4], x @ x.T[:, 4:8], features[-1]]
+    assert resnests.gap(predictable, x @ torch.randn(5, 8, dtype=torch.float64), y) < 1e-10
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_prefix_risks_never_increase_and_a_predictable_feature_changes_nothing(seed):
+    features, _, y = arrays(seed)
+    risks = resnests.prefix_risks([*features, features[1] @ np.ones((4, 2))], y)
+    assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(risks))
+    assert risks[-1] == pytest.approx(risks[-2], abs=1e-12)
+    assert resnests.unpredictability([*features, features[1]])[-1] < 1e-20
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_explicit_points_are_critical_with_the_stated_risk_and_rank(subset):
+    task = coupled(1)
+    W, B = task.critical_point(subset)
+    assert max(np.abs(part).max() for part in task.gradient(W, B)) < 1e-12
+    assert task.risk(W, B) == pytest.approx(task.critical_value(subset), abs=1e-12)
+    assert np.linalg.matrix_rank(B, tol=1e-6) == len(subset)
+    lowest = np.linalg.eigvalsh(task.hessian(W, B))[0]
+    if len(subset) < 3:
+        direction = task.escape_direction(W, B)
+        assert lowest <= task.curvature(W, B, *direction) < -1e-6
+        step = [part + 1e-3 * move for part, move in zip((W, B), direction, strict=True)]
+        assert task.risk(*step) < task.risk(W, B)
+    else:
+        assert lowest > -1e-10
+
+
+def test_below_the_width_of_the_output_a_full_rank_critical_point_is_a_saddle():
+    task = coupled(2, width=2)
+    W, B = task.critical_point([0, 2])
+    assert np.linalg.matrix_rank(B) == 2
+    assert np.linalg.eigvalsh(task.hessian(W, B))[0] < -1e-6
+    assert task.risk(W, B) > task.infimum() + 1e-6
+
+
+def test_hessian_and_gradient_equal_automatic_differentiation():
+    task = coupled(3, width=6)
+    width, units, outputs = task.sizes
+    point = torch.randn(width * units + outputs * width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    previous, last, y = (torch.tensor(part) for part in (task.previous, task.last, task.targets))
+
+    def risk(v):
+        W, B = v[:width * units].reshape(width, units), v[width * units:].reshape(outputs, width)
+        return (((previous + last @ W.T) @ B.T - y) ** 2).sum() / len(y)
+
+    W, B = point[:width * units].reshape(width, units), point[width * units:].reshape(outputs, width)
+    ours = resnests.CoupledProblem(previous, last, y)
+    torch.testing.assert_close(ours.hessian(W, B), torch.func.hessian(risk)(point), rtol=0, atol=1e-10)
+    torch.testing.assert_close(torch.cat([part.flatten() for part in ours.gradient(W, B)]), torch.func.grad(risk)(point),
+                               rtol=0, atol=1e-12)
+    H, direction = ours.hessian(W, B), torch.ones_like(point)
+    split = direction[:width * units].reshape(width, units), direction[width * units:].reshape(outputs, width)
+    assert ours.curvature(W, B, *split) == pytest.approx(float(direction @ H @ direction))
+
+
+def test_compression_changes_no_risk_gradient_or_hessian():
+    task = coupled(4, samples=500)
+    small, rng = task.compressed(), np.random.default_rng(0)
+    W, B = rng.normal(size=(16, 4)), rng.normal(size=(3, 16))
+    assert len(small.targets) == 23
+    assert small.risk(W, B) == pytest.approx(task.risk(W, B))
+    np.testing.assert_allclose(small.hessian(W, B), task.hessian(W, B), atol=1e-10)
+    np.testing.assert_allclose(small.gradient(W, B)[0], task.gradient(W, B)[0], atol=1e-10)
+    assert small.infimum() == pytest.approx(task.infimum())
+
+
+@pytest.mark.parametrize("descend", [resnests.trust_region, resnests.lbfgs])
+def test_descent_reaches_the_closed_form_within_1e_8(descend):
+    task, rng = coupled(5).compressed(), np.random.default_rng(1)
+    end = descend(task, 0.1 * rng.normal(size=(16, 4)), 0.1 * rng.normal(size=(3, 16)))
+    assert -1e-12 <= end.risk - task.infimum() < 1e-8
+
+
+def test_torch_and_numpy_agree():
+    _, _, features, states, y = problem(6)
+    same = arrays(6)
+    assert resnests.gap(features, states[-2], y) == pytest.approx(resnests.gap(same[0], same[1][-2], same[2]), abs=1e-12)
+    assert resnests.augmented_risk(features, y) == pytest.approx(resnests.augmented_risk(same[0], same[2]))
+    assert isinstance(resnests.augmented_optimum(features, y)[0], torch.Tensor)
+
+
+def test_models_equal_their_formulas_and_the_augmented_one_contains_the_resnest():
+    net, x, features, _, _ = problem(7)
+    superposition = sum(v @ w.T for v, w in zip(features, net.weights, strict=True)) @ net.prediction.T
+    torch.testing.assert_close(net(x), superposition)
+    torch.testing.assert_close(resnests.augment(net)(x), net(x))
+    dense = resnests.random_densenest(5, 3, [4, 3, 2], torch.Generator().manual_seed(0))
+    torch.testing.assert_close(dense(x), torch.cat(dense.features(x), 1) @ dense.prediction.T)
+    wide = resnests.dense_to_resnest(dense, inputs=5)
+    assert torch.equal(wide(x), dense(x))
+    assert resnests.assumption_4(list(wide.weights)[:-1]).margin == pytest.approx(1)
+    assert len(net.truncated(2).blocks) == 2
+
+
+def test_refitting_matters_where_features_are_collinear():
+    features, _, y = arrays(8)
+    x = features[0]
+    half = resnests.augmented_optimum([x, x], y)[0]
+    literal = float(((x @ half.T - y) ** 2).sum()) / len(y)
+    assert literal > resnests.linear_risk(x, y) + 1e-3
+    assert resnests.prefix_risks([x, x], y)[0] == pytest.approx(resnests.prefix_risks([x, x], y)[1])
+
+
+def logistic(p, y):
+    return cvxpy.sum(cvxpy.log_sum_exp(p, axis=1)) - cvxpy.sum(cvxpy.multiply(p, y))
+
+
+def test_the_convex_solver_agrees_with_least_squares_and_with_descent():
+    features, _, y = arrays(9, samples=60)
+    squared, gap = resnests.convex_risk(features, y, lambda p, y: cvxpy.sum_squares(p - y))
+    assert squared == pytest.approx(resnests.augmented_risk(features, y), abs=1e-6)
+    labels, v = np.eye(3)[y.argmax(1)], features[0]
+    risk, gap = resnests.convex_risk([v], labels, logistic)
+
+    def value(h):
+        p = v @ h.reshape(5, 3)
+        return np.mean(np.log(np.exp(p).sum(1)) - (p * labels).sum(1))
+
+    assert abs(risk - minimize(value, np.zeros(15)).fun) <= max(gap, 1e-6)
+    hessian = resnests.augmented_hessian([v], np.zeros((60, 3)))
+    assert np.linalg.eigvalsh(hessian)[0] > -1e-14
+    exact = torch.func.hessian(lambda h: torch.nn.functional.cross_entropy(
+        torch.tensor(v) @ h.T, torch.tensor(labels)))(torch.zeros(3, 5, dtype=torch.float64)).reshape(15, 15)
+    np.testing.assert_allclose(hessian, exact.numpy(), atol=1e-12)
+
+
+def test_block_risks_are_the_risks_of_the_representations():
+    net, x, _, states, y = problem(10)
+    constant = torch.ones(120, 1, dtype=torch.float64)
+    found = resnests.block_risks(net, (x, y), held_out=(x[:50], y[:50]))
+    assert [risk.name for risk in found] == ["input", "x_0", "x_1", "x_2", "x_3"]
+    for risk, state in zip(found[1:], states, strict=True):
+        assert risk.training == pytest.approx(resnests.linear_risk(torch.cat([state, constant], 1), y))
+    assert all(risk.accuracy is None and risk.held_out > 0 for risk in found)
+    labelled = resnests.block_risks(net, (x, y.argmax(1)), held_out=(x, y.argmax(1)))
+    assert all(0 <= risk.accuracy <= 1 and risk.held_out == pytest.approx(risk.training) for risk in labelled)
+
+
+V = np.random.default_rng(0).normal(size=(20, 3))
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: resnests.augmented_risk([V], V[:19]), "y = array of shape (19, 3)"),
+    (lambda: resnests.augmented_risk([V, V[:4]], V), "features[1] = array of shape (4, 3)"),
+    (lambda: resnests.augmented_risk([V * np.nan], V), "60 entries that are NaN"),
+    (lambda: resnests.augmented_risk([], V), "features = [] is empty"),
+    (lambda: resnests.CoupledProblem(V, V[:, [0, 0]], V).critical_point([]), "Assumption 1 fails: rank 1 of 2"),
+    (lambda: resnests.CoupledProblem(V, V[:, :1] ** 2, V).critical_point([]), "rank 1 of 3"),
+    (lambda: resnests.CoupledProblem(V, V**2, V).critical_point([3]), "subset = [3]"),
+    (lambda: resnests.CoupledProblem(V[:, :1], V**2, V).critical_point([0, 1]), "M = 1"),
+    (lambda: resnests.CoupledProblem(V, V**2, V).escape_direction(V[:3], np.eye(3)), "has no kernel"),
+    (lambda: resnests.CoupledProblem(V[:2], V[:2], V[:2]), "fewer samples than outputs"),
+    (lambda: resnests.convex_risk([V], V, lambda p, y: cvxpy.sum(cvxpy.sqrt(p))), "is not a convex scalar"),
+    (lambda: resnests.convex_risk([V], V, lambda p, y: p), "is not a convex scalar"),
+    (lambda: resnests.convex_risk([V], V[:, :1], lambda p, y: cvxpy.sum(p)), "a gap of"),
+    (lambda: resnests.block_risks(torch.nn.Linear(3, 3), (torch.ones(4, 3), torch.ones(4))), "no residual blocks"),
+    (lambda: resnests.block_risks(torch.nn.Linear(3, 3), (torch.ones(4, 3), torch.ones(5))), "(4, 5)"),
+    (lambda: resnests.block_risks(torch.nn.Linear(3, 3), (torch.ones(4, 3), torch.ones(4)), blocks=["a"]), "names modules"),
+    (lambda: resnests.block_risks(None, None), "not a torch module"),
+    (lambda: resnests.ResNEst([torch.eye(3)], torch.eye(3), []), "do not fit 0 blocks"),
+    (lambda: resnests.ResNEst([torch.eye(3), torch.eye(4)], torch.eye(3), [torch.nn.Identity()]), "does not have M = 3"),
+    (lambda: resnests.AResNEst([torch.eye(3)], problem(0)[0]), "1 matrices for 4"),
+    (lambda: resnests.dense_to_resnest(resnests.random_densenest(2, 1, [], torch.Generator()), 3), "gives 3 features"),
+    (lambda: resnests.random_resnest(0, 1, [1], 1, torch.Generator()), "inputs = 0"),
+    (lambda: problem(0)[0].truncated(4), "exceeds the 3 blocks"),
+    (lambda: resnests.assumption_3(2.5, 1), "width = 2.5"),
+])
+def test_bad_input_is_refused_with_the_argument_and_its_value(call, said):
+    with pytest.raises((ValueError, TypeError)) as refusal:
+        call()
+    assert said in str(refusal.value)
+
+
+def test_assumptions_say_by_how_much_they_hold():
+    assert resnests.assumption_1(V, V).margin > 0.1
+    assert "product 0" in resnests.assumption_1(V, np.zeros((20, 2))).name
+    assert not resnests.assumption_3(2, 3).holds
