@@ -1,0 +1,203 @@
+r"""Region codes (Eq. 14), packed into bits from the start so that their distance (Eq. 15) is a Hamming distance."""
+
+import math
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from deepatoms.theory.arguments import refuse
+from deepatoms.theory.piecewise import trace
+
+# Words for up to four pieces, of even weight: any two differ in exactly two places.
+EVEN_WORDS = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCodes:
+    """The codes of a batch at one layer, packed.
+
+    Two pieces take one bit a unit, three or four take a word of three bits of which any two differ in two places, more
+    take one bit a piece. So the Hamming distance of two rows of ``bits`` is ``weight`` times the number of unequal units.
+
+    Attributes:
+        bits: uint8, shape (batch, bytes).
+        units: Number of units.
+        pieces: Number of pieces a unit chooses from.
+        layer: Position among the network's nonlinearities, from 0.
+        operation: The tensor operation, such as ``relu``.
+        network: What tells this network from others (a checksum of its weights), or None for a plain function.
+
+    >>> codes = region_codes(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0], [3.0, 4.0]]))[0]
+    >>> np.asarray(codes).tolist(), codes.bits.tolist()
+    ([[0, 1], [1, 1]], [[64], [192]])
+    """
+
+    bits: np.ndarray
+    units: int
+    pieces: int
+    layer: int = 0
+    operation: str = ""
+    network: int | None = None
+
+    @property
+    def weight(self):
+        """Return the Hamming distance that one unequal unit makes."""
+        return 1 if self.pieces <= 2 else 2
+
+    def __len__(self):
+        return len(self.bits)
+
+    def __getitem__(self, rows):
+        rows = np.atleast_1d(rows) if not isinstance(rows, slice) else rows
+        return replace(self, bits=self.bits[rows])
+
+    def __array__(self, dtype=None, copy=None):
+        """Return the codes as integers, shape (batch, units)."""
+        return unpack(self.bits, self.units, self.pieces).astype(dtype or np.int64)
+
+
+def pack(codes, pieces):
+    """Return integer codes, shape (batch, units), as packed bits (see :class:`LayerCodes`).
+
+    >>> pack(np.array([[0, 3]]), 4).tolist()
+    [[24]]
+    """
+    if pieces <= 2:
+        return np.packbits(codes.astype(np.uint8, copy=False), axis=1)
+    words = EVEN_WORDS if pieces <= 4 else np.eye(pieces, dtype=np.uint8)
+    return np.packbits(words[codes].reshape(len(codes), -1), axis=1)
+
+
+def unpack(bits, units, pieces):
+    """Return packed codes as integers, shape (batch, units).
+
+    >>> unpack(np.array([[24]], np.uint8), 2, 4).tolist()
+    [[0, 3]]
+    """
+    if pieces <= 2:
+        return np.unpackbits(bits, axis=1, count=units)
+    length = 3 if pieces <= 4 else pieces
+    words = np.unpackbits(bits, axis=1, count=units * length).reshape(len(bits), units, length)
+    return words.argmax(2) if pieces > 4 else 2 * words[:, :, 0] + words[:, :, 1]
+
+
+def region_codes(model, x):
+    r"""Return the code of each input at every nonlinearity of a network, in the order of execution.
+
+    .. math:: [t^{(\ell)}(x)]_k = \arg\max_r \langle [A^{(\ell)}]_{k,r,\cdot}, z^{(\ell-1)}(x)\rangle + [B^{(\ell)}]_{k,r}
+
+    For ReLU and its kind that is 1 above zero and 0 elsewhere, for max-pooling the position in the window, row by row; the
+    first of equal entries counts. Inputs with equal codes at all layers share one affine map.
+
+    Args:
+        model: A ``torch.nn.Module`` in evaluation mode, or any function of a tensor.
+        x: Inputs, shape (batch, ...).
+
+    Returns:
+        A tuple with one :class:`LayerCodes` for each nonlinearity; ``np.asarray`` turns one into integers (batch, units).
+
+    Raises:
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x.
+        ValueError: If x does not fit the model, or is empty.
+
+    Source:
+        Eq. 14, :eq:`spl-eq-14`.
+
+    >>> pool = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.MaxPool2d(2))
+    >>> [np.asarray(codes).tolist() for codes in region_codes(pool, torch.tensor([[[[1.0, -2.0], [5.0, 0.0]]]]))]
+    [[[1, 0, 1, 0]], [[2]]]
+    """
+    with torch.no_grad():
+        found = trace(model, x)
+    network = fingerprint(model)
+    return tuple(_packed(each, layer, network) for layer, each in enumerate(found.nonlinearities))
+
+
+def _packed(each, layer, network):
+    codes = each.codes.cpu().numpy()
+    pieces = _pieces(each, codes)
+    return LayerCodes(pack(codes, pieces), codes.shape[1], pieces, layer, each.operation, network)
+
+
+def _pieces(each, codes):
+    """Return how many pieces a unit chooses from; for rarer operations the most that could be told apart so far."""
+    if each.operation == "max_pool2d_with_indices":
+        kernel = each.options[0]
+        return math.prod(kernel) if len(kernel) == 2 else kernel[0] ** 2
+    if each.operation in ("relu", "leaky_relu", "_prelu_kernel", "abs", "maximum", "minimum", "gt", "ge", "lt", "le"):
+        return 2
+    if each.operation in ("hardtanh", "hardsigmoid", "clamp", "clamp_min", "clamp_max", "softshrink", "sign"):
+        return 3
+    return 1 << int(codes.max(initial=1)).bit_length()
+
+
+def fingerprint(model):
+    """Return a checksum of a module's weights and statistics; None for a function, which has none to be told apart by."""
+    if not isinstance(model, torch.nn.Module):
+        return None
+    checksum = 0
+    for tensor in [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]:
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), checksum)
+    return checksum
+
+
+def distance(a, b):
+    r"""Return the fraction of units on which codes differ, pair by pair.
+
+    .. math:: d(t^{(\ell)}(x_1), t^{(\ell)}(x_2)) = 1 - \frac{1}{D^{(\ell)}}\sum_k
+        \mathbf 1\bigl([t^{(\ell)}(x_1)]_k = [t^{(\ell)}(x_2)]_k\bigr)
+
+    It is a metric on codes and a pseudo-metric on inputs: two inputs of one region are at distance 0.
+
+    Args:
+        a: What :func:`region_codes` returned for one batch, or one layer of it.
+        b: The same for another batch of the same network; of the same size, or of size 1 on either side.
+
+    Returns:
+        Shape (layers, batch), or (batch,) for single layers; float64.
+
+    Raises:
+        ValueError: If the codes belong to different networks or layers, or the batches do not fit.
+
+    Source:
+        Eq. 15, :eq:`spl-eq-15`.
+
+    >>> codes = region_codes(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0], [3.0, 4.0]]))
+    >>> distance(codes[0][0], codes[0]).tolist()
+    [0.0, 0.5]
+    """
+    if isinstance(a, LayerCodes) and isinstance(b, LayerCodes):
+        return unequal(a, b) / a.units
+    a, b = ((codes,) if isinstance(codes, LayerCodes) else tuple(codes) for codes in (a, b))
+    if len(a) != len(b):
+        refuse("b", f"codes of {len(b)} layers", f"do not match the {len(a)} layers of a", "compare codes of one network")
+    return np.stack([distance(*pair) for pair in zip(a, b, strict=True)])
+
+
+def unequal(a, b):
+    """Return the number of units on which codes differ, pair by pair, int64.
+
+    >>> codes = region_codes(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0], [3.0, 4.0]]))[0]
+    >>> unequal(codes[0], codes).tolist()
+    [0, 1]
+    """
+    demand_comparable(a, b)
+    if len(a) != len(b) and 1 not in (len(a), len(b)):
+        refuse("b", f"{len(b)} codes", f"cannot be paired with the {len(a)} of a",
+               "pass as many, or one; for all pairs use neighbours")
+    return np.bitwise_count(a.bits ^ b.bits).sum(1, dtype=np.int64) // a.weight
+
+
+def demand_comparable(a, b):
+    """Refuse codes of different networks or layers, which count nothing when compared."""
+    for name, codes in (("a", a), ("b", b)):
+        if not isinstance(codes, LayerCodes):
+            refuse(name, codes, "is not a layer's codes", "pass what region_codes returns, or one layer of it", TypeError)
+    if (a.layer, a.operation, a.units, a.pieces) != (b.layer, b.operation, b.units, b.pieces):
+        refuse("b", f"codes of layer {b.layer} ({b.operation}, {b.units} units)",
+               f"do not belong to layer {a.layer} ({a.operation}, {a.units} units) of a", "compare the same layer of one network")
+    if a.network != b.network:
+        refuse("b", f"codes of network {b.network}", f"come from another network than those of a ({a.network}), or its weights "
+               "were changed in between", "compute both with the same weights")

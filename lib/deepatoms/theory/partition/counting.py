@@ -1,0 +1,35 @@
+"""How many regions there can be."""
+
+import math
+
+from deepatoms.theory.arguments import integer
+
+
+def most_regions(units, dimension):
+    r"""Return the largest number of regions into which hyperplanes can cut a space.
+
+    .. math:: \sum_{i=0}^{\min(d, n)} \binom{n}{i}
+
+    It is :math:`2^n` only while the n units do not outnumber the d dimensions.
+
+    Args:
+        units: Number of hyperplanes n.
+        dimension: Dimension d of the space.
+
+    Source:
+        Zaslavsky's count; corrects Section 7.1, :eq:`spl-regions`.
+
+    >>> most_regions(3, 3), most_regions(3, 2), most_regions(150, 2)
+    (8, 7, 11326)
+    """
+    integer("units", units, 0)
+    return sum(math.comb(units, i) for i in range(min(integer("dimension", dimension, 0), units) + 1))
+
+
+def planar_regions(lines):
+    r"""Return the number of regions that lines in general position make of the plane, :math:`1 + n + \tfrac{n(n-1)}{2}`.
+
+    >>> [planar_regions(n) for n in (0, 1, 2, 10)]
+    [1, 2, 4, 56]
+    """
+    return most_regions(lines, 2)

@@ -1,0 +1,263 @@
+r"""The exact partition of a two-dimensional slice of a network's input space: polygons with their codes and affine maps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deepatoms.theory.arguments import integer, real_array, refuse
+from deepatoms.theory.partition import polygons
+from deepatoms.theory.partition.codes import region_codes
+from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+
+CHUNK = 4_000_000  # numbers held at once while regions are refined
+
+
+@dataclass(frozen=True, eq=False)
+class PlanarSlice:
+    """The regions of a parallelogram cut out of a network's input space.
+
+    Attributes:
+        vertices: Corners of each region in the slice's own coordinates [0, 1]^2, shape (regions, most corners, 2), in order.
+        counts: Number of corners of each region.
+        corners: The three corners that span the slice, shape (3, ...), float64.
+        model: The network.
+    """
+
+    vertices: np.ndarray
+    counts: np.ndarray
+    corners: torch.Tensor
+    model: object
+
+    def __len__(self):
+        return len(self.counts)
+
+    @property
+    def areas(self):
+        """Return each region's share of the slice; they sum to 1."""
+        return polygons.areas(self.vertices, self.counts)
+
+    @property
+    def centres(self):
+        """Return a point inside each region, in the slice's coordinates, shape (regions, 2)."""
+        return polygons.centres(self.vertices, self.counts)
+
+    def polygons(self):
+        """Return a list with each region's corners, shape (corners, 2), in the slice's coordinates."""
+        return [corners[:count] for corners, count in zip(self.vertices, self.counts, strict=True)]
+
+    def points(self, coordinates):
+        """Return the inputs at coordinates of the slice, shape (points, 2) -> (points, ...), float64."""
+        return _points(self.corners, coordinates)
+
+    def codes(self):
+        """Return the code of each region at every nonlinearity, as :func:`region_codes` does."""
+        return region_codes(self.model, self.points(self.centres))
+
+    def affine_maps(self):
+        r"""Return each region's map in the slice's coordinates: f = slopes u + offsets.
+
+        Returns:
+            Slopes, shape (regions, outputs, 2), and offsets, shape (regions, outputs).
+        """
+        centres = self.centres
+        directions = self.corners[1:] - self.corners[:1]
+        parts = [observe(self.model, part, directions)[1] for part in self.points(centres).split(4096)]
+        values = torch.cat(parts, 1).cpu().numpy()
+        slopes = np.moveaxis(values[1:], 0, -1)
+        return slopes, values[0] - np.einsum("rod,rd->ro", slopes, centres)
+
+    def decision_boundary(self):
+        """Return the segments on which the two highest outputs tie, shape (segments, 2, 2), in the slice's coordinates."""
+        slopes, offsets = self.affine_maps()
+        if slopes.shape[1] < 2:
+            refuse("model", self.model, f"has {slopes.shape[1]} output, so no two of them can tie", "use two outputs or more")
+        vertices, counts, parents = _compete(self.vertices, self.counts, np.arange(len(self)), offsets[:, None],
+                                             np.moveaxis(slopes, -1, 0)[:, :, None], np.zeros((len(self), 2)))
+        values = offsets[parents][:, None] + np.einsum("rod,rvd->rvo", slopes[parents], vertices)
+        return _tied_edges(vertices, counts, values)
+
+
+def _tied_edges(vertices, counts, values):
+    """Return the edges of class cells along which the cell's own output ties with another's, each once."""
+    inside, after = polygons.valid(vertices, counts), polygons.following(vertices, counts)
+    sums = np.where(inside[..., None], values, 0.0).sum(1)
+    own = sums.argmax(1)
+    mine = np.take_along_axis(values, own[:, None, None], 2)
+    near = abs(values - mine) <= 1e-9 * (1 + abs(values).max((1, 2), keepdims=True))
+    both = near & np.take_along_axis(near, after[..., None], 1)
+    both &= np.arange(values.shape[2]) > own[:, None, None]  # the other side has the pair as well
+    edges = inside & both.any(2)
+    ends = np.take_along_axis(vertices, after[..., None], 1)
+    return np.stack([vertices[edges], ends[edges]], 1)
+
+
+def slice_plane(model, corners, layers=None):
+    r"""Return the exact partition of a planar slice of the input space.
+
+    The slice is :math:`c_0 + u\,(c_1 - c_0) + v\,(c_2 - c_0)` with u, v in [0, 1]. Nonlinearity by nonlinearity, each region
+    so far carries the affine map of everything before it, and is cut where a unit changes sign; under max-pooling where the
+    *winner* changes, so that crossings below the maximum make no wall. Regions are told apart by their codes; neighbours
+    may share an affine map (a wall seen by no active unit).
+
+    Args:
+        model: A module in evaluation mode and float64: affine operations, skips, ReLU-like activations, max-pooling.
+        corners: Three corners c0, c1, c2, shape (3, ...), float64.
+        layers: Number of nonlinearities to take part; None for all.
+
+    Returns:
+        A :class:`PlanarSlice`.
+
+    Raises:
+        NotPiecewiseAffineError: If an operation is not piecewise affine.
+        ValueError: If the corners lie on one line, do not fit, or are not float64.
+
+    Source:
+        Section 7.1, :eq:`spl-refine`.
+
+    >>> box = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    >>> found = slice_plane(torch.nn.ReLU(), box)
+    >>> len(found), found.areas.tolist()
+    (4, [0.25, 0.25, 0.25, 0.25])
+    """
+    corners = _demand_plane(corners)
+    known = demand_known(model, corners[:1])
+    layers = known if layers is None else integer("layers", layers, 0)
+    if layers > known:
+        refuse("layers", layers, f"exceeds the {known} nonlinearities of the model", f"pass at most {known}")
+    vertices, counts = np.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]]), np.array([4])
+    for layer in range(layers):
+        vertices, counts = _refine(model, corners, layer, vertices, counts)
+    return PlanarSlice(vertices, counts, corners, model)
+
+
+def _demand_plane(corners):
+    real_array("corners", corners)
+    if not isinstance(corners, torch.Tensor) or corners.ndim < 2 or len(corners) != 3:
+        refuse("corners", corners, "are not three inputs", "pass a tensor of shape (3, ...): a corner and its two neighbours")
+    demand_double("corners", corners)
+    first, second = (corners[1:] - corners[:1]).flatten(1)
+    gram = first.dot(first) * second.dot(second)
+    if float(gram - first.dot(second) ** 2) <= 1e-16 * float(gram):
+        refuse("corners", corners, "lie on one line, so they span no plane", "move one of them off the line")
+    return corners
+
+
+def _points(corners, coordinates):
+    u = torch.as_tensor(coordinates, dtype=corners.dtype, device=corners.device)
+    u = u.reshape(-1, 2, *[1] * (corners.ndim - 1))
+    return corners[0] + u[:, 0] * (corners[1] - corners[0]) + u[:, 1] * (corners[2] - corners[0])
+
+
+def _refine(model, corners, layer, vertices, counts):
+    """Cut every region by the units of one nonlinearity, as many regions at a time as memory allows."""
+    directions, found, start, size = corners[1:] - corners[:1], [], 0, 64
+    while start < len(counts):
+        part = vertices[start:start + size], counts[start:start + size]
+        centres = polygons.centres(*part)
+        pieces = observe(model, _points(corners, centres), directions, layer)[0][layer]
+        at, slopes = pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy()
+        parents = np.arange(len(centres))
+        split = _compete if pieces.competing else _divide
+        found.append(split(*part, parents, at, slopes, centres)[:2])
+        start, size = start + size, max(1, CHUNK // (at[0].size * vertices.shape[1]))
+    return polygons.join(found)
+
+
+def _divide(vertices, counts, parents, at, slopes, centres):
+    """Cut regions where their units change sign; the j-th unit that crosses a region is dealt with in round j."""
+    scale = abs(at) + abs(slopes).sum(0)
+    crossing = _crossing(vertices, counts, at, slopes, centres, scale)
+    order = np.argsort(~crossing, axis=1, kind="stable")[:, :int(crossing.sum(1).max(initial=0))]
+    rounds, done = crossing.sum(1), []
+    for turn in range(order.shape[1]):
+        more = rounds[parents] > turn
+        if not more.all():
+            done.append((vertices[~more], counts[~more], parents[~more]))
+            vertices, counts, parents = vertices[more], counts[more], parents[more]
+        unit = order[parents, turn]
+        values = _values(vertices, parents, at[parents, unit], slopes[:, parents, unit], centres)
+        values = polygons.settle(values, scale[parents, unit][:, None])
+        vertices, counts, parents = _halve(vertices, counts, parents, values)
+    return _gather([*done, (vertices, counts, parents)])
+
+
+def _crossing(vertices, counts, at, slopes, centres, scale):
+    """Return which units take both signs on each region, shape (regions, units)."""
+    offset = vertices - centres[:, None]
+    values = at[:, None] + offset[..., :1] * slopes[0][:, None] + offset[..., 1:] * slopes[1][:, None]
+    inside, near = polygons.valid(vertices, counts)[..., None], polygons.ROUNDING * scale[:, None]
+    return ((values > near) & inside).any(1) & ((values < -near) & inside).any(1)
+
+
+def _values(vertices, parents, at, slopes, centres):
+    """Return one affine function a polygon at its vertices, shape (polygons, most vertices)."""
+    offset = vertices - centres[parents][:, None]
+    return at[:, None] + offset[..., 0] * slopes[0][:, None] + offset[..., 1] * slopes[1][:, None]
+
+
+def _halve(vertices, counts, parents, values):
+    inside = polygons.valid(vertices, counts)
+    both = (inside & (values > 0)).any(1) & (inside & (values < 0)).any(1)
+    halves = polygons.cut(vertices[both], counts[both], values[both])
+    return _gather([(vertices[~both], counts[~both], parents[~both]), *((*half, parents[both]) for half in halves)])
+
+
+def _gather(parts):
+    vertices, counts = polygons.join([part[:2] for part in parts])
+    return vertices, counts, np.concatenate([part[2] for part in parts])
+
+
+def _compete(vertices, counts, parents, at, slopes, centres):
+    """Cut regions where the winner of a window changes; windows that one cell wins at all corners are left whole."""
+    finite = np.isfinite(at)
+    at, slopes = np.where(finite, at, 0.0), np.where(finite, slopes, 0.0)
+    scale = (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300)
+    contested = _contested(vertices, counts, at, slopes, centres, scale, finite)
+    rounds = contested.sum(1)
+    order = np.argsort(~contested, axis=1, kind="stable")[:, :int(rounds.max(initial=0))]
+    done = []
+    for turn in range(order.shape[1]):
+        more = rounds[parents] > turn
+        done.append((vertices[~more], counts[~more], parents[~more]))
+        vertices, counts, parents = vertices[more], counts[more], parents[more]
+        window = order[parents, turn]
+        vertices, counts, parents = _win(vertices, counts, parents, at[parents, window], slopes[:, parents, window],
+                                         centres, scale[parents, window], finite[parents, window])
+    return _gather([*done, (vertices, counts, parents)])
+
+
+def _contested(vertices, counts, at, slopes, centres, scale, finite):
+    """Return the windows of which no cell is largest at all corners of the region, shape (regions, windows)."""
+    offset = vertices - centres[:, None]
+    values = at[:, None] + offset[..., :1, None] * slopes[0][:, None] + offset[..., 1:, None] * slopes[1][:, None]
+    values = np.where(finite[:, None], values, -np.inf)
+    largest = values >= values.max(3, keepdims=True) - polygons.ROUNDING * scale[:, None, :, None]
+    return ~(largest | ~polygons.valid(vertices, counts)[..., None, None]).all(1).any(2)
+
+
+def _win(vertices, counts, parents, at, slopes, centres, scale, finite):
+    """Give each cell of one window a region the part that it wins; the first of equal cells takes it all."""
+    won = []
+    for cell in range(at.shape[1]):
+        alive = finite[:, cell]
+        part, rows = (vertices[alive], counts[alive]), np.flatnonzero(alive)
+        for rival in range(at.shape[1]):
+            if rival != cell and len(rows):
+                part, rows = _against(part, rows, cell, rival, parents, at, slopes, centres, scale, finite)
+        won.append((*part, parents[rows]))
+    return _gather(won)
+
+
+def _against(part, rows, cell, rival, parents, at, slopes, centres, scale, finite):
+    """Keep the part of each polygon on which ``cell`` is at least ``rival``; on a draw everywhere the first keeps it."""
+    difference, tilt = at[rows, cell] - at[rows, rival], slopes[:, rows, cell] - slopes[:, rows, rival]
+    values = polygons.settle(_values(part[0], parents[rows], difference, tilt, centres), scale[rows][:, None])
+    values = np.where(finite[rows, rival][:, None], values, 1.0)
+    inside = polygons.valid(*part)
+    wins, loses = (inside & (values > 0)).any(1), (inside & (values < 0)).any(1)
+    whole = wins & ~loses | (~wins & ~loses & (cell < rival))
+    both = wins & loses
+    upper = polygons.cut(part[0][both], part[1][both], values[both])[0]
+    kept = polygons.join([(part[0][whole], part[1][whole]), upper])
+    return kept, np.concatenate([rows[whole], rows[both]])
