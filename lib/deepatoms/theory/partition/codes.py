@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from deepatoms.theory.arguments import refuse
+from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.piecewise import trace
 
 # Words for up to four pieces, of even weight: any two differ in exactly two places.
@@ -83,7 +83,7 @@ def unpack(bits, units, pieces):
     return words.argmax(2) if pieces > 4 else 2 * words[:, :, 0] + words[:, :, 1]
 
 
-def region_codes(model, x):
+def region_codes(model, x, chunk=512):
     r"""Return the code of each input at every nonlinearity of a network, in the order of execution.
 
     .. math:: [t^{(\ell)}(x)]_k = \arg\max_r \langle [A^{(\ell)}]_{k,r,\cdot}, z^{(\ell-1)}(x)\rangle + [B^{(\ell)}]_{k,r}
@@ -94,6 +94,7 @@ def region_codes(model, x):
     Args:
         model: A ``torch.nn.Module`` in evaluation mode, or any function of a tensor.
         x: Inputs, shape (batch, ...).
+        chunk: Number of inputs whose activations are held at once.
 
     Returns:
         A tuple with one :class:`LayerCodes` for each nonlinearity; ``np.asarray`` turns one into integers (batch, units).
@@ -109,10 +110,16 @@ def region_codes(model, x):
     >>> [np.asarray(codes).tolist() for codes in region_codes(pool, torch.tensor([[[[1.0, -2.0], [5.0, 0.0]]]]))]
     [[[1, 0, 1, 0]], [[2]]]
     """
+    real_array("x", x)
+    network = fingerprint(model)
+    parts = [_codes(model, part, network) for part in x.split(integer("chunk", chunk))]
+    return tuple(replace(layer[0], bits=np.concatenate([part.bits for part in layer])) for layer in zip(*parts, strict=True))
+
+
+def _codes(model, x, network):
     with torch.no_grad():
         found = trace(model, x)
-    network = fingerprint(model)
-    return tuple(_packed(each, layer, network) for layer, each in enumerate(found.nonlinearities))
+    return [_packed(each, layer, network) for layer, each in enumerate(found.nonlinearities)]
 
 
 def _packed(each, layer, network):
