@@ -14,16 +14,16 @@ SPLITS = ("train", "test")
 def load(name, split="train", seed=0, normalisation="unit", training=None):
     r"""Return one split of an image set; the same type for all of them.
 
-    ========== ============================= ============ ==================
-    name       images (channels, rows, cols) train, test  comes with
-    ========== ============================= ============ ==================
-    digits     (1, 8, 8)                     1,300, 497   scikit-learn
-    photographs (3, 32, 32)                  390, 130     scikit-learn
-    mnist      (1, 28, 28)                   60,000, 10,000 the authors' files
-    cifar10    (3, 32, 32)                   50,000, 10,000 the authors' files
-    cifar100   (3, 32, 32)                   50,000, 10,000 the authors' files
-    svhn       (3, 32, 32)                   73,257, 26,032 the authors' files
-    ========== ============================= ============ ==================
+    =========== ============================= ============== ==================
+    name        images (channels, rows, cols) train, test    comes with
+    =========== ============================= ============== ==================
+    digits      (1, 8, 8)                     1,300, 497     scikit-learn
+    photographs (3, 32, 32)                   390, 130       scikit-learn
+    mnist       (1, 28, 28)                   60,000, 10,000 the authors' files
+    cifar10     (3, 32, 32)                   50,000, 10,000 the authors' files
+    cifar100    (3, 32, 32)                   50,000, 10,000 the authors' files
+    svhn        (3, 32, 32)                   73,257, 26,032 the authors' files
+    =========== ============================= ============== ==================
 
     The authors' files are looked for in the folder named by ``DEEPATOMS_DATA``, then in pooch's cache, and then
     downloaded into that cache; whatever is read is compared with its published md5 first.
