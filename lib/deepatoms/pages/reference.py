@@ -20,7 +20,7 @@ def setup(app):
     app.add_directive("check-functions", CheckFunctions)
     app.add_directive("equations", Equations)
     app.add_directive("modules", Modules)
-    app.add_node(placeholder)
+    app.add_node(Placeholder)
     app.connect("autodoc-process-docstring", name_the_check)
     app.connect("env-purge-doc", forget)
     app.connect("doctree-read", note_equations)
@@ -29,7 +29,7 @@ def setup(app):
     return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
-class placeholder(nodes.General, nodes.Element):  # noqa: N801 (docutils names its nodes so)
+class Placeholder(nodes.General, nodes.Element):
     """Stands where a list follows that needs all pages to have been read."""
 
 
@@ -72,7 +72,7 @@ class _Later(SphinxDirective):
     def run(self):
         """Return a placeholder."""
         self.env.metadata[self.env.docname]["deepatoms-list"] = True
-        return [placeholder(kind=type(self).__name__)]
+        return [Placeholder(kind=type(self).__name__)]
 
 
 class Equations(_Later):
@@ -110,7 +110,7 @@ def rewrite(app, env):
 
 def fill(app, doctree, page):
     """Put the lists in their places."""
-    for place in list(doctree.findall(placeholder)):
+    for place in list(doctree.findall(Placeholder)):
         rows = {"Equations": equation_rows, "Modules": module_rows}[place["kind"]](app, page)
         place.replace_self(_table(*rows))
 
