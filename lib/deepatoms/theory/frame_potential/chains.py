@@ -34,6 +34,27 @@ def chain_minimum(widths):
     return tuple(math.sqrt(value / count) if count else 0.0 for value in chain_bracket(widths))
 
 
+def synthesis_energy(weights):
+    r"""Return the energy of a synthesis chain from the blocks of :eq:`dfp-eq-14` to 16, without forming its dictionary.
+
+    Args:
+        weights: tensors of shape (..., out, in); leading axes are a batch.
+
+    >>> float(synthesis_energy([torch.eye(3, dtype=torch.float64)]))
+    0.0
+    """
+    total, before = 0.0, None
+    for j, weight in enumerate(weights):
+        share = 1 / ((weight**2).sum(-1) + (j < len(weights) - 1))
+        products = weight @ weight.mT
+        others = 1 - torch.eye(products.shape[-1], dtype=weight.dtype, device=weight.device)
+        total = total + (share[..., None, :] @ ((products * others) ** 2 @ share[..., None]))[..., 0, 0]
+        if before is not None:
+            total = total + 2 * (share[..., None, :] @ (weight**2 @ before[..., None]))[..., 0, 0]
+        before = share
+    return total
+
+
 def pair_count(widths):
     """Return N(G) of a fully connected synthesis chain: k(k - 1) within layers, 2 k k' between neighbours.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from deepatoms.theory import arguments
-from deepatoms.theory.frame_potential import evaluation
+from deepatoms.theory.frame_potential import chains, evaluation
 
 CONVENTIONS = ("unit", "free")
 
@@ -75,15 +75,14 @@ def _descend(net, stacked, unit, iterations, rate, tolerance, progress):
     """Descend from all starts at once (they do not interact: Adam works entry by entry)."""
     weights = [layer.clone().requires_grad_() for layer in stacked]
     adam = torch.optim.Adam(weights, lr=rate)
-    energies = torch.func.vmap(lambda one: evaluation.sum_of_blocks(net, one))
-    shape = torch.func.vmap(net.unit) if unit else list
-    histories, best = [], shape(stacked)
+    energies, shape = _batched(net), torch.func.vmap(net.unit) if unit else list
+    histories, best, lowest = [], shape(stacked), [math.inf] * len(stacked[0])
     for step in range(iterations + 1):
         adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / iterations)) / 2
         current = shape(weights)
         values = energies(current)
         histories.append(_finite(values.detach()).tolist())
-        best = _keep_lowest(histories, current, best)
+        best, lowest = _keep_lowest(histories[-1], lowest, current, best)
         if progress is not None:
             progress(step, histories[-1])
         if step == iterations or (tolerance and _stalled(histories, tolerance)):
@@ -94,18 +93,26 @@ def _descend(net, stacked, unit, iterations, rate, tolerance, progress):
     return tuple(zip(*histories, strict=True)), best
 
 
+def _batched(net):
+    """Return the function from stacked weights to the energies of all starts."""
+    if net.image == 1 and net.form == "synthesis":
+        return chains.synthesis_energy
+    return torch.func.vmap(lambda one: evaluation.sum_of_blocks(net, one))
+
+
 def _finite(values):
     if not bool(torch.isfinite(values).all()):
         arguments.refuse("starts", values, "left the finite numbers", "use dtype=torch.float64, or a start with no zero atom")
     return values
 
 
-def _keep_lowest(histories, current, best):
-    lower = [value <= min(row[i] for row in histories) for i, value in enumerate(histories[-1])]
-    if not any(lower):
-        return best
-    return [torch.where(torch.tensor(lower, device=new.device).view(-1, *[1] * (new.ndim - 1)), new.detach(), old)
-            for new, old in zip(current, best, strict=True)]
+def _keep_lowest(values, lowest, current, best):
+    lower = [value < before for value, before in zip(values, lowest, strict=True)]
+    if any(lower):
+        chosen = torch.tensor(lower, device=current[0].device)
+        best = [torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new.detach(), old)
+                for new, old in zip(current, best, strict=True)]
+    return best, list(map(min, values, lowest))
 
 
 def _stalled(histories, tolerance):

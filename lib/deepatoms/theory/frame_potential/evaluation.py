@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.frame_potential import chains
 from deepatoms.theory.induced import explicit, interactions
 
 
@@ -43,6 +44,8 @@ def energy(net, weights):
 
 def sum_of_blocks(net, weights):
     """Return the energy of weights already known to fit (what descent calls at every step, under ``torch.func.vmap``)."""
+    if net.image == 1 and net.form == "synthesis":
+        return chains.synthesis_energy(weights)
     return sum(value for _, _, value in interactions.block_energies(net, weights))
 
 

@@ -8,7 +8,8 @@ from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, cha
 FAMILIES = ("resnet", "chain", "densenet")
 
 
-def cifar(family, blocks=None, width=None, *, layers=None, growth=None, first=16, form="analysis", image=32):
+def cifar(family, blocks=None, width=None, *, layers=None, growth=None, first=16, groups=3, form="analysis",
+          image=32):
     r"""Return a convolutional architecture of the paper's Section 5, for square images of three channels.
 
     "resnet" is one convolution and three groups of ``blocks`` residual blocks of two 3 x 3 convolutions; the first
@@ -23,8 +24,9 @@ def cifar(family, blocks=None, width=None, *, layers=None, growth=None, first=16
         layers: layers in each group (densenet).
         growth: filters of each layer (densenet).
         first: filters of the first convolution (densenet).
+        groups: groups of equal resolution, three in the paper.
         form: "analysis", or for a chain also "synthesis".
-        image: height and width of the image, divisible by 4.
+        image: height and width of the image, divisible by 4 (by 2**(groups - 1)).
 
     Raises:
         ValueError: on an unknown family, missing sizes, or an image that does not fit.
@@ -35,11 +37,11 @@ def cifar(family, blocks=None, width=None, *, layers=None, growth=None, first=16
     3676
     """
     arguments.one_of("family", family, FAMILIES)
-    image = check_image(image, 2)
+    image = check_image(image, arguments.integer("groups", groups) - 1)
     if family == "densenet":
         return _densenet(arguments.integer("layers", layers), arguments.integer("growth", growth),
-                         arguments.integer("first", first), image)
-    net = _groups(arguments.integer("blocks", blocks), arguments.integer("width", width), form, image)
+                         arguments.integer("first", first), groups, image)
+    net = _groups(arguments.integer("blocks", blocks), arguments.integer("width", width), groups, form, image)
     if family == "chain":
         return net
     if form != "analysis":
@@ -47,9 +49,9 @@ def cifar(family, blocks=None, width=None, *, layers=None, growth=None, first=16
     return residual_of(net)
 
 
-def _groups(blocks, width, form, image):
+def _groups(blocks, width, groups, form, image):
     layers, weights = [Layer(3), Layer(width)], [Weight((width, 3, 3, 3))]
-    for level in range(3):
+    for level in range(groups):
         for convolution in range(2 * blocks):
             filters = width << level
             weights.append(Weight((filters, layers[-1].channels, 3, 3), stride=2 if level and not convolution else 1))
@@ -57,16 +59,16 @@ def _groups(blocks, width, form, image):
     return chain_of("chain", form, layers, weights, image)
 
 
-def _densenet(per_group, growth, first, image):
+def _densenet(per_group, growth, first, groups, image):
     layers, weights = [Layer(3), Layer(first)], [Weight((first, 3, 3, 3), per_output=True)]
     blocks, clusters = [Block(0, 1, 1, "weight", 0, transposed=True, sign=1)], []
-    for level in range(3):
+    for level in range(groups):
         start, channels = len(layers) - 1, layers[-1].channels
         for _ in range(per_group):
             _append(layers, weights, blocks, start, Layer(growth, level), Weight((growth, channels, 3, 3)), "weight")
             channels += growth
         clusters.append((start, len(layers) - 1))
-        if level < 2:
+        if level < groups - 1:
             _append(layers, weights, blocks, start, Layer(channels, level + 1), Weight((channels, channels, 1, 1), norm=2.0),
                     "pooled weight")
     rows = (0, *range(2, len(layers)))

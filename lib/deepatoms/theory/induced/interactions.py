@@ -218,6 +218,39 @@ def block_energies(net, weights):
         yield a, b, (1 if a == b else 2) * (net.image >> kernel.level) ** 2 * cosines
 
 
+def gram(net, weights):
+    """Return the explicit Gram matrix by repeating the local interactions over all positions (for small networks).
+
+    >>> from deepatoms.theory import induced
+    >>> gram(induced.chain([2, 1, 1]), [torch.ones(1, 2), torch.ones(1, 1)])[0, 1].round(decimals=3)
+    tensor(-0.5770)
+    """
+    found, net_gram = Interactions(net, weights), weights[0].new_zeros(net.atoms, net.atoms)
+    for a, b, kernel in found.blocks():
+        scale = (found.weights_of(a, kernel.level)[:, None] * found.weights_of(b, kernel.level)) ** 0.5
+        rows, columns = (_atoms(net, found, cluster, kernel.level) for cluster in (a, b))
+        size = kernel.values.shape[-1]
+        for y in range(size):
+            for x in range(size):
+                shifted = torch.roll(columns, (y + kernel.start, x + kernel.start), (1, 2)).flatten(1)
+                value = (kernel.values[:, :, y, x] * scale)[:, :, None].expand(-1, -1, shifted.shape[1])
+                net_gram[rows.flatten(1)[:, None], shifted[None]] = value
+                net_gram[shifted[None], rows.flatten(1)[:, None]] = value
+    return net_gram
+
+
+def _atoms(net, found, cluster, level):
+    """The indices of a cluster's atoms, as (channel and phase, y, x) on the grid of a level."""
+    start = sum(net.layers[j].channels * net.positions(j) for j in range(1, net.clusters[cluster][0]))
+    side = net.image >> found.levels[cluster]
+    index = start + torch.arange(found.channels[cluster] * side**2).reshape(-1, side, side)
+    for _ in range(level - found.levels[cluster]):
+        channels, height, width = index.shape
+        index = index.reshape(channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3)
+        index = index.reshape(-1, height // 2, width // 2)
+    return index
+
+
 def _fits(net, kernel):
     from deepatoms.theory.arguments import refuse
     grid, size = net.image >> kernel.level, kernel.values.shape[-1]
