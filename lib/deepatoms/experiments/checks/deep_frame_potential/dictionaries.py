@@ -78,7 +78,8 @@ def parameters(setting):
     found = []
     for width in (4, 8, 16, 32):
         for blocks in range(1, 11):
-            more = (induced.cifar("resnet", blocks, width).parameter_count - induced.cifar("chain", blocks, width).parameter_count)
+            with_skips, without = (induced.cifar(family, blocks, width) for family in ("resnet", "chain"))
+            more = with_skips.parameter_count - without.parameter_count
             found.append((abs(more), more + width * 2 * width + 2 * width * 4 * width))
     return Measurement(*np.max(found, axis=0))
 
@@ -142,7 +143,7 @@ def local(setting):
 
 def _local_errors(net, weights):
     G = dictionaries.gram(net.dictionary(weights))
-    energy = float((((G - torch.diag(G.diagonal())) ** 2).sum()))
+    energy = float(((G - torch.diag(G.diagonal())) ** 2).sum())
     positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
     ones = dictionaries.gram(positive.dictionary([torch.ones_like(weight) for weight in weights]))
     count = int((ones != 0).sum()) - net.atoms
