@@ -57,9 +57,9 @@ def describe(figure, caption, description):
     return figure
 
 
-def show(figure, caption, description):
-    """Show a figure with its caption (the finding) and its description (what one sees, for those who cannot)."""
-    described = describe(figure, caption, description)
+def show(figure, *words):
+    """Show a figure: a described one, or one followed by its caption (the finding) and its description."""
+    described = describe(figure, *words) if words else figure
     display({"text/html": page(described), "text/plain": plain(described)}, raw=True)
 
 

@@ -21,7 +21,7 @@ def representations(D, x, sparsity, tolerance=1e-9):
         tolerance: largest residual, relative to the norm of x.
 
     Returns:
-        Integer array of shape (found, sparsity): the supports, each sorted.
+        The supports, each sorted, as an integer array of shape (found, sparsity).
 
     Raises:
         ValueError: when there are more supports than an exhaustive search should visit (says how many).

@@ -84,7 +84,7 @@ def is_bound(setting):
     """Compare coherence with the Welch value on Gaussian, coherence-optimised and simplex dictionaries."""
     draw = setting.numpy("is_bound")
     found = [_gaussian(draw, dimensions=(2, 16)) for _ in range(10_000)]
-    found += [dictionaries.minimize_coherence(_gaussian(draw, dimensions=(2, 16)), 50) for _ in range(100)]
+    found += [dictionaries.minimize_coherence(_gaussian(draw, dimensions=(2, 16)), 25) for _ in range(100)]
     found += map(dictionaries.simplex_frame, SIMPLEX_SIZES)
     return Measurement(min(dictionaries.mutual_coherence(D) - dictionaries.welch_bound(*D.shape) for D in found),
                        min(dictionaries.mutual_coherence(D) - dictionaries.welch_bound(D.shape[0], 2 * D.shape[1])
