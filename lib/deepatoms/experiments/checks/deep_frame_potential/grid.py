@@ -25,7 +25,8 @@ class Grid:
         for record in records:
             chosen = record["configuration"]
             names = ("layers", "growth") if chosen["family"] == "densenet" else ("blocks", "width")
-            self.results[chosen["family"], *(chosen[name] for name in names), chosen["magnitudes"], chosen["gain"]] = record["result"]
+            key = (chosen["family"], *(chosen[name] for name in names), chosen["magnitudes"], chosen["gain"])
+            self.results[key] = record["result"]
 
     def sizes(self, family="resnet", magnitudes="unit"):
         """Return the recorded (n, width) or (L, growth) of a family."""
