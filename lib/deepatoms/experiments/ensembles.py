@@ -43,7 +43,7 @@ class Ensemble:
         return model
 
 
-def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=cross_entropy):
+def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=cross_entropy, penalty=None):
     """Train networks of one shape together with Adam; return them as separate modules, in evaluation mode.
 
     Args:
@@ -55,6 +55,7 @@ def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=
         rate: learning rate of Adam.
         seeds: one integer a member, the seed of its order of samples; 0, 1, ... unless given.
         loss: function of (outputs, labels), averaging over the samples of one member.
+        penalty: function of the stacked parameters (by name) whose value, summed over the members, is added to the loss.
     """
     _as_many("inputs", inputs, models)
     _as_many("labels", labels, models)
@@ -66,7 +67,8 @@ def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=
         for chosen in shuffled.to(inputs.device).split(batch, dim=1):
             members = torch.arange(len(models), device=inputs.device)[:, None]
             descent.zero_grad()
-            vmap(loss)(ensemble(inputs[members, chosen]), labels[members, chosen]).sum().backward()
+            value = vmap(loss)(ensemble(inputs[members, chosen]), labels[members, chosen]).sum()
+            (value + penalty(ensemble.parameters) if penalty else value).backward()
             descent.step()
     return [model.eval() for model in ensemble.models()]
 

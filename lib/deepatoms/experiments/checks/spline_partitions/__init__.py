@@ -1,0 +1,5 @@
+"""Checks of the chapter on partitions and orthogonal templates: spline theory, Sections 6 and 7."""
+
+from deepatoms.experiments.checks.spline_partitions import codes, neighbours, orthogonality, regions, trained
+
+__all__ = ["codes", "neighbours", "orthogonality", "regions", "trained"]
