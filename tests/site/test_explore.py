@@ -1,5 +1,6 @@
 """Explorers in a real browser: by keyboard, pointer and touch, printed, without a script, and in JupyterLab."""
 
+import gzip
 import os
 import pathlib
 import re
@@ -141,6 +142,42 @@ def test_without_a_script_the_first_frame_shows(open_page, address):
     page = open_page(address, java_script_enabled=False)
     assert page.locator("svg[role=img]").count() == 2 and page.locator("input").count() == 0
     assert page.get_by_text("depth 1, sigma 0.5").is_visible()
+
+
+# ---- on the built page ----
+
+@pytest.fixture(params=["light", "dark"])
+def chapter(request, open_page, site):
+    opened = open_page(site + "notebooks/atoms.html", color_scheme=request.param)
+    opened.wait_for_function("() => document.querySelectorAll('.deepatoms-controls').length === 2")
+    return opened
+
+
+def test_every_control_of_the_first_chapter_moves_its_own_figure(chapter):
+    for number, names in enumerate((["atoms"], ["sparsity", "noise"])):
+        for name in names:
+            shown, other = state(chapter, number), state(chapter, 1 - number)
+            chapter.get_by_label(name, exact=True).press("ArrowRight")
+            moved = state(chapter, number)
+            assert all(new != old for new, old in zip(moved, shown, strict=True)), name
+            assert state(chapter, 1 - number) == other
+
+
+def test_figures_bring_no_background_of_their_own(chapter):
+    behind = chapter.locator(".text_html:has(.deepatoms-figure)").first.evaluate("it => getComputedStyle(it).backgroundColor")
+    assert behind == "rgba(0, 0, 0, 0)"
+
+
+def test_the_chapter_with_its_explorers_is_light_and_fits_a_phone(browser, site):
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page, bodies = context.new_page(), []
+        page.on("response", lambda answer: bodies.append(answer))
+        page.goto(site + "notebooks/atoms.html", wait_until="networkidle")
+        transferred = sum(len(gzip.compress(answer.body())) for answer in bodies if answer.ok)
+        assert transferred < 1.8e6
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for drawing in page.locator("figure svg[role=img]").all():
+            assert drawing.bounding_box()["width"] <= 390
 
 
 # ---- in JupyterLab ----

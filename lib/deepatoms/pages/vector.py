@@ -88,7 +88,8 @@ def _write(element, prefix, used, lines):
     tag = _tag(element)
     attributes = "".join(f' {key}="{html.escape(value)}"' for key, value in _attributes(element, prefix, used).items())
     if tag == "text":
-        lines.append(f"<text{attributes}>{_text(element)}</text>")
+        formula = ' class="deepatoms-formula"' if len(element) else ""
+        lines.append(f"<text{formula}{attributes}>{_text(element)}</text>")
         return
     children = list(_children(element))
     if not children:
