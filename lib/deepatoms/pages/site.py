@@ -11,12 +11,22 @@ EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest)-eq-(.+)")
 # What MathJax may ask for beyond its first file: fonts, rarely used macros, and its accessibility menu.
 MATHJAX = ("tex-chtml.js", "output/chtml", "input/tex", "a11y", "sre", "ui")
 
+# What the theme and other extensions write that hinders those who listen to a page, and what should stand there.
+MENDS = (
+    ('<div class="sidebar-primary-items__start', '<div role="navigation" aria-label="Book" class="sidebar-primary-items__start'),
+    ('<summary><span class="toctree-toggle"', '<summary aria-label="Pages of this section"><span class="toctree-toggle"'),
+    (' role="doc-biblioentry"', ""),
+    ('<div role="list" class="citation-list">', '<div class="citation-list">'),
+)
+NESTED = (("</li>\n<ul>", "\n<ul>"), ("</ul><li>", "</ul></li>\n<li>"), ("</ul></ul>", "</ul></li></ul>"))
+
 
 def setup(app):
     """Register the extension with Sphinx."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("doctree-read", number_equations)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", mend_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -43,3 +53,27 @@ def copy_mathjax(app, failure):
         else:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def mend_pages(app, failure):
+    """Mend on the written pages what hinders those who listen to them (a second time changes nothing)."""
+    if failure is not None or app.builder.format != "html":
+        return
+    out = pathlib.Path(app.outdir)
+    for path in out.rglob("*.html"):
+        if "_static" not in path.relative_to(out).parts:
+            text = path.read_text("utf-8")
+            mended = mend(text, MENDS + NESTED * (path == out / "_modules" / "index.html"))
+            if mended != text:
+                path.write_text(mended, "utf-8")
+
+
+def mend(text, mends=MENDS):
+    """Return a page with each fault replaced.
+
+    >>> mend('<div class="citation" role="doc-biblioentry">')
+    '<div class="citation">'
+    """
+    for fault, remedy in mends:
+        text = text.replace(fault, remedy)
+    return text

@@ -1,0 +1,140 @@
+"""Every page of the built site in a real browser: nothing from outside, no error, accessible, readable on a phone, linked."""
+
+import html.parser
+import json
+import pathlib
+import urllib.parse
+
+import axe_playwright_python
+import pytest
+
+SITE = pathlib.Path(__file__).parents[2] / "_build" / "html"
+AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if "_static" not in path.parts)
+# Pages of source code are all alike; three of them stand for all.
+READ = [page for page in PAGES if not page.startswith("_modules")] + [page for page in PAGES if page.startswith("_modules")][-3:]
+SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
+# What resists: the theme draws these after the page has loaded (rule, start of the element's HTML).
+EXCEPTED = ()
+
+
+@pytest.fixture(params=READ or ["no site"])
+def page_name(request):
+    if not READ:
+        pytest.fail("no built site in _build/html; run make book first")
+    return request.param
+
+
+@pytest.fixture
+def visit(open_page, site):
+    """Return a function that opens a page of the site and waits until its mathematics stands; nothing may be missing."""
+    missing = []
+
+    def visited(name, **options):
+        page = open_page("about:blank", **options)
+        page.on("response", lambda response: missing.append(response.url) if response.status >= 400 else None)
+        page.goto(site + name)
+        page.wait_for_function(SETTLED)
+        return page
+
+    yield visited
+    assert not missing, f"not found: {missing}"
+
+
+def violations(page):
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run({preload: false}).then(result => result.violations)")
+    return [f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}" for rule in found for node in rule["nodes"]
+            if not any(rule["id"] == name and start in node["html"] for name, start in EXCEPTED)]
+
+
+UNDESCRIBED = """() => [...document.querySelectorAll("main :is(img, svg[role=img], figure > svg, canvas)")]
+    .filter(drawn => !(drawn.getAttribute("alt") || drawn.getAttribute("aria-label") || "").trim()
+                     && drawn.getAttribute("aria-hidden") !== "true" && !drawn.closest("button"))
+    .map(drawn => drawn.outerHTML.slice(0, 100))"""
+STICKING_OUT = "() => Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)"
+
+
+def test_a_page_is_whole_accessible_in_light_and_dark_and_fits_a_phone(visit, page_name):
+    page = visit(page_name, color_scheme="light")
+    assert violations(page) == []
+    assert page.evaluate(UNDESCRIBED) == []
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    page.wait_for_timeout(300)  # colours fade over
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate(STICKING_OUT) == 0
+
+
+class Links(html.parser.HTMLParser):
+    """The links and the anchors of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.anchors = [], {"", "top"}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.anchors |= {attributes.get("id"), attributes.get("name")}
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+
+
+def test_every_link_inside_the_site_leads_somewhere():
+    pages = {name: Links((SITE / name).read_text("utf-8")) for name in PAGES}
+    broken = [f"{name}: {link}" for name, page in pages.items() for link in page.links if not leads(pages, name, link)]
+    assert broken == []
+
+
+def leads(pages, name, link):
+    parts = urllib.parse.urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return True
+    path = (SITE / name).parent / urllib.parse.unquote(parts.path) if parts.path else SITE / name
+    target = str(path.resolve().relative_to(SITE.resolve()))
+    if target not in pages:
+        return path.exists()
+    return urllib.parse.unquote(parts.fragment) in pages[target].anchors
+
+
+def test_the_search_finds_a_chapter(visit):
+    page = visit("search.html?q=coherence")
+    page.wait_for_selector("#search-results li a")
+    assert page.locator("#search-results li a").count() > 0
+
+
+def test_the_filter_of_the_scoreboard(visit):
+    page = visit("book/scoreboard.html")
+    total = page.locator(".deepatoms-claim:visible").count()
+    assert total == 208
+    page.get_by_role("combobox", name="Paper").select_option("csc")
+    assert page.locator(".deepatoms-claim:visible").count() == page.locator("[data-paper=csc]").count() == 14
+    assert page.get_by_role("status").inner_text() == "14 of 208 claims"
+    assert page.get_by_role("heading", name="Spline theory").count() == 0
+    page.get_by_role("combobox", name="Verdict").select_option("not tested")
+    asked = page.url
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_function("() => document.querySelector('[role=status]').textContent.startsWith('208')")
+    again = visit(asked.split("/", 3)[3])
+    assert again.locator(".deepatoms-claim:visible").count() == again.locator("[data-paper=csc][data-verdict='not tested']").count()
+
+
+def test_the_scoreboard_needs_no_script(visit, open_page, site):
+    page = open_page(site + "book/scoreboard.html", java_script_enabled=False)
+    assert page.locator(".deepatoms-claim").count() == 208
+    assert not page.locator(".deepatoms-filter").is_visible()
+
+
+def test_a_page_with_an_explorer_stays_light(site, open_page):
+    """Compressed as a server would send it, all that such a page needs is at most 1.8 MB."""
+    import gzip
+    import urllib.request
+    for name in READ:
+        if "deepatoms-explorer" not in (SITE / name).read_text("utf-8"):
+            continue
+        page = open_page(site + name)
+        loaded = page.evaluate("() => [location.href, ...performance.getEntriesByType('resource').map(entry => entry.name)]")
+        sizes = {url: len(gzip.compress(urllib.request.urlopen(url).read())) for url in set(loaded) if url.startswith(site)}
+        assert sum(sizes.values()) <= 1_800_000, json.dumps(sizes, indent=1)
