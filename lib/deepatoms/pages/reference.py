@@ -1,5 +1,6 @@
 """The reference pages' Sphinx extension: functions that measure checks, equations with their functions, modules at a glance."""
 
+import functools
 import importlib
 import pkgutil
 import re
@@ -60,6 +61,7 @@ def name_the_check(app, what, name, thing, options, lines):
         lines += ["", "Measures " + ", ".join(f"``{check.split('/')[0]}`` ({check.split('/')[1]})" for check in measured) + "."]
 
 
+@functools.lru_cache(maxsize=1)
 def _measured_by():
     found = defaultdict(list)
     for chapter in dict.fromkeys(claim.chapter for claim in catalogue.load().claims.values()):

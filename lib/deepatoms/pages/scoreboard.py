@@ -37,15 +37,19 @@ def setup(app):
 
 # ---- what is known ----
 
-@functools.lru_cache(maxsize=16)
-def _stored_at(path, _modified):
-    return stored(nbformat.read(path, as_version=4))
-
-
 def known(source, chapter):
     """Return all outcomes of a chapter's checks by (check, scale): stored in its notebook, else computed from records."""
-    path = notebook(source, chapter)
-    found = dict(_stored_at(path, path.stat().st_mtime_ns)) if path.exists() else {}
+    return _known(notebook(source, chapter), chapter, _state(source))
+
+
+def _state(source):
+    """Return what the outcomes depend on; a change of it is a change of them."""
+    return hash(tuple((str(path), path.stat().st_mtime_ns) for path in inputs(source)))
+
+
+@functools.lru_cache(maxsize=32)
+def _known(path, chapter, _state):
+    found = stored(nbformat.read(path, as_version=4)) if path.exists() else {}
     for entry in checking.registered(chapter):
         if entry.records is not None and (entry.id, entry.scale) not in found:
             outcome = checking.run(entry, checking.Setting())
@@ -204,6 +208,7 @@ def _linked(app, page, text):
     return re.sub(r'href="#" data-document="([^"]+)"(?: data-query="([^"]+)")?', to_document, CHECK_LINK.sub(to_function, text))
 
 
+@functools.lru_cache(maxsize=1024)
 def measuring(identifier):
     """Return the full name of the function that measures a check; an empty string when there is none yet."""
     chapter = catalogue.load().claims[identifier.split("/")[0]].chapter
