@@ -79,6 +79,31 @@ class Signals:
     def __len__(self):
         return len(self.signal)
 
+    def to(self, device):
+        """Return the same signals on a device."""
+        return Signals([convolutional.ConvolutionalDictionary(D.filters.to(device), D.grid) for D in self.dictionaries],
+                       [code.to(device) for code in self.codes], self.signal.to(device))
+
+    @property
+    def kernels(self):
+        """For the signal and each code the patch that its errors are measured on: the next layer's support."""
+        return [D.kernel for D in self.dictionaries] + [(1,) * len(self.dictionaries[0].grid)]
+
+    def aligned(self, values):
+        """Return one number for each signal as a tensor that broadcasts against signals and codes."""
+        tensor = torch.as_tensor(values, dtype=self.signal.dtype, device=self.signal.device)
+        return tensor.reshape(-1, *[1] * (self.signal.ndim - 1))
+
+    def errors(self, codes):
+        """Return for each layer the patch norm of the codes' errors, arrays of shape (signals,)."""
+        return [convolutional.patch_norm(found - true, kernel).cpu().numpy()
+                for found, true, kernel in zip(codes, self.codes, self.kernels[1:], strict=True)]
+
+    def wrong_supports(self, codes):
+        """Return for each layer which signals have a code with a wrong support, boolean arrays of shape (signals,)."""
+        return [((found != 0) != (true != 0)).flatten(1).any(1).cpu().numpy()
+                for found, true in zip(codes, self.codes, strict=True)]
+
 
 def draw(configuration, count, generator, nonnegative=False, design_seed=0, **changes):
     r"""Draw signals of a configuration, each with sparse dictionaries and codes of its own.
@@ -260,3 +285,57 @@ def place_atoms(filters, codes):
     np.add.at(signal, tuple(index), filters[row, atom] * codes[(row, atom, *places)].reshape(-1, *[1] * (axes + 1)))
     signal[abs(signal) < 1e-12] = 0
     return signal
+
+
+def gaussian_noise(signals, noise, generator):
+    """Return Gaussian noise scaled so that its largest patch has the given norm.
+
+    Args:
+        signals: ``Signals``.
+        noise: norm on the first layer's patch, a number or one for each signal.
+        generator: numpy random generator.
+
+    >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
+    >>> noise = gaussian_noise(signals, 0.5, np.random.default_rng(1))
+    >>> convolutional.patch_norm(noise, (100,))
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    direction = torch.from_numpy(generator.standard_normal(tuple(signals.signal.shape)))
+    return _scaled(signals, direction.to(signals.signal.device), noise)
+
+
+def worst_noise(signals, noise):
+    r"""Return noise that shrinks every coefficient of the first code: :math:`-D_1 \operatorname{sign}(\Gamma_1)`, scaled.
+
+    Args:
+        signals: ``Signals``.
+        noise: norm on the first layer's patch, a number or one for each signal.
+
+    >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
+    >>> bool((signals.dictionaries[0].analyze(worst_noise(signals, 0.5)) * signals.codes[0]).sum() < 0)
+    True
+    """
+    return _scaled(signals, -signals.dictionaries[0].synthesize(signals.codes[0].sign()), noise)
+
+
+def misleading_noise(signals, noise):
+    """Return noise along the absent first-layer atom that correlates most with the signal, so that it correlates more.
+
+    Args:
+        signals: ``Signals``.
+        noise: norm on the first layer's patch, a number or one for each signal.
+
+    >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
+    >>> float(convolutional.patch_norm(misleading_noise(signals, 0.5), (100,)).round(decimals=9)[0])
+    0.5
+    """
+    first, code = signals.dictionaries[0], signals.codes[0]
+    products = torch.where(code == 0, first.analyze(signals.signal), torch.zeros_like(code)).flatten(1)
+    place = products.abs().argmax(1, keepdim=True)
+    atom = torch.zeros_like(products).scatter(1, place, products.gather(1, place).sign())
+    return _scaled(signals, first.synthesize(atom.reshape(code.shape)), noise)
+
+
+def _scaled(signals, direction, noise):
+    norms = convolutional.patch_norm(direction, signals.kernels[0])
+    return direction * signals.aligned(noise) / signals.aligned(norms)
