@@ -12,14 +12,15 @@ from deepatoms.theory import splines
 SHOWN = {"digits": (0, 3, 7), "mnist": (0, 3, 7), "cifar10": (9, 2, 5)}
 EDGES = {"digits": (-30, 30), "mnist": (-30, 30), "cifar10": (-15, 15)}
 
+# Seven seeds of MNIST where the catalogue asks for ten: what two busy cores could record.
 CONFIGURATIONS = [{"data": data, "batch_norm": batch_norm, "seed": seed, "network": "small_cnn", "images": 10_000,
                    "epochs": 3, "learning_rate": 0.002, "batch_size": 100, "test_images": 1000}
-                  for seeds in (range(3), range(3, 10)) for data in ("mnist", "cifar10") for seed in seeds
-                  for batch_norm in (True, False) if data == "mnist" or seed < 3]
+                  for data, seeds in (("mnist", 7), ("cifar10", 3)) for seed in range(seeds)
+                  for batch_norm in (True, False)]
 
 
 @results.experiment("template-inner-products", CONFIGURATIONS, minutes=25,
-                    claims=("spl.fig1_top", "spl.fig2_confirms"),
+                    claims=("spl.fig1_top", "spl.fig2a", "spl.fig2_confirms"),
                     title="Fig. 1 and 2: inner products with templates, the authors' small CNN on MNIST and CIFAR-10")
 def template_inner_products(configuration, device):
     """Train the authors' small CNN on part of a data set and measure its templates on test images."""

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-def affine_map(model, x, chunk=256):
+def affine_map(model, x, chunk=128):
     r"""Return the affine map that a network applies to each input: its templates and its biases.
 
     .. math:: f(x) = A[x]\,x + b[x] \qquad\text{(Theorem 1, and Eq. 7 for a CNN)}
@@ -136,7 +136,7 @@ def block_templates(model, x):
 
     Args:
         model: A module with ``stem``, ``blocks`` (each with ``branch`` and ``shortcut``) and ``head``, such as
-            :class:`deepatoms.experiments.networks.ResidualNetwork`, in evaluation mode.
+            the residual network of the chapters, in evaluation mode.
         x: Inputs, shape (batch, ...).
 
     Returns:
@@ -213,7 +213,7 @@ def concavities(model, x):
         return trace(model, x, codes=False).concavities
 
 
-def reach(model, x, direction, farthest=1e3, halvings=60):
+def reach(model, x, direction, farthest=1e3, halvings=45):
     r"""Return how far each input can move along a direction before its code changes.
 
     A region is convex, so the distances with an unchanged code form an interval and bisection finds its end.
@@ -223,7 +223,7 @@ def reach(model, x, direction, farthest=1e3, halvings=60):
         x: Inputs, shape (batch, ...).
         direction: Directions, same shape as x.
         farthest: Where to stop looking; returned if the code never changes before.
-        halvings: Number of halvings (float64 wants 60).
+        halvings: Number of halvings; each adds a binary digit.
 
     Returns:
         Distances, shape (batch,), in units of each direction's own length.
