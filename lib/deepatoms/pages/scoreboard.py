@@ -1,8 +1,9 @@
 """The scoreboard: every claim of the five papers with its verdict, computed when the site is built.
 
 Nothing on it is typed. Outcomes come from the outputs stored in the chapters and from the recorded results; the verdict is
-``experiments.verdicts``. The extension gives three directives: ``{scoreboard}`` lists the claims of one paper,
-``{scoreboard-counts}`` counts verdicts, ``{regressions}`` lists runs on other devices.
+``experiments.verdicts``. The extension gives four directives: ``{scoreboard}`` lists the claims of one paper,
+``{scoreboard-counts}`` counts verdicts, ``{regressions}`` lists runs on other devices, ``{explorer}`` shows a chapter's first
+control on another page.
 """
 
 import functools
@@ -30,6 +31,7 @@ def setup(app):
     app.add_directive("scoreboard", Scoreboard)
     app.add_directive("scoreboard-counts", Counts)
     app.add_directive("regressions", Regressions)
+    app.add_directive("explorer", FirstExplorer)
     app.connect("env-get-outdated", outdated)
     app.connect("doctree-resolved", link)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
@@ -135,6 +137,19 @@ def _count_row(verdict, counts):
     cells = "".join(f"<td>{count or '·'}</td>" for count in counts)
     return (f'<tr><th scope="row"><a href="#" data-document="book/scoreboard" data-query="?verdict={verdict}#the-claims">'
             f"{rows.badge(verdict)}</a></th><td>{sum(counts) or '·'}</td>{cells}</tr>")
+
+
+class FirstExplorer(_Computed):
+    """The first explorer that a chapter stores, on another page."""
+
+    required_arguments = 1
+
+    def page(self):
+        """Return the explorer's HTML, as it stands in the chapter's outputs."""
+        path = notebook(self.env.srcdir, self.arguments[0])
+        pages = [output.get("data", {}).get("text/html", "") for cell in nbformat.read(path, as_version=4).cells
+                 for output in cell.get("outputs", [])]
+        return next(page for page in pages if "deepatoms-explorer" in page)
 
 
 class Regressions(_Computed):
