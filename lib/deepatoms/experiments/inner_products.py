@@ -57,7 +57,7 @@ def summary(model, images, labels, data):
 
 
 def measure(model, images, labels, chunk=100):
-    """Return inner products (samples, classes), |cosine| of each image with its own template, and what was classified right."""
+    """Return inner products (samples, classes), absolute cosines of images with their own templates, and what was right."""
     products, cosines, hits = [], [], []
     for part, truth in zip(images.split(chunk), labels.split(chunk), strict=True):
         A, b = splines.affine_map(model, part)
