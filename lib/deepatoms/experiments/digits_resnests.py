@@ -1,45 +1,56 @@
 """The authors' four variants on digits: twenty paired seeds, the reduced form of their CIFAR tables."""
 
 import torch
+from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
-from deepatoms.experiments import datasets, results
+from deepatoms.experiments import datasets, ensembles, results
 from deepatoms.experiments.networks import wide_residual
-from deepatoms.experiments.training import accuracy, seeded
+from deepatoms.experiments.training import seeded
 
-SETTING = {"blocks": 4, "width": 4, "training": 400, "epochs": 20, "rate": 0.1, "batch": 64}
-CONFIGURATIONS = [{"seed": seed, **SETTING} for seed in range(20)]
+SETTING = {"blocks": 4, "width": 4, "training": 400, "epochs": 20, "rate": 0.1, "batch": 64, "seeds": 20}
+CONFIGURATIONS = [{"variant": variant, **SETTING} for variant in wide_residual.VARIANTS]
 
 
 @results.experiment("digits-resnests", CONFIGURATIONS, minutes=5,
                     claims=("nest.tab_bn", "nest.tab_augmented", "nest.tab_standard"),
                     title="Four variants of a residual network on digits, paired seeds")
-def variants(configuration, device):
-    """Return each variant's test accuracy, trained on the same split in the same order."""
-    train, test = (datasets.load("digits", split, configuration["seed"], training=configuration["training"])
-                   for split in ("train", "test"))
-    return {variant: accuracy(trained(variant, train, configuration, device), test.images, test.labels)
-            for variant in wide_residual.VARIANTS}
+def variant(configuration, device):
+    """Return the test accuracies of one variant, one a seed; a seed means the same split and order for every variant."""
+    seeds = range(configuration["seeds"])
+    models = [model.to(device) for model in trained(configuration, seeds, device)]
+    tests = [split("test", seed, configuration) for seed in seeds]
+    images, labels = (torch.stack([getattr(test, name) for test in tests]).to(device) for name in ("images", "labels"))
+    return {"accuracy": ensembles.accuracy(models, images, labels).tolist()}
 
 
-def trained(variant, data, configuration, device="cpu"):
-    """Return one variant trained by SGD: Nesterov momentum, cosine, weight decay, as in the authors' scripts."""
-    model = build(variant, configuration).to(device)
-    images, labels = data.images.to(device), data.labels.to(device)
-    descent = torch.optim.SGD(model.parameters(), lr=configuration["rate"], momentum=0.9, nesterov=True, weight_decay=5e-4)
+def split(part, seed, configuration):
+    """Return the training or the test images that a seed draws."""
+    return datasets.load("digits", part, seed, training=configuration["training"])
+
+
+def trained(configuration, seeds, device="cpu"):
+    """Return one network a seed, trained together by SGD: Nesterov momentum, cosine, weight decay, as in the authors' scripts."""
+    data = [split("train", seed, configuration) for seed in seeds]
+    images, labels = (torch.stack([getattr(part, name) for part in data]).to(device) for name in ("images", "labels"))
+    ensemble = ensembles.Ensemble([build(configuration, seed).to(device).train() for seed in seeds])
+    weights = [part.requires_grad_() for part in ensemble.parameters.values()]
+    descent = torch.optim.SGD(weights, lr=configuration["rate"], momentum=0.9, nesterov=True, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, configuration["epochs"])
-    order = torch.Generator().manual_seed(configuration["seed"])
+    orders = [torch.Generator().manual_seed(seed) for seed in seeds]
+    members = torch.arange(len(data), device=device)[:, None]
     for _ in range(configuration["epochs"]):
-        for batch in torch.randperm(len(images), generator=order).to(device).split(configuration["batch"]):
+        shuffled = torch.stack([torch.randperm(images.shape[1], generator=order) for order in orders]).to(device)
+        for chosen in shuffled.split(configuration["batch"], dim=1):
             descent.zero_grad()
-            cross_entropy(model(images[batch]), labels[batch]).backward()
+            vmap(cross_entropy)(ensemble(images[members, chosen]), labels[members, chosen]).sum().backward()
             descent.step()
         schedule.step()
-    return model.eval()
+    return [model.eval() for model in ensemble.models()]
 
 
-def build(variant, configuration):
+def build(configuration, seed):
     """Return an untrained network of two stages for digits."""
     width, blocks = configuration["width"], configuration["blocks"]
-    return seeded(wide_residual.WideResidual, configuration["seed"], widths=(width, 2 * width), blocks=(blocks, blocks),
-                  variant=variant, channels=1)
+    return seeded(wide_residual.WideResidual, seed, widths=(width, 2 * width), blocks=(blocks, blocks),
+                  variant=configuration["variant"], channels=1)
