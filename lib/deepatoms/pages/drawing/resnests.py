@@ -11,9 +11,9 @@ from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.theory import resnests
 
-WIDTHS = (2, 5, 8, 11, 14, 16, 17, 20, 24)
-STARTS = tuple(itertools.product((-1.5, -0.9, -0.3, 0.3, 0.9, 1.5), (-3.0, -1.5, 0.0, 1.5, 3.0)))
-STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3)
+WIDTHS = (2, 8, 11, 14, 16, 17, 24)
+STARTS = tuple(itertools.product((-1.5, -0.5, 0.5, 1.5), (-3.0, -1.5, 0.0, 1.5, 3.0)))
+STEPS = (0.0, 0.3, 0.6, 0.9, 1.2)
 FEATURES = ("three tanh blocks", "second block predictable")
 
 
