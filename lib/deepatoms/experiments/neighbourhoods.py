@@ -8,7 +8,7 @@ from deepatoms.experiments.training import accuracy, seeded, train
 from deepatoms.theory import partition
 
 NEIGHBOURS = 15
-RECIPES = {"cifar10": {"training": 10_000, "epochs": 6, "seeds": 10}, "mnist": {"training": 10_000, "epochs": 3, "seeds": 5}}
+RECIPES = {"cifar10": {"training": 10_000, "epochs": 6, "seeds": 10}, "mnist": {"training": 10_000, "epochs": 3, "seeds": 3}}
 NAME = "partition-neighbours"
 
 
