@@ -145,10 +145,11 @@ def _boundary_distances(generator):
 @lru_cache(maxsize=2)
 def planar_nets(setting):
     """Return three planar nets of three layers of 16 units, with torch's default weights and biases."""
-    return [seeded(_planar_net, 100 * setting.seed + number) for number in range(3)]
+    return [seeded(planar_net, 100 * setting.seed + number) for number in range(3)]
 
 
-def _planar_net(width=16, depth=3):
+def planar_net(width=16, depth=3):
+    """Return a dense ReLU network of the plane with three outputs and torch's default initialisation, in float64."""
     widths = [2] + [width] * depth
     hidden = [layer for pair in zip(widths[:-1], widths[1:], strict=True) for layer in (nn.Linear(*pair), nn.ReLU())]
     return nn.Sequential(*hidden, nn.Linear(width, 3)).double().eval()
@@ -190,11 +191,12 @@ def area(setting):
     for model in planar_nets(setting):
         found = partition.slice_plane(model, BOX)
         measured.append(abs(found.areas.sum() - 1))
-        control.append(abs(found.areas[_seen_by_a_grid(model, found)].sum() - 1))
+        control.append(abs(found.areas[seen_by_a_grid(model, found)].sum() - 1))
     return Measurement(max(measured), max(control))
 
 
-def _seen_by_a_grid(model, found, steps=200):
+def seen_by_a_grid(model, found, steps=200):
+    """Return which regions of an exact partition hold a point of a grid."""
     axis = (np.arange(steps) + 0.5) / steps
     grid = np.stack(np.meshgrid(axis, axis), 2).reshape(-1, 2)
     codes = [np.concatenate([layer.bits for layer in partition.region_codes(model, points, 10_000)], 1)
