@@ -258,10 +258,10 @@ def free_descents(setting):
 def six_points(setting):
     """Compare six points read from the published plot with the closed form."""
     errors = [abs(frame_potential.chain_minimum([3072, *hidden])[1] - plotted) for hidden, plotted in PUBLISHED.items()]
-    return Measurement(max(errors), max(abs(_composed_at_one(hidden) - plotted) for hidden, plotted in PUBLISHED.items()))
+    return Measurement(max(errors), max(abs(composed_at_one(hidden) - plotted) for hidden, plotted in PUBLISHED.items()))
 
 
-def _composed_at_one(hidden):
+def composed_at_one(hidden):
     """F of the composed bound with c = 1 in every hidden layer but the last."""
     sizes = [3072, *hidden]
     bound = frame_potential.composed_bound(sizes, [np.full(k, 0.5) for k in hidden])
