@@ -138,6 +138,32 @@ def test_descent_with_unit_magnitudes_is_well_posed_and_free_is_not():
     assert all(energy >= (frame_potential.floor(net) ** 2) * net.structural_count for energy in unit.energies)
 
 
+@settings(max_examples=20, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_written_gradient_is_that_of_autograd(widths, seed):
+    weights = [weight.requires_grad_() for weight in induced.chain(widths).init(seed)]
+    energy = frame_potential.synthesis_energy(weights)
+    gradients = torch.autograd.grad(energy, weights)
+    value, ours = frame_potential.energy_and_gradient([weight.detach().numpy() for weight in weights])
+    assert float(value) == pytest.approx(float(energy.detach()), rel=1e-12, abs=1e-12)
+    for a, b in zip(ours, gradients, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), atol=1e-9)
+
+
+def test_written_descent_is_adam_of_torch():
+    net = induced.chain([6, 9, 7])
+    starts = [net.init(seed) for seed in (0, 1)]
+    theirs = frame_potential.minimize(net, "free", starts=starts, iterations=40, rate=0.05, dtype=torch.float64)
+    np.testing.assert_allclose(frame_potential.descend(starts, 40), theirs.energies, rtol=1e-6)
+
+
+def test_descent_over_directions_keeps_the_norms_and_attains_the_closed_form():
+    norms = [10.0 ** (16 * s - 8) for s in frame_potential.attained_magnitudes([4, 20, 10])]
+    start = frame_potential.chain_start([4, 20, 10], norms)
+    reached = frame_potential.descend([start], 600, hold=True)[0]
+    assert reached == pytest.approx(frame_potential.chain_bracket([4, 20, 10])[1], rel=1e-6)
+
+
 def test_descent_repeats_and_reports():
     net, seen = induced.chain([4, 6]), []
     runs = [frame_potential.minimize(net, iterations=10, progress=lambda *step: seen.append(step)) for _ in range(2)]

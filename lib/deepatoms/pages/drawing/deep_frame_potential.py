@@ -4,7 +4,6 @@ import functools
 import itertools
 
 import numpy as np
-import torch
 
 from deepatoms.experiments import minimum_potentials as recorded
 from deepatoms.experiments.checks.deep_frame_potential import bounds, bridge
@@ -175,9 +174,7 @@ def diminishing_returns():
 @functools.lru_cache(maxsize=64)
 def _descended(sizes, seeds=2, iterations=150):
     starts = [frame_potential.chain_start(sizes, [np.ones(k) for k in sizes[1:]], seed) for seed in range(seeds)]
-    found = frame_potential.minimize(induced.chain(sizes), "free", starts=starts, iterations=iterations, rate=0.05,
-                                     dtype=torch.float64)
-    return min(found.energies)
+    return min(frame_potential.descend(starts, iterations))
 
 
 @functools.lru_cache(maxsize=64)
@@ -217,9 +214,9 @@ def last_width(last=8, middle=6):
         f"{'F can be 0: the last layer is no wider than any other.' if attained == 0 else 'F cannot be 0.'} (Closed form; "
         f"descent from c = 1, two seeds.)",
         f"Left, four curves of F against the last width. Lower and attained value are zero up to the smallest other width, "
-        f"marked by a vertical line, then rise together; descent and the printed bound lie above. Dots mark width {last}. Right, two "
-        f"bars: at the attained value {int(pure[0].sum())} of {middle} atoms of layer 1 are pure parameter, in layer 2 "
-        f"all {last}.")
+        f"marked by a vertical line, then rise together; descent and the printed bound lie above. Dots mark width {last}. "
+        f"Right, two bars: at the attained value {int(pure[0].sum())} of {middle} atoms of layer 1 are pure parameter, in layer "
+        f"2 all {last}.")
 
 
 def tightness():
@@ -358,7 +355,7 @@ def _order(own, key, blocks):
 def sensitivity():
     """Return the table of conventions: chain over residual under each, and whether the ordering of the paper holds."""
     own = grid()
-    lines = [f"{'convention':<44}{'chain F / residual F at (blocks, width)':<52}{'paper order'}"]
+    lines = [f"{'convention':<44}{'chain F / residual F at (blocks, width)':<62}{'paper order'}"]
     rows = [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
             ("Eq. 6 chain, unit magnitudes", "synthesis", "unit", "potential"),
             ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
@@ -373,7 +370,7 @@ def sensitivity():
                 continue
         text = "  ".join(f"{size[0]},{size[1]}: {ratio:.2f}" for size, ratio in ratios.items()) or "not run"
         holds = sum(ratio > 1 for ratio in ratios.values())
-        lines.append(f"{name:<44}{text:<52}{holds} of {len(ratios)}")
+        lines.append(f"{name:<44}{text:<62}{holds} of {len(ratios)}")
     return "\n".join(lines)
 
 

@@ -11,6 +11,8 @@ from deepatoms.theory.frame_potential.chains import (
     chain_start,
     composed_bound,
     composed_minimum,
+    descend,
+    energy_and_gradient,
     lower_energy,
     synthesis_energy,
 )
@@ -19,5 +21,5 @@ from deepatoms.theory.frame_potential.evaluation import block_energies, energy, 
 from deepatoms.theory.frame_potential.selection import Candidate, Ranking, rank
 
 __all__ = ["Candidate", "Minimum", "Ranking", "attained_magnitudes", "block_energies", "chain_bracket", "chain_minimum",
-           "chain_start", "composed_bound", "composed_minimum", "energy", "floor", "lower_energy", "minimize", "potential",
-           "rank", "synthesis_energy", "zero_padded"]
+           "chain_start", "composed_bound", "composed_minimum", "descend", "energy", "energy_and_gradient", "floor",
+           "lower_energy", "minimize", "potential", "rank", "synthesis_energy", "zero_padded"]

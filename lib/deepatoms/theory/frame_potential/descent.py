@@ -74,11 +74,10 @@ def minimize(net, magnitudes="unit", seeds=(0,), iterations=300, rate=None, gain
 def _descend(net, stacked, unit, iterations, rate, tolerance, progress):
     """Descend from all starts at once (they do not interact: Adam works entry by entry)."""
     weights = [layer.clone().requires_grad_() for layer in stacked]
-    adam = torch.optim.Adam(weights, lr=rate)
+    first, second = ([torch.zeros_like(layer) for layer in stacked] for _ in range(2))
     energies, shape = _batched(net), torch.func.vmap(net.unit) if unit else list
     histories, best, lowest = [], shape(stacked), [math.inf] * len(stacked[0])
     for step in range(iterations + 1):
-        adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / iterations)) / 2
         current = shape(weights)
         values = energies(current)
         histories.append(_finite(values.detach()).tolist())
@@ -87,10 +86,18 @@ def _descend(net, stacked, unit, iterations, rate, tolerance, progress):
             progress(step, histories[-1])
         if step == iterations or (tolerance and _stalled(histories, tolerance)):
             break
-        adam.zero_grad()
-        values.sum().backward()
-        adam.step()
+        gradients = torch.autograd.grad(values.sum(), weights)
+        _adam(weights, gradients, first, second, step + 1, rate * (1 + math.cos(math.pi * step / iterations)) / 2)
     return tuple(zip(*histories, strict=True)), best
+
+
+@torch.no_grad()
+def _adam(weights, gradients, first, second, step, rate):
+    """One step of Adam in place (importing ``torch.optim`` takes longer than most descents here)."""
+    for w, g, m, v in zip(weights, gradients, first, second, strict=True):
+        m.lerp_(g, 0.1)
+        v.lerp_(g**2, 0.001)
+        w -= rate / (1 - 0.9**step) * m / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
 
 
 def _batched(net):

@@ -7,6 +7,7 @@ phase channels (``lift``).
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as nn
@@ -35,17 +36,21 @@ class Part:
 def lift(kernel, rows=(0, 1), columns=(0, 1)):
     """Return the kernel on the next coarser grid; ``rows`` and ``columns`` are the phases that exist on either side."""
     values, start, size = kernel.values, kernel.start, kernel.values.shape[-1]
-    spread = [p - q for p in rows for q in columns]
-    low = -((max(spread) - start) // 2)
-    high = (start + size - 1 - min(spread)) // 2
-    index = torch.tensor([[[2 * u + p - q - start for u in range(low, high + 1)] for q in columns] for p in rows],
-                         device=values.device)
-    index = torch.where((index >= 0) & (index < size), index, size)
+    index, low, high = _offsets(start, size, rows, columns, values.device)
     padded = nn.pad(values, (0, 1, 0, 1))
     split = padded[:, :, index[..., None, None, None], index]
     split = split.permute(0, 2, 5, 1, 3, 6, 4, 7)
     height, width = values.shape[0] * len(rows) ** 2, values.shape[1] * len(columns) ** 2
     return Kernel(split.reshape(height, width, high - low + 1, high - low + 1), low, kernel.level + 1)
+
+
+@lru_cache(maxsize=256)
+def _offsets(start, size, rows, columns, device):
+    """The fine offset (or ``size`` where there is none) of each row phase, column phase and coarse offset low..high."""
+    spread = [p - q for p in rows for q in columns]
+    low, high = -((max(spread) - start) // 2), (start + size - 1 - min(spread)) // 2
+    index = torch.tensor([[[2 * u + p - q - start for u in range(low, high + 1)] for q in columns] for p in rows], device=device)
+    return torch.where((index >= 0) & (index < size), index, size), low, high
 
 
 def _natural(net, block, weights):
@@ -108,7 +113,12 @@ def mirror(kernel):
 
 def _identities(a, b, level, like):
     k = a.channels * 4 ** (level[0] - level[1])
-    return Kernel(a.sign * b.sign * torch.eye(k, dtype=like.dtype, device=like.device)[:, :, None, None], 0, level[0])
+    return Kernel(_eye(k, a.sign * b.sign, like.dtype, like.device), 0, level[0])
+
+
+@lru_cache(maxsize=64)
+def _eye(k, sign, dtype, device):
+    return sign * torch.eye(k, dtype=dtype, device=device)[:, :, None, None]
 
 
 def _interact(a, b, level, like):
@@ -203,9 +213,16 @@ def off_diagonal(a, b, kernel):
     """Return the interactions without those of an atom with itself."""
     if a != b:
         return kernel.values
-    mask = torch.ones_like(kernel.values)
-    mask[range(len(mask)), range(len(mask)), -kernel.start, -kernel.start] = 0
-    return kernel.values * mask
+    return kernel.values * _others(len(kernel.values), kernel.values.shape[-1], -kernel.start, kernel.values.dtype,
+                                   kernel.values.device)
+
+
+@lru_cache(maxsize=64)
+def _others(atoms, size, centre, dtype, device):
+    """One everywhere but between an atom and itself."""
+    mask = torch.ones(atoms, atoms, size, size, dtype=dtype, device=device)
+    mask[range(atoms), range(atoms), centre, centre] = 0
+    return mask
 
 
 def block_energies(net, weights):

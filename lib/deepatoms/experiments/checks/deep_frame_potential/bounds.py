@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import torch
 
 from deepatoms.experiments.checking import EXACT, Measurement, check, instances
 from deepatoms.experiments.checks.deep_frame_potential import draws
@@ -192,27 +191,18 @@ def bracket(setting):
     draw = setting.numpy("bracket")
     sizes = [draws.widths(draw, (1, 4), (2, 24)) for _ in range(300)]
     starts = [_log_normal(k, draw) for k in sizes]
-    later = [*sizes[:30], *LISTED[:7]]
-    energies = _descend_together([*starts[:30], *(_log_normal(k, draw) for k in LISTED[:7])], list, 100)
     found = [_below(k, float(frame_potential.synthesis_energy(start))) for k, start in zip(sizes, starts, strict=True)]
-    return Measurement(*np.max(found + list(map(_below, later, energies)), axis=0))
+    found += [_below(k, _descended(start)) for k, start in zip(sizes[:30], starts, strict=False)]
+    found += [_below(k, _descended(_log_normal(k, draw))) for k in LISTED[:7]]
+    return Measurement(*np.max(found, axis=0))
 
 
 def _log_normal(sizes, draw):
     return frame_potential.chain_start(sizes, [np.exp(draw.normal(size=k)) for k in sizes[1:]], int(draw.integers(2**31)))
 
 
-def _descend_together(problems, shape, iterations):
-    """Return the energies that Adam (rate 0.05, cosine) reaches on several chains, all in one optimiser."""
-    problems = [[weight.clone().requires_grad_() for weight in weights] for weights in problems]
-    adam = torch.optim.Adam([weight for weights in problems for weight in weights], lr=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
-    for _ in range(iterations):
-        adam.zero_grad()
-        sum(frame_potential.synthesis_energy(shape(weights)) for weights in problems).backward()
-        adam.step()
-        schedule.step()
-    return [float(frame_potential.synthesis_energy(shape(weights)).detach()) for weights in problems]
+def _descended(start):
+    return float(frame_potential.descend([start], 100)[0])
 
 
 def _below(sizes, energy):
@@ -223,23 +213,15 @@ def _below(sizes, energy):
 @check("dfp.analytic/attained", instances(7))
 def attained(setting):
     """Descend over directions only, with the magnitudes of the integer programme, on the first seven listed chains."""
-    energies = _descend_together([induced.chain(sizes).init(setting.seed) + _extremes(sizes) for sizes in LISTED[:7]],
-                                 _directions, 600)
-    found = [abs(energy / frame_potential.chain_bracket(sizes)[1] - 1) for energy, sizes in zip(energies, LISTED, strict=False)]
+    found = [abs(_directions_only(sizes, setting.seed) / frame_potential.chain_bracket(sizes)[1] - 1) for sizes in LISTED[:7]]
     free = free_descents(setting)[0] / frame_potential.chain_bracket([16, 32, 32])[1] - 1
     return Measurement(max(found), free)
 
 
-def _extremes(sizes):
-    """The magnitudes of the integer programme: norm 1e8 for pure parameter, 1e-8 for pure identity."""
-    return [torch.tensor(10.0 ** (16 * s - 8))[:, None].double() for s in frame_potential.attained_magnitudes(sizes)]
-
-
-def _directions(values):
-    """Weights of the given norms (second half) in the directions of the first half; the norms stay as they are."""
-    half = len(values) // 2
-    return [c.detach() * torch.nn.functional.normalize(weight, dim=1)
-            for weight, c in zip(values[:half], values[half:], strict=True)]
+def _directions_only(sizes, seed):
+    """Descend with the magnitudes of the integer programme: norm 1e8 for pure parameter, 1e-8 for pure identity."""
+    norms = [10.0 ** (16 * s - 8) for s in frame_potential.attained_magnitudes(sizes)]
+    return float(frame_potential.descend([frame_potential.chain_start(sizes, norms, seed)], 600, hold=True)[0])
 
 
 @functools.lru_cache(maxsize=2)
@@ -248,8 +230,7 @@ def free_descents(setting):
     draw, sizes = setting.numpy("free_descents"), [16, 32, 32]
     norms = [[c * np.ones(32)] * 2 for c in (1.0, 3.0)] + [[np.exp(draw.normal(size=32)) for _ in range(2)]]
     starts = [frame_potential.chain_start(sizes, c, int(draw.integers(2**31))) for c in norms]
-    return frame_potential.minimize(induced.chain(sizes), "free", starts=starts, iterations=1500, rate=0.05,
-                                    dtype=torch.float64).energies
+    return frame_potential.descend(starts, 1500)
 
 
 # ---- the published plot ----

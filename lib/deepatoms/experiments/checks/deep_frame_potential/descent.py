@@ -2,7 +2,6 @@
 
 import functools
 
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from deepatoms.experiments.checking import EXACT, Measurement, check, experiment
@@ -47,9 +46,8 @@ def one_layer_excess(setting):
     """Return the largest excess over the closed form, single layers, ten starts, 200 steps."""
     found = []
     for sizes in ([64, 128], [16, 64]):
-        reached = frame_potential.minimize(induced.chain(sizes), "free", [10 * setting.seed + i for i in range(10)], 200,
-                                           rate=0.05, dtype=torch.float64)
-        found.append(max(reached.energies) / frame_potential.chain_bracket(sizes)[1] - 1)
+        starts = [induced.chain(sizes).init(10 * setting.seed + i) for i in range(10)]
+        found.append(max(frame_potential.descend(starts, 200)) / frame_potential.chain_bracket(sizes)[1] - 1)
     return max(found)
 
 
