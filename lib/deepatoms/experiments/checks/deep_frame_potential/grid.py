@@ -1,19 +1,31 @@
 """Section 5: orderings of recorded minimum frame potentials, under each convention that the paper leaves open."""
 
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import numpy as np
 
+from deepatoms.experiments import results
 from deepatoms.experiments.checking import Measurement, check, experiment
-from deepatoms.experiments.minimum_potentials import GRID, REDUCED
+from deepatoms.experiments.minimum_potentials import FREE, GRID, REDUCED
 
 
-def recorded_check(identifier):
-    """Register a function on records at both scales: the widths and depths recorded here, and the paper's whole grid."""
+def recorded_check(identifier, free=False):
+    """Register a function of the recorded ``Grid`` at both scales: the sizes recorded here, and the paper's whole grid.
+
+    ``free`` names the checks that need free magnitudes from the usual start beside the unit ones.
+    """
     def decorate(function):
-        for scale, name in (("laptop", REDUCED), ("full", GRID)):
-            check(identifier, experiment(3), scale=scale, records=name)(function)
-        return function
+        @check(identifier, experiment(3), scale="full", records=GRID)
+        @wraps(function)
+        def whole(setting, records):
+            return function(Grid(records))
+
+        @check(identifier, experiment(3), scale="laptop", records=FREE if free else REDUCED)
+        @wraps(function)
+        def reduced(setting, records):
+            others = results.complete(REDUCED, setting) if free else []
+            return None if others is None else function(Grid([*others, *records]))
+        return reduced
     return decorate
 
 
@@ -60,27 +72,24 @@ class Grid:
 # ---- skips and the norms of off-diagonal blocks ----
 
 @recorded_check("dfp.skip_norms/unit_analysis")
-def skip_norms(setting, records):
+def skip_norms(grid):
     """Compare the energy between layers, per atom, at the unit minima; control: the residual net without its skips."""
-    grid = Grid(records)
     sizes = [size for size in grid.deep("resnet", "chain") if size[1] <= 16]
     without = [grid.get("chain", size, quantity="between_layers") for size in sizes]
     return Measurement(min(grid.ratios("chain", "unit", sizes, "between_layers")), min(np.divide(without, without)))
 
 
 @recorded_check("dfp.skip_norms/unit_synthesis")
-def skip_norms_synthesis(setting, records):
+def skip_norms_synthesis(grid):
     """The same against the chain of Equation 6; control: one block in each group."""
-    grid = Grid(records)
     sizes = [size for size in grid.deep("resnet", "synthesis") if size[1] <= 16]
     return Measurement(min(grid.ratios("synthesis", "unit", sizes, "between_layers")),
                        min(grid.ratios("synthesis", "unit", [(1, 4)], "between_layers")))
 
 
 @recorded_check("dfp.skip_norms/free_best")
-def skip_norms_free(setting, records):
+def skip_norms_free(grid):
     """The same at the lowest energies found with free magnitudes; control: unit magnitudes."""
-    grid = Grid(records)
     sizes = [size for size in grid.started("resnet", "chain") if size[1] == 4 and size[0] <= 5]
     return Measurement(*(min(grid.ratios("chain", convention, sizes, "between_layers")) for convention in ("best", "unit")))
 
@@ -88,15 +97,15 @@ def skip_norms_free(setting, records):
 # ---- Figure 2e: all families pooled ----
 
 @recorded_check("dfp.fig2e/unit")
-def pooled_unit(setting, records):
+def pooled_unit(grid):
     """Order the families by the lowest F within twenty parameter budgets, unit magnitudes."""
-    return _pooled(Grid(records), "unit")
+    return _pooled(grid, "unit")
 
 
-@recorded_check("dfp.fig2e/free")
-def pooled_free(setting, records):
+@recorded_check("dfp.fig2e/free", free=True)
+def pooled_free(grid):
     """The same with the values reached from gain 2 with free magnitudes."""
-    return _pooled(Grid(records), "gain2")
+    return _pooled(grid, "gain2")
 
 
 def _pooled(grid, convention):
@@ -130,33 +139,29 @@ def _ordered(points):
 # ---- Figures 5b and 6b: residual networks against chains ----
 
 @recorded_check("dfp.fig5b/unit_analysis")
-def residual_below_chain(setting, records):
+def residual_below_chain(grid):
     """Divide F of the analysis chain by that of the residual net; control: free magnitudes, lowest of three starts."""
-    grid = Grid(records)
     return Measurement(min(grid.ratios("chain", "unit", grid.deep("resnet", "chain"))),
                        min(grid.ratios("chain", "best", [(2, 4)])))
 
 
 @recorded_check("dfp.fig5b/unit_synthesis")
-def residual_below_synthesis(setting, records):
+def residual_below_synthesis(grid):
     """The same against the chain of Equation 6."""
-    grid = Grid(records)
     return Measurement(min(grid.ratios("synthesis", "unit", grid.deep("resnet", "synthesis"))),
                        min(grid.ratios("synthesis", "best", [(2, 4)])))
 
 
-@recorded_check("dfp.fig5b/free_gain2")
-def residual_below_chain_gain2(setting, records):
+@recorded_check("dfp.fig5b/free_gain2", free=True)
+def residual_below_chain_gain2(grid):
     """The same with values reached from gain 2, lowest of three seeds; control: unit magnitudes."""
-    grid = Grid(records)
     sizes = grid.deep("resnet", "chain", magnitudes="free")
     return Measurement(*(min(grid.ratios("chain", convention, sizes)) for convention in ("gain2", "unit")))
 
 
 @recorded_check("dfp.fig5b/free_best")
-def residual_below_chain_best(setting, records):
+def residual_below_chain_best(grid):
     """The same with the lowest values from three starting scales; control: unit magnitudes."""
-    grid = Grid(records)
     sizes = grid.started("resnet", "chain")
     return Measurement(*(min(grid.ratios("chain", convention, sizes)) for convention in ("best", "unit")))
 
@@ -172,25 +177,22 @@ def _paired(sizes):
 
 
 @recorded_check("dfp.fig6b/unit_analysis")
-def pairs_unit(setting, records):
+def pairs_unit(grid):
     """Count the pairs in which the residual net has the lower F; control: families exchanged."""
-    grid = Grid(records)
     sizes = _paired(grid.deep("resnet", "chain"))
     return Measurement(_fraction(grid, "unit", sizes), _fraction(grid, "unit", sizes, exchanged=True))
 
 
 @recorded_check("dfp.fig6b/free_best")
-def pairs_best(setting, records):
+def pairs_best(grid):
     """The same with the lowest values from three starting scales; control: unit magnitudes."""
-    grid = Grid(records)
     sizes = _paired(grid.started("resnet", "chain"))
     return Measurement(_fraction(grid, "best", sizes), _fraction(grid, "unit", sizes))
 
 
-@recorded_check("dfp.fig6b/free_gain2")
-def pairs_gain2(setting, records):
+@recorded_check("dfp.fig6b/free_gain2", free=True)
+def pairs_gain2(grid):
     """The same with values reached from gain 2; control: unit magnitudes, or families exchanged where that holds."""
-    grid = Grid(records)
     sizes = _paired(grid.deep("resnet", "chain", magnitudes="free"))
     found = _fraction(grid, "gain2", sizes)
     return Measurement(found, _fraction(grid, "gain2", sizes, exchanged=True) if found >= 0.9 else _fraction(grid, "unit", sizes))
@@ -207,9 +209,8 @@ def _growths(grid, value):
 
 
 @recorded_check("dfp.fig6b_growth/either_reading")
-def growth(setting, records):
+def growth(grid):
     """Read "more pronounced" as a ratio and as a distance, and take the more favourable; control: depth alone."""
-    grid = Grid(records)
     unit = grid.get("chain", (2, 4))
     ratio = _growths(grid, lambda size: grid.ratios("chain", "unit", [size])[0])
     distance = _growths(grid, lambda size: (grid.get("chain", size) - grid.get("resnet", size)) / unit)
@@ -217,9 +218,8 @@ def growth(setting, records):
 
 
 @recorded_check("dfp.fig6b_growth/depth_ratio")
-def growth_with_depth(setting, records):
+def growth_with_depth(grid):
     """Follow the ratio of F from n = 2 to the deepest networks; control: depths reversed."""
-    grid = Grid(records)
     return Measurement(*(_growths(grid, lambda size, sign=sign: sign * grid.ratios("chain", "unit", [size])[0])[0]
                          for sign in (1, -1)))
 
@@ -246,16 +246,14 @@ def _slope_ratios(grid, convention, dense, other="chain"):
 
 
 @recorded_check("dfp.fig7b/slope_ratio")
-def saturation(setting, records):
+def saturation(grid):
     """Compare how fast log F falls with log parameters, chains against both others; control: residual with itself."""
-    grid = Grid(records)
     return Measurement(_slope_ratios(grid, "unit", dense=True), _slope_ratios(grid, "unit", dense=True, other="resnet"))
 
 
-@recorded_check("dfp.fig7b/free")
-def saturation_free(setting, records):
+@recorded_check("dfp.fig7b/free", free=True)
+def saturation_free(grid):
     """The same for values reached from gain 2, residual nets only."""
-    grid = Grid(records)
     found = _slope_ratios(grid, "gain2", dense=False)
     return Measurement(found, _slope_ratios(grid, "gain2", dense=False, other="resnet") if found <= 0.8
                        else _slope_ratios(grid, "unit", dense=False))
@@ -275,15 +273,14 @@ def _falls(grid, family):
 
 
 @recorded_check("dfp.fig7d/falls")
-def residual_falls(setting, records):
+def residual_falls(grid):
     """Count neighbours in the residual grid at which F falls; control: the order reversed."""
-    return _falls(Grid(records), "resnet")
+    return _falls(grid, "resnet")
 
 
 @recorded_check("dfp.fig7d/depth")
-def residual_depth(setting, records):
+def residual_depth(grid):
     """Compare F of the deepest residual networks with half that depth; control: the order reversed."""
-    grid = Grid(records)
     deep, shallow = (10, 5) if (10, 4) in grid.sizes() else (5, 2)
     widths = sorted({width for _, width in grid.sizes()})
     found = [grid.get("resnet", (deep, width)) / grid.get("resnet", (shallow, width)) for width in widths]
@@ -291,6 +288,6 @@ def residual_depth(setting, records):
 
 
 @recorded_check("dfp.fig7f/falls")
-def dense_falls(setting, records):
+def dense_falls(grid):
     """Count neighbours in the dense grid at which F falls; control: the order reversed."""
-    return _falls(Grid(records), "densenet")
+    return _falls(grid, "densenet")
