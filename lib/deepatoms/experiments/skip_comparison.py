@@ -13,7 +13,6 @@ from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
 
 STARTS = {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse": 0.5}
-MEMBERS = {"resnet": 10, "resnet_bn": 10, "linear": 10, "plain": 10, "sparse": 5}
 NAMES = {"resnet_bn": "ResNet + batch norm", "resnet": "ResNet", "linear": "linear", "plain": "plain ReLU",
          "sparse": "sparse-matrix ResNet"}
 DEPTH, EPOCHS = 4, 40
@@ -34,22 +33,31 @@ def digits(setting, split, count=10):
 
 @functools.lru_cache
 def networks(setting, kind):
-    """Return nets of a kind trained on digits, ten seeds (the sparse one: five)."""
-    return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, MEMBERS[kind])
+    """Return nets of a kind trained on digits: ten seeds, of the sparse kind five."""
+    return _sparse(setting)[:5] if kind == "sparse" else train(setting, kind, DEPTH, STARTS[kind], EPOCHS)
 
 
-def train(setting, kind, depth, scale, epochs, count, shuffled=False, start=None):
+def misled(setting):
+    """Return the five sparse nets that were trained on shuffled labels."""
+    return _sparse(setting)[5:]
+
+
+@functools.lru_cache
+def _sparse(setting):
+    return train(setting, "sparse", DEPTH, STARTS["sparse"], EPOCHS, shuffled=5)
+
+
+def train(setting, kind, depth, scale, epochs, count=10, shuffled=0, start=None):
     """Train nets of width 64 on digits, the pixels as the first layer's input; Adam 0.001, batch 64.
 
-    ``shuffled`` permutes the training labels; ``start`` changes a net before it is trained.
+    The last ``shuffled`` members see permuted training labels; ``start`` changes a net before it is trained.
     """
     inputs, labels = (values[:count] for values in digits(setting, "train", max(count, 10)))
     nets = [Network(kind, depth, scale, seed=seed).to(setting.device) for seed in seeds(setting, count)]
     for net in nets if start else ():
         start(net)
-    if shuffled:
-        order = torch.randperm(labels.shape[1], generator=setting.torch("labels")).to(labels.device)
-        labels = labels[:, order]
+    order = torch.randperm(labels.shape[1], generator=setting.torch("labels")).to(labels.device)
+    labels = torch.cat([labels[:count - shuffled], labels[count - shuffled:][:, order]])
     return ensembles.train(nets, inputs, labels, epochs, seeds=seeds(setting, count))
 
 

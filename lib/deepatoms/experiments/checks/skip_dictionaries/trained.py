@@ -7,7 +7,7 @@ import torch
 
 from deepatoms.experiments import datasets, ensembles, ksvd, results
 from deepatoms.experiments import skip_comparison as comparison
-from deepatoms.experiments.checking import Measurement, check, experiment
+from deepatoms.experiments.checking import Measurement, Setting, check, experiment
 from deepatoms.experiments.networks.sparse import Network
 
 HE = 1.41
@@ -186,10 +186,9 @@ def _accuracies(configuration, device, inputs, labels, test, seeds, pixels, batc
                     ["rsc.generalization"], "Accuracy of the compared nets on digits, ten seeds")
 def on_digits(configuration, device):
     """Train ten nets of a kind together on digits, each on its own split; return their test accuracies in points."""
-    from deepatoms.experiments.checking import Setting
     setting, kind = Setting(device=device), configuration["kind"]
     nets = comparison.train(setting, kind, configuration["depth"], SCALES[kind], configuration["epochs"], 10,
-                            configuration["shuffled"])
+                            shuffled=10 * configuration["shuffled"])
     return {"accuracy": [100 * float(value) for value in comparison.accuracies(setting, nets)]}
 
 
