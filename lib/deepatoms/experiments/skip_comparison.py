@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from deepatoms.experiments import datasets, ensembles
+from deepatoms.experiments import datasets, ensembles, ksvd, results
 from deepatoms.experiments.networks.sparse import Network
 from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
@@ -67,38 +67,48 @@ def accuracies(setting, nets):
     return ensembles.accuracy(nets, inputs[:len(nets)], labels[:len(nets)]).cpu().numpy()
 
 
+def layer_features(net, x):
+    """Return the input of a net's first layer and the output of every layer, float64 arrays."""
+    with torch.no_grad():
+        return [h.double().cpu().numpy() for h in net.features(x)]
+
+
+def layer_weights(net):
+    """Return the matrices W of a net's layers, float64 arrays."""
+    return [layer.linear.weight.detach().double().cpu().numpy() for layer in net.layers]
+
+
+def layer_operators(kind, net, h):
+    r"""Return the layers' dictionaries: W of a linear layer, else diag(s) W, plus I with a skip connection.
+
+    The s are the diagonal fit of the branch's output on a = W h over the features h; for the sparse net the branch is the
+    whole change of h, so that what the cut removes is included.
+    """
+    layers = list(zip(layer_weights(net), h[:-1], h[1:], strict=True))
+    if kind == "linear":
+        return [W for W, _, _ in layers]
+    if kind == "plain":
+        return [skip.residual_operator(W, before @ W.T, after, skip=False) for W, before, after in layers]
+    return [skip.residual_operator(W, before @ W.T, after - before) for W, before, after in layers]
+
+
 @functools.lru_cache
 def features(setting, kind, split="train"):
-    """Return, for each net of a kind, the input of the first layer and the output of every layer, float64."""
+    """Return the layers' features of each digits net of a kind."""
     inputs, _ = digits(setting, split)
-    with torch.no_grad():
-        return [[h.double().cpu().numpy() for h in net.features(x)]
-                for net, x in zip(networks(setting, kind), inputs, strict=False)]
+    return [layer_features(net, x) for net, x in zip(networks(setting, kind), inputs, strict=False)]
 
 
 def weights(setting, kind):
-    """Return the layers' matrices W of each net of a kind, float64."""
-    return [[layer.linear.weight.detach().double().cpu().numpy() for layer in net.layers]
-            for net in networks(setting, kind)]
+    """Return the layers' matrices W of each digits net of a kind."""
+    return [layer_weights(net) for net in networks(setting, kind)]
 
 
 @functools.lru_cache
 def operators(setting, kind):
-    r"""Return the layers' dictionaries: W of a linear layer, else diag(s) W, plus I with a skip connection.
-
-    The s are the diagonal fit of the branch's output on a = W h over the training features.
-    """
-    found = []
-    for matrices, h in zip(weights(setting, kind), features(setting, kind), strict=True):
-        found.append([W if kind == "linear" else
-                      skip.residual_operator(W, before @ W.T, _branch(setting, kind, before, after), kind != "plain")
-                      for W, before, after in zip(matrices, h[:-1], h[1:], strict=True)])
-    return found
-
-
-def _branch(setting, kind, before, after):
-    """What the branch put out; for the sparse net the whole change of h, what the cut removes included."""
-    return after if kind == "plain" else after - before
+    """Return the layers' dictionaries of each digits net of a kind."""
+    return [layer_operators(kind, net, h)
+            for net, h in zip(networks(setting, kind), features(setting, kind), strict=True)]
 
 
 def condition_numbers(setting, kind):
@@ -125,26 +135,91 @@ def interval(differences):
     return differences.mean(), (differences.mean() - half, differences.mean() + half)
 
 
-def row(setting, kind, members=5):
-    """Return the comparison's numbers for a kind of net: means over members, of the layers' medians or the last layer."""
-    layers = operators(setting, kind)[:members]
-    every = [D for member in layers for D in member]
-    bounds = np.array([skip.frame_bounds(D) for D in every])
-    accuracy = accuracies(setting, networks(setting, kind)[:members])
-    ratios = [[last_layer_snr(setting, kind, atoms, member) for member in range(members)] for atoms in (4, 16)]
-    return {"accuracy": accuracy.mean(), "spread": accuracy.std(ddof=1),
-            "kappa": np.median(condition_numbers(setting, kind)[:members]),
-            "mu": np.mean([float(dictionaries.mutual_coherence(D)) for D in every]),
-            "mu_avg": np.mean([skip.nearest_coherence(D) for D in every]),
-            "mu_mse": np.mean([skip.mean_square_coherence(D) for D in every]),
-            "babel": np.mean([skip.babel(D, 4) for D in every]),
-            "A": np.median(bounds[:, 0]), "B": np.median(bounds[:, 1]),
-            "k90": np.mean([skip.energy_dimensions(D) for D in every]),
-            "snr4": np.mean(ratios[0]), "snr16": np.mean(ratios[1])}
+def properties(layers):
+    """Return what Skretting and Engan compare, over a net's layers: means, and medians of what may be infinite."""
+    bounds = np.array([skip.frame_bounds(D) if (abs(D).max(0) > 0).all() else (0.0, np.nan) for D in layers])
+    return {"kappa": float(np.median([skip.condition_number(D) for D in layers])),
+            "mu": float(np.mean([dictionaries.mutual_coherence(D) for D in layers])),
+            "mu_avg": float(np.mean([skip.nearest_coherence(D) for D in layers])),
+            "mu_mse": float(np.mean([skip.mean_square_coherence(D) for D in layers])),
+            "babel_4": float(np.mean([skip.babel(D, 4) for D in layers])),
+            "A": float(np.median(bounds[:, 0])), "B": float(np.median(bounds[:, 1])),
+            "k90": float(np.mean([skip.energy_dimensions(D) for D in layers]))}
+
+
+ATOMS = (1, 2, 4, 8, 16)
+
+
+def curve(D, h):
+    """Return the signal-to-noise ratio of features under a dictionary, for each number of ``ATOMS``."""
+    return [float(skip.signal_to_noise(h, skip.matching_pursuit(D, h, atoms) @ dictionaries.normalize(D).T))
+            for atoms in ATOMS]
+
+
+@functools.lru_cache
+def curves(setting, kind, members=5):
+    """Return the last layers' curves, shape (members, len(ATOMS))."""
+    return np.array([curve(layers[-1], h[-1]) for layers, h, _ in
+                     zip(operators(setting, kind), features(setting, kind, "test"), range(members), strict=False)])
 
 
 def table(setting, members=5):
-    """Return the comparison: one row of numbers for each kind of net."""
-    return {NAMES[kind]: row(setting, kind, members) for kind in NAMES}
+    """Return the comparison on digits: for each kind accuracy, its spread over seeds, and the dictionaries' properties."""
+    rows = {}
+    for kind, name in NAMES.items():
+        accuracy = accuracies(setting, networks(setting, kind)[:members])
+        found = [properties(layers) for layers in operators(setting, kind)[:members]]
+        rows[name] = {"accuracy": accuracy.mean(), "+/-": accuracy.std(ddof=1),
+                      **{key: float(np.median([one[key] for one in found])) for key in found[0]}}
+    return rows
 
 
+def text(rows):
+    """Return rows of numbers as a table of text."""
+    keys = list(next(iter(rows.values())))
+    lines = [" " * 22 + "".join(f"{key:>9}" for key in keys)]
+    return "\n".join(lines + [f"{name:22}" + "".join(f"{row[key]:9.3g}" for key in keys) for name, row in rows.items()])
+
+
+@functools.cache
+def patches(split, seed):
+    """Return 8 x 8 grey patches of scikit-learn's two photographs, as rows of 64, and which photograph each is from."""
+    found = datasets.load("photographs", split, seed)
+    grey = found.images.mean(1)
+    corners = [grey[:, row:row + 8, column:column + 8] for row, column in ((0, 0), (0, 16), (16, 0), (16, 16))]
+    return torch.cat(corners).flatten(1), found.labels.repeat(4)
+
+
+@results.experiment("skip-photographs", [{"kind": kind} for kind in NAMES], 2, ["rsc.efficient", "rsc.emp_condition"],
+                    "The comparison on 8 x 8 patches of two photographs, five seeds")
+def on_photographs(configuration, device):
+    """Train five nets of a kind to tell two photographs by a patch; return accuracy, properties and curves of each."""
+    kind = configuration["kind"]
+    (inputs, labels), (test_inputs, test_labels) = (
+        [torch.stack(parts).to(device) for parts in zip(*(patches(split, seed) for seed in range(5)), strict=True)]
+        for split in ("train", "test"))
+    nets = [Network(kind, DEPTH, STARTS[kind], classes=2, seed=seed).to(device) for seed in range(5)]
+    nets = ensembles.train(nets, inputs, labels, EPOCHS)
+    found = {"accuracy": ensembles.accuracy(nets, test_inputs, test_labels).tolist(), "properties": [], "own": [],
+             "ksvd": []}
+    for seed, net in enumerate(nets):
+        h, test = layer_features(net, inputs[seed]), layer_features(net, test_inputs[seed])
+        layers = layer_operators(kind, net, h)
+        found["properties"].append({key: value if math.isfinite(value) else None
+                                    for key, value in properties(layers).items()})
+        found["own"].append(curve(layers[-1], test[-1]))
+        found["ksvd"].append(curve(ksvd.learn(h[-1], 64, 4, 5, seed), test[-1]))
+    return found
+
+
+def photographs_table(records):
+    """Return the recorded comparison on photographs in the form of ``table``; a property that was infinite stays so."""
+    rows = {}
+    for record in records:
+        result = record["result"]
+        keys = result["properties"][0]
+        rows[NAMES[record["configuration"]["kind"]]] = {
+            "accuracy": np.mean(result["accuracy"]), "+/-": np.std(result["accuracy"], ddof=1),
+            **{key: float(np.median([np.inf if one[key] is None else one[key] for one in result["properties"]]))
+               for key in keys}}
+    return rows
