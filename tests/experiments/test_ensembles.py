@@ -29,6 +29,16 @@ def test_together_equals_alone(kind):
         torch.testing.assert_close(alone[0](INPUTS[seed]), scores[seed], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", sparse.KINDS)
+def test_the_networks_own_way_equals_vmap(kind, monkeypatch):
+    quick = ensembles.train(networks(kind), INPUTS, LABELS, epochs=2, batch=16)
+    monkeypatch.delattr(sparse.Network, "together")
+    for one, other in zip(quick, ensembles.train(networks(kind), INPUTS, LABELS, epochs=2, batch=16), strict=True):
+        for name, value in one.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
 def test_training_leaves_the_given_networks_alone_and_lowers_the_loss():
     start = networks("resnet")
     trained = ensembles.train(start, INPUTS, LABELS, epochs=200, rate=0.01)

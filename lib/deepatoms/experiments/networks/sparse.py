@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import nn
-from torch.nn.functional import relu
+from torch.nn.functional import batch_norm, relu
 
 from deepatoms.theory import arguments
 
@@ -41,12 +41,33 @@ class Layer(nn.Module):
 
     def forward(self, h):
         """Return the layer's output, shape (batch, width)."""
+        return self._output(h, self.norm(self.linear(h)))
+
+    def together(self, values, prefix, h):
+        """Return the outputs of many layers at once, shape (members, batch, width), from their stacked values."""
+        a = affine(values, prefix + "linear", h)
+        return self._output(h, a if self.kind != "resnet_bn" else self._normalised(values, prefix + "norm.", a))
+
+    def _normalised(self, values, prefix, a):
+        """Normalise each member's batch: the features of all members side by side are one wide batch normalisation."""
+        side_by_side = a.transpose(0, 1).flatten(1)
+        mean, variance = (values[prefix + name].view(-1) for name in ("running_mean", "running_var"))
+        weight, bias = (values[prefix + name].flatten() for name in ("weight", "bias"))
+        done = batch_norm(side_by_side, mean, variance, weight, bias, self.training, self.norm.momentum, self.norm.eps)
+        return done.unflatten(1, (len(a), -1)).transpose(0, 1)
+
+    def _output(self, h, a):
         if self.kind == "linear":
-            return self.linear(h)
-        branch = relu(self.norm(self.linear(h)))
+            return a
         if self.kind == "plain":
-            return branch
-        return keep_largest(h + branch, self.kept) if self.kind == "sparse" else h + branch
+            return relu(a)
+        return keep_largest(h + relu(a), self.kept) if self.kind == "sparse" else h + relu(a)
+
+
+def affine(values, name, x):
+    """Return the members' linear maps of their own inputs, (members, batch, outputs), from stacked weights and biases."""
+    weight = values[name + ".weight"].mT
+    return torch.baddbmm(values[name + ".bias"][:, None], x, weight) if name + ".bias" in values else torch.bmm(x, weight)
 
 
 def keep_largest(h, kept):
@@ -83,6 +104,13 @@ class Network(nn.Module):
     def forward(self, x):
         """Return class scores, shape (batch, classes)."""
         return self.readout(self.features(x)[-1])
+
+    def together(self, values, x):
+        """Return the class scores of many networks at once, (members, batch, classes), from their stacked values."""
+        h = affine(values, "enter", x) if "enter.weight" in values else x
+        for number, layer in enumerate(self.layers):
+            h = layer.together(values, f"layers.{number}.", h)
+        return affine(values, "readout", h)
 
     def features(self, x):
         """Return the list of the input of the first layer and the output of every layer."""

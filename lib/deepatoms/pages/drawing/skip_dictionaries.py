@@ -113,9 +113,9 @@ def conditioning(draw, count=20):
     axes.set(xscale="log", yscale="log", xlabel="scale s (dotted: He initialisation)", ylabel="condition number")
     axes.legend()
     return figures.describe(
-        figure, f"The skip connection improves the condition number of Gaussian D, n = {N}, at small scales only; the bound speaks only "
-        f"where ‖D‖ < 1. (Median of {count}.)",
-        "Condition number against scale, both logarithmic. D: level near 200. I + D: rises from 1 and crosses it between s = 1 and 1.5. "
+        figure, f"The skip connection improves the condition number of Gaussian D, n = {N}, at small scales; the bound speaks "
+        f"only where ‖D‖ < 1. (Median of {count}.)",
+        "Condition number against scale, both logarithmic. D: level near 200. I + D: rises from 1, crossing near s = 1.2. "
         "The dashed bound leaves the picture near s = 0.5.")
 
 
