@@ -16,6 +16,7 @@ STARTS = {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse"
 NAMES = {"resnet_bn": "ResNet + batch norm", "resnet": "ResNet", "linear": "linear", "plain": "plain ReLU",
          "sparse": "sparse-matrix ResNet"}
 DEPTH, EPOCHS = 4, 40
+PROPERTIES = ("kappa", "mu", "mu_avg", "mu_mse", "babel_4", "A", "B", "k90")
 
 
 def seeds(setting, count):
@@ -170,7 +171,7 @@ def table(setting, members=5):
         accuracy = accuracies(setting, networks(setting, kind)[:members])
         found = [properties(layers) for layers in operators(setting, kind)[:members]]
         rows[name] = {"accuracy": accuracy.mean(), "+/-": accuracy.std(ddof=1),
-                      **{key: float(np.median([one[key] for one in found])) for key in found[0]}}
+                      **{key: float(np.median([one[key] for one in found])) for key in PROPERTIES}}
     return rows
 
 
@@ -217,9 +218,8 @@ def photographs_table(records):
     rows = {}
     for record in records:
         result = record["result"]
-        keys = result["properties"][0]
         rows[NAMES[record["configuration"]["kind"]]] = {
             "accuracy": np.mean(result["accuracy"]), "+/-": np.std(result["accuracy"], ddof=1),
             **{key: float(np.median([np.inf if one[key] is None else one[key] for one in result["properties"]]))
-               for key in keys}}
+               for key in PROPERTIES}}
     return rows

@@ -8,6 +8,8 @@ from deepatoms.theory import arguments
 def exact_rank(matrices):
     """Return the ranks of integer matrices by fraction-free elimination in unlimited precision.
 
+    What Equation :eq:`rsc-rank` says of I + D can then be tested without rounding.
+
     Args:
         matrices: integer array of shape (..., rows, columns).
 
