@@ -19,6 +19,7 @@ MENDS = (
     ('<div role="list" class="citation-list">', '<div class="citation-list">'),
 )
 NESTED = (("</li>\n<ul>", "\n<ul>"), ("</ul><li>", "</ul></li>\n<li>"), ("</ul></ul>", "</ul></li></ul>"))
+BACK = re.compile(r'<a class="viewcode-back" href="([^"#]+)#([^"]+)"')
 
 
 def setup(app):
@@ -64,8 +65,15 @@ def mend_pages(app, failure):
         if "_static" not in path.relative_to(out).parts:
             text = path.read_text("utf-8")
             mended = mend(text, MENDS + NESTED * (path == out / "_modules" / "index.html"))
+            mended = BACK.sub(lambda match, path=path: _back(path, *match.groups()), mended)
             if mended != text:
                 path.write_text(mended, "utf-8")
+
+
+def _back(path, page, anchor):
+    """Lead from source back to the documentation, also where that stands under the name it is imported by."""
+    documented = f'id="{anchor}"' in (path.parent / page).read_text("utf-8")
+    return f'<a class="viewcode-back" href="{page}{"#" + anchor if documented else ""}"'
 
 
 def mend(text, mends=MENDS):
