@@ -50,7 +50,7 @@ def lines_in_the_plane(atoms):
     plane.axis("off")
     best, bound = math.cos(math.pi / atoms), dictionaries.welch_bound(2, atoms)
     sizes = np.arange(2, 13)
-    curve.plot(sizes, np.cos(np.pi / sizes), "o-", color=COLOURS["blue"], label="best possible, cos(π/k)", markersize=4)
+    curve.plot(sizes, np.cos(np.pi / sizes), "o-", color=COLOURS["blue"], label="best possible", markersize=4)
     curve.plot(sizes, [dictionaries.welch_bound(2, int(k)) for k in sizes], "s--", color=COLOURS["orange"],
                label="Welch bound", markersize=4)
     curve.plot([atoms, atoms], [best, bound], "o", color="black", markersize=9, fillstyle="none")
@@ -64,12 +64,12 @@ def lines_in_the_plane(atoms):
         f"lies below it from four atoms on and flattens near 0.7. Rings mark {atoms} atoms.")
 
 
-def coherence_of_sizes(draw, dimension=8, sizes=(9, 10, 12, 14, 16, 20, 24, 32)):
+def coherence_of_sizes(draw, dimension=8, sizes=(9, 10, 12, 16, 20, 24, 32)):
     """Coherence of random and of optimised dictionaries beside the Welch bound."""
     figure, axes = figures.subplots(size=(7, 3.4))
     starts = [draw.normal(size=(20, dimension, k)) for k in sizes]
     random = np.array([[dictionaries.mutual_coherence(D) for D in start] for start in starts])
-    best = [min(map(dictionaries.mutual_coherence, dictionaries.minimize_coherence(start[:4], 150))) for start in starts]
+    best = [min(map(dictionaries.mutual_coherence, dictionaries.minimize_coherence(start[:4], 120))) for start in starts]
     axes.fill_between(sizes, random.min(1), random.max(1), color=COLOURS["grey"], alpha=0.3, linewidth=0)
     axes.plot(sizes, np.median(random, 1), "o-", color=COLOURS["grey"], label="random (median and range of 20)")
     axes.plot(sizes, best, "o-", color=COLOURS["blue"], label="optimised (best of 4)")
@@ -114,7 +114,7 @@ def stems(axes, values, colour, **options):
     axes.axhline(0, color="black", linewidth=0.6)
     axes.vlines(positions, 0, values[positions], color=colour, linewidth=2)
     axes.plot(positions, values[positions], "o", color=colour, markersize=5, **options)
-    axes.set_xlim(-1, len(values))
+    axes.set_xlim(-0.03 * len(values), 1.02 * len(values))
 
 
 def descents(draw, dimension=4, atoms=9, starts=30):

@@ -31,7 +31,6 @@ def store(path):
 def run(path, **parameters):
     """Return the notebook run from top to bottom with papermill parameters; refuse one that it does not declare."""
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    os.environ["DEEPATOMS_STATIC"] = "1"  # nobody watches: explorers need make no widgets
     os.environ["DEEPATOMS_STATIC"] = "1"  # explorers as plain HTML, without the widget that a person would move
     with tempfile.TemporaryDirectory() as scratch:
         copy = pathlib.Path(scratch) / path.name
