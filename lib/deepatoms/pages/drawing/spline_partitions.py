@@ -124,8 +124,8 @@ def digits_slice(setting, side=460):
     held_out, model = datasets.load("digits", "test", setting.seed), planar.little_digits_net(setting.seed)
     chosen = [int((held_out.labels == label).nonzero()[0]) for label in (0, 1, 7)]
     a, b, c = held_out.images[chosen].double()
-    corner = a - 0.2 * (b - a) - 0.2 * (c - a)
-    corners = torch.stack([corner, corner + 1.5 * (b - a), corner + 1.5 * (c - a)])
+    corner = a - 0.1 * (b - a) - 0.1 * (c - a)
+    corners = torch.stack([corner, corner + 1.2 * (b - a), corner + 1.2 * (c - a)])
     found = partition.slice_plane(model, corners)
     segments = found.decision_boundary()
     figure, axes = figures.subplots(size=(7, 4.6))

@@ -13,8 +13,7 @@ from deepatoms.theory.partition.neighbours import Neighbours, neighbours, same_c
 from deepatoms.theory.partition.planar import PlanarSlice, slice_plane
 from deepatoms.theory.partition.segment import slice_segment
 from deepatoms.theory.partition.walls import Wall, in_radius, nearest_walls
-from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
-__all__ = ["LayerCodes", "Neighbours", "NotPiecewiseAffineError", "PlanarSlice", "Wall", "distance", "in_radius",
+__all__ = ["LayerCodes", "Neighbours", "PlanarSlice", "Wall", "distance", "in_radius",
            "most_regions", "nearest_walls", "neighbours", "planar_regions", "region_codes", "same_class_fraction",
            "slice_plane", "slice_segment"]
