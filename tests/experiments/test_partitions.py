@@ -29,8 +29,9 @@ def test_labels_as_codes_have_neighbours_of_their_own_class_only():
 def test_the_order_of_the_ladder_holds_inside_the_hypotheses():
     found = certificate.ladders(4, 0, directions=2)
     assert found["support"].all()
-    assert (found["certified"] <= found["local"] * (1 + 1e-9)).all() and (found["local"] <= found["radius"] * (1 + 1e-9)).all()
-    assert np.allclose(found["adversarial"], found["radius"], rtol=1e-6) and (found["random"] >= found["radius"] * (1 - 1e-7)).all()
+    for shorter, longer in (("certified", "local"), ("local", "radius"), ("radius", "random")):
+        assert (found[shorter] <= found[longer] * (1 + 1e-7)).all()
+    assert np.allclose(found["adversarial"], found["radius"], rtol=1e-6)
 
 
 def test_signed_codes_break_it():

@@ -21,7 +21,7 @@ from deepatoms.theory.partition.codes import unequal
 
 LAYERS = ("ReLU 1", "pool 1", "ReLU 2", "pool 2", "ReLU 3", "pool 3")
 DIGITS = (0, 3, 7, 8)
-RADII = (0.5, 0.99, 1.01, 5.0, 20.0, 60.0)
+RADII = (0.99, 1.01, 10.0, 1000.0, 10_000.0, 30_000.0)
 
 
 # ---- planar networks ----
@@ -280,13 +280,17 @@ def ladder(found):
 
 @functools.lru_cache(maxsize=2)
 def _breaks(setting):
-    """For each shown digit: the image, its nearest wall, a short adversarial step and the smallest of twenty random breaks."""
+    """For each shown digit: the image, its nearest wall, a short adversarial step and the smallest of twenty random breaks.
+
+    A little noise takes the images off the walls on which their constant background puts them (pooling windows tie there).
+    """
     nets = digits_nets(setting)
     model, held_out = _double(nets.plain[0]), nets.held_out[0]
     with torch.no_grad():
         right = model(held_out.images.double()).argmax(1) == held_out.labels
     x = torch.stack([held_out.images[((held_out.labels == digit) & right).nonzero()[0, 0]] for digit in DIGITS]).double()
     generator = torch.Generator().manual_seed(setting.seed)
+    x = x + 0.01 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
     noise = torch.randn(20, *x.shape, generator=generator, dtype=torch.float64)
     noise /= noise.flatten(2).norm(dim=2)[..., None, None, None]
     random = torch.stack([planar.class_breaks(model, x, each, 20.0) for each in noise]).amin(0)
