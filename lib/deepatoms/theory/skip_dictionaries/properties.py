@@ -24,7 +24,7 @@ def frame_bounds(D):
 
 
 def nearest_coherence(D):
-    r"""Return :math:`\mu_\mathrm{avg}`, the mean over atoms of the largest |cosine| with another atom.
+    r"""Return :math:`\mu_\mathrm{avg}`, the mean over atoms of the largest absolute cosine with another atom.
 
     Args:
         D: matrix of shape (n, K), numpy, without zero columns.
@@ -48,7 +48,7 @@ def mean_square_coherence(D):
 
 
 def babel(D, atoms):
-    r"""Return the Babel function :math:`\mu_1(p)`: the largest sum of |cosines| of one atom with p others.
+    r"""Return the Babel function :math:`\mu_1(p)`: the largest sum of absolute cosines of one atom with p others.
 
     Args:
         D: matrix of shape (n, K), numpy, without zero columns.
