@@ -162,13 +162,14 @@ def diminishing_returns():
     line = [frame_potential.chain_minimum([3072, a, 2 * a])[1] for a in widths]
     axes.plot(3072 * widths + 2 * widths**2, line, color="black", label="(a, 2a)")
     axes.set(xscale="log", xlabel="parameters", ylabel="minimum F", ylim=(0, None))
-    axes.legend(markerscale=3)
+    axes.legend(markerscale=3, loc="upper right")
     tied = 1 - len(told) / len(found)
     return figures.describe(
-        figure, f"Diminishing returns: beyond a million parameters F hardly falls. Of {len(found):,} architectures {tied:.0%} "
-        f"have F = 0 and are not shown: the measure cannot rank them. (Figure 4's horizontal axis, closed form, no training.)",
-        "A cloud of points, F against parameters on a logarithmic axis. Its upper edge falls steeply from 0.16 and flattens "
-        "towards zero; a black line, two layers of which the second is twice as wide, runs through it.")
+        figure, f"Diminishing returns: along a family such as (a, 2a) each doubling of the parameters lowers F less. Parameters "
+        f"alone do not fix it. Of {len(found):,} architectures {tied:.0%} have F = 0 and are not shown: the measure cannot rank "
+        "them. (Figure 4's horizontal axis, proved lower value, no training.)",
+        "A cloud of points, F against parameters on a logarithmic axis: at every size some lie near zero and some near a quarter. "
+        "A black line, two layers of which the second is twice as wide, falls through it ever more slowly.")
 
 
 @functools.lru_cache(maxsize=64)

@@ -152,7 +152,7 @@ def residual_below_synthesis(grid):
                        min(grid.ratios("synthesis", "best", [(2, 4)])))
 
 
-@recorded_check("dfp.fig5b/free_gain2", free=True)
+@recorded_check("dfp.fig5b/free_gain2")
 def residual_below_chain_gain2(grid):
     """The same with values reached from gain 2, lowest of three seeds; control: unit magnitudes."""
     sizes = grid.deep("resnet", "chain", magnitudes="free")
@@ -190,7 +190,7 @@ def pairs_best(grid):
     return Measurement(_fraction(grid, "best", sizes), _fraction(grid, "unit", sizes))
 
 
-@recorded_check("dfp.fig6b/free_gain2", free=True)
+@recorded_check("dfp.fig6b/free_gain2")
 def pairs_gain2(grid):
     """The same with values reached from gain 2; control: unit magnitudes, or families exchanged where that holds."""
     sizes = _paired(grid.deep("resnet", "chain", magnitudes="free"))
