@@ -168,7 +168,7 @@ def diminishing_returns():
         figure, f"Diminishing returns: along a family such as (a, 2a) each doubling of the parameters lowers F less. Parameters "
         f"alone do not fix it. Of {len(found):,} architectures {tied:.0%} have F = 0 and are not shown: the measure cannot rank "
         "them. (Figure 4's horizontal axis, proved lower value, no training.)",
-        "A cloud of points, F against parameters on a logarithmic axis: at every size some lie near zero and some near a quarter. "
+        "A cloud of points, F against parameters on a logarithmic axis: at every size some are near zero, some near a quarter. "
         "A black line, two layers of which the second is twice as wide, falls through it ever more slowly.")
 
 
