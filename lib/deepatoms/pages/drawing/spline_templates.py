@@ -87,14 +87,15 @@ def _double(model):
 def convex_and_not():
     """The same small MLP along one line, with signed and with nonnegative weights from layer 2 on; greedy against global."""
     figure, (line, scatter) = figures.subplots(1, 2, size=(7, 3))
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(16)
     model = convexity.wide_mlp(generator)
     x = torch.linspace(-4, 4, 201, dtype=torch.float64)[:, None] * torch.randn(8, generator=generator).double()
     for name, colour, change in (("signed", "red", None), ("nonnegative from layer 2", "blue", convexity.nonnegative)):
         z = (change(model) if change else model)(x)[:, 0]
         line.plot(np.linspace(-4, 4, 201), (z - z.min()) / (z.max() - z.min()), color=COLOURS[colour], label=name)
     line.set(xlabel="position on a line", ylabel="output, scaled to [0, 1]")
-    line.legend(loc="upper center")
+    line.set_ylim(-0.05, 1.4)
+    line.legend(loc="upper left")
     for name, colour, signed in (("signed", "red", True), ("nonnegative", "blue", False)):
         pairs = np.array([_greedy_and_global(generator, signed) for _ in range(60)])
         scatter.plot(*pairs.T, ".", color=COLOURS[colour], markersize=4, label=name)
