@@ -53,9 +53,10 @@ def check_modules():
 
 
 def name_the_check(app, what, name, thing, options, lines):
-    """Say beneath the docstring of a function which checks it measures; bars and stars in checks are mathematics, not marks."""
+    """Say beneath the docstring of a function which checks it measures; bars and stars in words are mathematics, not marks."""
+    lines[:] = [line if "`" in line else re.sub(r"\|(?=\w[^|]*\|)|(?<=\w)\|", r"\\|", line) for line in lines]
     if name.startswith(checks.__name__):
-        lines[:] = [line if "`" in line else re.sub(r"([|*])", r"\\\1", line) for line in lines]
+        lines[:] = [line if "`" in line else line.replace("*", r"\*") for line in lines]
     measured = _measured_by().get(name, [])
     if what == "function" and measured:
         lines += ["", "Measures " + ", ".join(f"``{check.split('/')[0]}`` ({check.split('/')[1]})" for check in measured) + "."]

@@ -28,6 +28,7 @@ def setup(app):
     app.connect("doctree-read", number_equations)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
+    app.connect("build-finished", copy_icon)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -54,6 +55,12 @@ def copy_mathjax(app, failure):
         else:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def copy_icon(app, failure):
+    """Copy the icon to where browsers look for it on pages that name none (the redirection in the site's root)."""
+    if failure is None and app.builder.format == "html" and app.config.html_favicon:
+        shutil.copyfile(pathlib.Path(app.srcdir) / app.config.html_favicon, pathlib.Path(app.outdir) / "favicon.ico")
 
 
 def mend_pages(app, failure):
