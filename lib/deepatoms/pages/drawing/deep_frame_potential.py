@@ -356,7 +356,7 @@ def _order(own, key, blocks):
 def sensitivity():
     """Return the table of conventions: chain over residual under each, and whether the ordering of the paper holds."""
     own = grid()
-    lines = [f"{'convention':<44}{'chain F / residual F at (blocks, width)':<62}{'paper order'}"]
+    lines = [f"{'convention':<44}{'chain F / residual F at (blocks, width)':<70}{'paper order'}"]
     rows = [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
             ("Eq. 6 chain, unit magnitudes", "synthesis", "unit", "potential"),
             ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
@@ -371,7 +371,7 @@ def sensitivity():
                 continue
         text = "  ".join(f"{size[0]},{size[1]}: {ratio:.2f}" for size, ratio in ratios.items()) or "not run"
         holds = sum(ratio > 1 for ratio in ratios.values())
-        lines.append(f"{name:<44}{text:<62}{holds} of {len(ratios)}")
+        lines.append(f"{name:<44}{text:<70}{holds} of {len(ratios)}")
     return "\n".join(lines)
 
 
