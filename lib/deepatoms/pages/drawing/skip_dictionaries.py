@@ -228,17 +228,17 @@ def trained_noise(setting, draw, count=40):
     weights, biases = _resnet(setting)
     sharp = [max(skip.largest_slope(h, h + size * step, weights, biases)
                  for h, step in zip(x[:8], directions[:8], strict=True)) for size in sizes]
-    axes.plot(sizes, sharp, color="black", linewidth=1, label="ResNet: largest slope met")
+    axes.plot(sizes, sharp, color="black", linewidth=1, label="ResNet: largest slope met (8 images)")
     axes.axhline(skip.residual_bound(1.0, weights), color="black", linestyle="--", linewidth=1, label="ResNet: ∏(1 + ‖W‖)")
     axes.set(xscale="log", yscale="log", xlabel="noise ε", ylabel="largest error / ε")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figures.describe(
-        figure, f"Noise through trained nets of {comparison.DEPTH} layers: every kind but the sparse one levels off for small "
-        "noise; where entries change places the sparse net jumps, so its gain has no bound. (Digits, largest of "
-        f"{count} test images, random directions.)",
-        "Largest error over noise against noise, logarithmic. Residual, linear and plain nets are level. The sparse net lies "
-        "above and varies. The corrected bound of the ResNet, dashed, is far above its measured gain; the largest slope met, "
-        "a thin line, is closer.")
+        figure, f"Noise through trained nets of {comparison.DEPTH} layers: the gain is level for small noise. Once entries "
+        "change places, the sparse net jumps past every bound: it has none. The slope met between the two inputs is a sharper "
+        f"bound than the product of norms. (Digits, largest of {count} test images, random directions.)",
+        "Largest error over noise against noise, logarithmic. Residual, linear and plain nets are level near 10 to 20. The "
+        "sparse net is lowest for small noise, then leaps to several hundred and falls. A thin line, the largest slope met, "
+        "lies above the ResNet's gain and well below the dashed product of norms.")
 
 
 def _gains(net, x, directions, sizes):
