@@ -20,7 +20,7 @@ CONFIGURATIONS = [{"penalty": name, "lambda": strength, "training": TRAINING, "s
 @results.experiment(NAME, CONFIGURATIONS, minutes=4, claims=("spl.fig3a", "spl.overfit"),
                     title="Figure 3 on digits: paired seeds under every penalty and under a hard constraint")
 def recorded(configuration, device):
-    """Train fifteen digits nets with batch norm; return each one's accuracies and mean |cosine| of its rows and its templates."""
+    """Train fifteen digits nets with batch norm; return each one's accuracies and mean absolute cosine of its rows."""
     sets = [[datasets.load("digits", split, seed, training=configuration["training"]) for split in datasets.SPLITS]
             for seed in range(configuration["seeds"])]
     train = _hard if configuration["penalty"] == HARD else _soft

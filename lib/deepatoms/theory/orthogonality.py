@@ -94,7 +94,7 @@ PENALTIES = {"Eq. 13": penalty, "Eq. 13 / C^2": mean_penalty, "authors' code": a
 
 
 def cosines(W):
-    r"""Return the |cosine| of each pair of rows, shape (..., pairs).
+    r"""Return the absolute cosine of each pair of rows, shape (..., pairs).
 
     Args:
         W: Rows of a last layer, or templates, shape (..., classes, features).

@@ -100,7 +100,7 @@ def region_codes(model, x, chunk=512):
         A tuple with one :class:`LayerCodes` for each nonlinearity; ``np.asarray`` turns one into integers (batch, units).
 
     Raises:
-        NotPiecewiseAffineError: If an operation is not piecewise affine in x.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine in x.
         ValueError: If x does not fit the model, or is empty.
 
     Source:

@@ -109,7 +109,7 @@ def slice_plane(model, corners, layers=None):
         A :class:`PlanarSlice`.
 
     Raises:
-        NotPiecewiseAffineError: If an operation is not piecewise affine.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
         ValueError: If the corners lie on one line, do not fit, or are not float64.
 
     Source:

@@ -24,7 +24,7 @@ def slice_segment(model, start, end):
         The walls t, ascending, between 0 and 1; shape (walls,).
 
     Raises:
-        NotPiecewiseAffineError: If an operation is not piecewise affine.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
         ValueError: If the ends are one point, do not fit, or are not float64.
 
     >>> a, b = torch.tensor([[-1.0, -1.0], [3.0, 1.0]], dtype=torch.float64)

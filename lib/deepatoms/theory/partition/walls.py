@@ -45,7 +45,7 @@ def nearest_walls(model, x, chunk=64):
         :class:`Wall`.
 
     Raises:
-        NotPiecewiseAffineError: If an operation is not piecewise affine.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
 
     Source:
         Ours; the proof is in the chapter, :eq:`spl-in-radius`.

@@ -69,7 +69,7 @@ def norm_blind(setting):
 
 @lru_cache(maxsize=2)
 def cosine_ratios(setting):
-    """Return, for rows and for templates, mean |cosine| with the penalty over that without, seed by seed."""
+    """Return, for rows and for templates, mean absolute cosine with the penalty over that without, seed by seed."""
     nets = digits_nets(setting)
     found = {"rows": [], "templates": []}
     for held_out, plain, penalised in zip(nets.held_out, nets.plain, nets.penalised, strict=True):
@@ -87,21 +87,21 @@ def _mean_cosines(model, images):
 
 @check("spl.orth_created/templates", experiment(SEEDS))
 def templates(setting):
-    """Compare the templates' mean |cosine| with and without the penalty, paired, ten seeds."""
+    """Compare the templates' mean absolute cosine with and without the penalty, paired, ten seeds."""
     ratios = cosine_ratios(setting)
     return Measurement(sum(ratios["templates"]) / SEEDS, sum(ratios["rows"]) / SEEDS)
 
 
 @check("spl.orth_created/rows_only", experiment(SEEDS))
 def rows_only(setting):
-    """Compare the rows' mean |cosine| with and without the penalty on the same nets."""
+    """Compare the rows' mean absolute cosine with and without the penalty on the same nets."""
     ratios = cosine_ratios(setting)
     return Measurement(sum(ratios["rows"]) / SEEDS, sum(ratios["templates"]) / SEEDS)
 
 
 @lru_cache(maxsize=2)
 def update_cosines(setting):
-    """Return |cosines| between class outputs' gradients: at the last features and at the last convolution's weights."""
+    """Return absolute cosines between class outputs' gradients: at the last features and at the last convolution's weights."""
     model, held_out = orthogonal_net(setting)
     convolution = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)][-1]
     features, weights = [], []
