@@ -101,6 +101,8 @@ def counts(setting):
     grid.plot(sides, shares, "o-", color=COLOURS["blue"])
     grid.axhline(1, color=COLOURS["grey"], linewidth=0.8)
     grid.set(xscale="log", xlabel="points along each side of the grid", ylabel="share of the regions found", ylim=(0, 1.05))
+    grid.set_xticks(sides, labels=map(str, sides))
+    grid.minorticks_off()
     return figures.describe(
         figure, "Left: n units cut the plane into as many regions as the formula says, far fewer than $2^n$ as soon as there are "
         f"more units than dimensions. Right: of the {total:,} regions of a network with three layers of 32 units a grid "
