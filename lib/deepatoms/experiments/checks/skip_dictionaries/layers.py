@@ -20,7 +20,7 @@ ODD = ("relu", "leaky_relu", "tanh", "elu")  # activations with sigma(0) = 0 who
 
 @check("rsc.lin/smaller", instances(1000))
 def smaller(setting):
-    """Measure ||h_next - W h|| / ||h_next|| on layers whose bias is 0.9 of the output."""
+    """Measure ‖h_next - W h‖ / ‖h_next‖ on layers whose bias is 0.9 of the output."""
     return Measurement(_largest_error(setting, 0.9), _largest_error(setting, 0.0))
 
 
@@ -41,7 +41,7 @@ def _largest_error(setting, share):
 
 
 def _bias(predicted, direction, share):
-    """Return the multiple b of each direction with ||b|| = share ||predicted + b||, the root of a quadratic."""
+    """Return the multiple b of each direction with ‖b‖ = share ‖predicted + b‖, the root of a quadratic."""
     direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
     along = (direction * predicted).sum(1, keepdims=True)
     energy = (predicted**2).sum(1, keepdims=True)
@@ -211,7 +211,7 @@ def with_s_of_h(setting):
 
 @check("rsc.normal_layer/as_printed", instances(200))
 def as_printed(setting):
-    """Take the smallest ||x - D x|| / ||x|| over Gaussian D and x; D = I is the control."""
+    """Take the smallest ‖x - D x‖ / ‖x‖ over Gaussian D and x; D = I is the control."""
     draw = setting.numpy("normal_layer")
     D, x = skip.gaussian(N, 1.0, draw, 200), draw.normal(size=(200, N))
     moved = np.linalg.norm(x - np.einsum("kij,kj->ki", D, x), axis=1)

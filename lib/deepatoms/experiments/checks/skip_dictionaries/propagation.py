@@ -14,7 +14,7 @@ from deepatoms.theory import skip_dictionaries as skip
 
 @check("rsc.input_noise/violations", instances(3000))
 def input_noise(setting):
-    """Divide ||D E||^2 by ||D||^2 ||E||^2, E Gaussian and leading singular vectors; the radius is the control."""
+    """Divide ‖D E‖^2 by ‖D‖^2 ‖E‖^2, E Gaussian and leading singular vectors; the radius is the control."""
     draw = setting.numpy("input noise")
     D, E = skip.gaussian(8, 1.0, draw, 3000), draw.normal(size=(3000, 8))
     leading = np.linalg.svd(D)[2][:, 0]
@@ -65,7 +65,7 @@ def as_printed(setting):
 
 @check("rsc.prop/fixed_dictionaries", instances(400))
 def fixed_dictionaries(setting):
-    """Take the largest squared output error over prod ||D_i||^2 eps_0^2; a quarter of that is the control."""
+    """Take the largest squared output error over prod ‖D_i‖^2 eps_0^2; a quarter of that is the control."""
     return Measurement(_propagated(setting)[1], 4 * _propagated(setting)[1])
 
 
@@ -83,7 +83,7 @@ def residual_nets(setting):
 
 @check("rsc.prop/relu_residual", instances(500))
 def relu_residual(setting):
-    """Take the largest output error over prod (1 + ||W_i||) eps_0; over prod ||I + S(h) W_i|| as control."""
+    """Take the largest output error over prod (1 + ‖W_i‖) eps_0; over prod ‖I + S(h) W_i‖ as control."""
     draw, one_unit = setting.numpy("residual noise"), ([np.array([[2.0]])], [np.zeros(1)])
     ratios = [_residual_ratios(*one_unit, np.array([-0.1]), np.array([1.0]))]
     for net in residual_nets(setting):
