@@ -60,6 +60,11 @@ def _read(model, images, labels):
     return Trained(model, filters, codes, accuracy)
 
 
+def test_images(setting):
+    """Return the test images of the first network."""
+    return datasets.load("digits", "test", SEEDS * setting.seed).images
+
+
 def measured_layers(net):
     """Return the theory's numbers of each layer, for the test images whose code there is not all zero."""
     found = []
