@@ -54,12 +54,22 @@ def check_modules():
 
 def name_the_check(app, what, name, thing, options, lines):
     """Say beneath the docstring of a function which checks it measures; bars and stars in words are mathematics, not marks."""
-    lines[:] = [line if "`" in line else re.sub(r"\|(?=\w[^|]*\|)|(?<=\w)\|", r"\\|", line) for line in lines]
-    if name.startswith(checks.__name__):
-        lines[:] = [line if "`" in line else line.replace("*", r"\*") for line in lines]
+    lines[:] = [_plain(line, "|*" if name.startswith(checks.__name__) else "|") for line in lines]
     measured = _measured_by().get(name, [])
     if what == "function" and measured:
         lines += ["", "Measures " + ", ".join(f"``{check.split('/')[0]}`` ({check.split('/')[1]})" for check in measured) + "."]
+
+
+def _plain(line, marks):
+    r"""Take the meaning from marks outside backquotes and examples.
+
+    >>> print(_plain("largest |x|, see :math:`|y|`", "|"))
+    largest \|x\|, see :math:`|y|`
+    """
+    if line.lstrip().startswith((">>>", "...")):
+        return line
+    parts = re.split(r"(`+[^`]*`+)", line)
+    return "".join(part if part.startswith("`") else re.sub(f"([{marks}])", r"\\\1", part) for part in parts)
 
 
 @functools.lru_cache(maxsize=1)
