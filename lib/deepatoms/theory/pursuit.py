@@ -275,7 +275,7 @@ def _rebuilt(dictionaries, deepest):
     return found
 
 
-def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=60):
+def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=200):
     r"""Return the basis pursuit of signals whose codes have few nonzeros, to a duality gap near rounding.
 
     An active-set method: each round adds to each signal's working set the ``batch`` atoms that violate optimality most,
@@ -364,7 +364,7 @@ def _gram(D, working):
     return table[tuple(index)] * inside
 
 
-def _coordinate_descent(gram, linear, code, level, sweeps=500):
+def _coordinate_descent(gram, linear, code, level, sweeps=15):
     """Solve a batch of small Lasso problems, given by Gram matrices with unit diagonals and linear terms."""
     code, tiny = code.clone(), 8 * torch.finfo(code.dtype).eps
     for _ in range(sweeps):
