@@ -132,7 +132,8 @@ def registered(chapter):
             raise
         return []
     wanted = [check.id for claim in catalogue.load().chapter(chapter) for check in claim.checks]
-    return [entry for identifier in wanted for (name, _), entry in sorted(_register.items()) if name == identifier]
+    known = sorted(_register.items())
+    return sorted((entry for (name, _), entry in known if name in wanted), key=lambda entry: wanted.index(entry.id))
 
 
 def run(entry, setting):
