@@ -8,6 +8,7 @@ from deepatoms.experiments import results
 from deepatoms.theory import frame_potential, induced
 
 REDUCED, FREE, GRID = "frame-potential-reduced", "frame-potential-free", "frame-potential-grid"
+CLAIMS = ("dfp.fig2e", "dfp.fig5b", "dfp.fig6b", "dfp.fig6b_growth", "dfp.fig7b", "dfp.fig7d", "dfp.fig7f", "dfp.skip_norms")
 FAMILIES = {"resnet": ("resnet", "analysis"), "chain": ("chain", "analysis"), "synthesis": ("chain", "synthesis")}
 GAINS = (0.02, 2.0, 30.0)
 # CPU seconds of one descent step of three seeds for each residual block in a group, measured once on one core, by width:
@@ -81,13 +82,13 @@ def minimum(configuration, device):
 
 
 minimum_reduced = results.experiment(
-    REDUCED, _reduced(), minutes=15, claims=("dfp.fig2e", "dfp.fig5b", "dfp.fig6b", "dfp.fig7b", "dfp.fig7d", "dfp.fig7f"),
+    REDUCED, _reduced(), minutes=15, claims=CLAIMS,
     title="Minimum frame potentials, widths 4 and 8")(minimum)
 minimum_free = results.experiment(
-    FREE, _free(), minutes=20, claims=("dfp.fig2e", "dfp.fig5b", "dfp.fig6b", "dfp.fig7b"),
+    FREE, _free(), minutes=20, claims=CLAIMS,
     title="Minimum frame potentials with free magnitudes")(minimum)
 minimum_grid = results.experiment(
-    GRID, _grid(), minutes=2400, claims=("dfp.fig2e", "dfp.fig5b", "dfp.fig6b", "dfp.fig7b", "dfp.fig7d", "dfp.fig7f"),
+    GRID, _grid(), minutes=2400, claims=CLAIMS,
     title="Minimum frame potentials, the paper's whole grid")(minimum)
 
 
