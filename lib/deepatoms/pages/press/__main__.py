@@ -9,7 +9,8 @@ import time
 
 from tqdm import tqdm
 
-from deepatoms.experiments import checks, results
+from deepatoms import experiments
+from deepatoms.experiments import results
 from deepatoms.pages.press import house, notebooks, regress, site, template
 
 
@@ -74,7 +75,7 @@ def _regress(options):
 
 
 def _full(options):
-    for module in pkgutil.walk_packages(checks.__path__, checks.__name__ + "."):
+    for module in pkgutil.walk_packages(experiments.__path__, experiments.__name__ + "."):
         importlib.import_module(module.name)
     planned = results.experiments()
     if options.experiment is None:
