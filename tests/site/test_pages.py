@@ -12,7 +12,8 @@ SITE = pathlib.Path(__file__).parents[2] / "_build" / "html"
 AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if "_static" not in path.parts)
 # Pages of source code are all alike; three of them stand for all.
-READ = [page for page in PAGES if not page.startswith("_modules")] + [page for page in PAGES if page.startswith("_modules")][-3:]
+SOURCES = [page for page in PAGES if page.startswith("_modules")]
+READ = [page for page in PAGES if page != "index.html" and page not in SOURCES] + SOURCES[-3:]
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 # What resists: the theme draws these after the page has loaded (rule, start of the element's HTML).
 EXCEPTED = ()
@@ -97,6 +98,10 @@ def leads(pages, name, link):
     if target not in pages:
         return path.exists()
     return urllib.parse.unquote(parts.fragment) in pages[target].anchors
+
+
+def test_the_root_leads_to_the_first_page(open_page, site):
+    open_page(site).wait_for_url("**/book/index.html")
 
 
 def test_the_search_finds_a_chapter(visit):
