@@ -1,9 +1,12 @@
 """Every page of the built site in a real browser: nothing from outside, no error, accessible, readable on a phone, linked."""
 
+import functools
+import gzip
 import html.parser
 import json
 import pathlib
 import urllib.parse
+import urllib.request
 
 import axe_playwright_python
 import pytest
@@ -133,14 +136,20 @@ def test_the_scoreboard_needs_no_script(visit, open_page, site):
     assert not page.locator(".deepatoms-filter").is_visible()
 
 
+@functools.cache
+def compressed(address):
+    """Return how many bytes a server would send."""
+    with urllib.request.urlopen(address) as answer:
+        return len(gzip.compress(answer.read()))
+
+
 def test_a_page_with_an_explorer_stays_light(site, open_page):
     """Compressed as a server would send it, all that such a page needs is at most 1.8 MB."""
-    import gzip
-    import urllib.request
     for name in READ:
         if "deepatoms-explorer" not in (SITE / name).read_text("utf-8"):
             continue
         page = open_page(site + name)
         loaded = page.evaluate("() => [location.href, ...performance.getEntriesByType('resource').map(entry => entry.name)]")
-        sizes = {url: len(gzip.compress(urllib.request.urlopen(url).read())) for url in set(loaded) if url.startswith(site)}
+        sizes = {address: compressed(address) for address in set(loaded) if address.startswith(site)}
+        page.close()
         assert sum(sizes.values()) <= 1_800_000, json.dumps(sizes, indent=1)
