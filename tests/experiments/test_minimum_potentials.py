@@ -25,10 +25,16 @@ def usual():
     return grid.Grid(made_up(lambda one, net: level[one["family"]] * net.parameter_count**-0.5))
 
 
-def test_configurations_are_distinct_and_reduced_ones_belong_to_the_whole_grid():
-    reduced, whole = recorded._reduced() + recorded._free(), {results.key(one) for one in recorded._grid()}
-    assert len({results.key(one) for one in reduced}) == len(reduced) == 49
-    assert all(results.key(one) in whole for one in reduced)
+def test_configurations_are_distinct_and_the_grid_is_the_papers():
+    reduced, grids = recorded._reduced() + recorded._free(), [recorded._grid("unit"), recorded._grid("free")]
+    everything = reduced + grids[0] + grids[1]
+    assert len(reduced) == 49 and len({results.key(one) for one in everything}) == len(everything)
+    assert [sum(one["magnitudes"] == kind for one in everything) for kind in ("unit", "free")] == [156, 396]
+
+
+def test_the_cheapest_rows_of_the_grid_come_first():
+    costs = [recorded.seconds(one) for one in recorded._grid("unit")]
+    assert costs == sorted(costs) and costs[0] > 0
 
 
 def test_ratios_and_orderings(usual):
@@ -42,8 +48,8 @@ def test_ratios_and_orderings(usual):
 
 def test_missing_rows_are_listed_with_their_cost(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPATOMS_RESULTS", str(tmp_path))
-    assert len(recorded.unrun()) == len(recorded._grid())
-    assert all(minutes > 0 for _, minutes in recorded.unrun())
+    assert [len(recorded.unrun(kind)) for kind in ("unit", "free")] == [156, 396]
+    assert all(minutes > 0 for _, minutes in recorded.unrun("unit"))
 
 
 def test_one_small_record_has_what_the_figures_need():

@@ -6,7 +6,7 @@ import numpy as np
 
 from deepatoms.experiments import results
 from deepatoms.experiments.checking import Measurement, check, experiment
-from deepatoms.experiments.minimum_potentials import FREE, GRID, REDUCED
+from deepatoms.experiments.minimum_potentials import FREE, FREE_GRID, REDUCED, UNIT_GRID
 
 
 def recorded_check(identifier, free=False):
@@ -14,19 +14,23 @@ def recorded_check(identifier, free=False):
 
     ``free`` names the checks that need free magnitudes from the usual start beside the unit ones.
     """
-    def decorate(function):
-        @check(identifier, experiment(3), scale="full", records=GRID)
-        @wraps(function)
-        def whole(setting, records):
-            return function(Grid(records))
+    magnitudes = "free" if free or "free" in identifier else "unit"
 
-        @check(identifier, experiment(3), scale="laptop", records=FREE if free else REDUCED)
-        @wraps(function)
-        def reduced(setting, records):
-            others = results.complete(REDUCED, setting) if free else []
-            return None if others is None else function(Grid([*others, *records]))
-        return reduced
+    def decorate(function):
+        _register(identifier, function, "full", FREE_GRID if magnitudes == "free" else UNIT_GRID,
+                  (REDUCED, FREE, UNIT_GRID) if magnitudes == "free" else (REDUCED, FREE))
+        return _register(identifier, function, "laptop", FREE if free else REDUCED, (REDUCED,) if free else ())
     return decorate
+
+
+def _register(identifier, function, scale, records, others):
+    """Register a check that reads the records of one experiment and of others, all of them complete."""
+    @check(identifier, experiment(3), scale=scale, records=records)
+    @wraps(function)
+    def measure(setting, found):
+        more = [results.complete(name, setting) for name in others]
+        return None if None in more else function(Grid(sum(more, found)))
+    return measure
 
 
 class Grid:
