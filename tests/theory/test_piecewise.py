@@ -88,6 +88,25 @@ def test_pooling_codes_are_positions_in_the_window(options):
         assert (window.flatten(2).argmax(-1) == codes[:, :, row, column]).all()
 
 
+@pytest.mark.parametrize("plane, kernel, padding, dilation", [
+    ((7, 1), 3, 1, 1), ((5, 2), (2, 3), 1, 1), ((9, 3), 3, 1, 2), ((20, 20), 17, 0, 1)])
+def test_pooling_codes_of_windows_wider_than_the_plane_and_of_many_cells(plane, kernel, padding, dilation):
+    x = batch(2, 3, *plane)
+    pool = nn.MaxPool2d(kernel, 1, padding, dilation)
+    codes = trace(pool, x).codes.reshape(2, 3, -1)
+    padded = F.pad(x, (padding,) * 4, value=-1e9)
+    windows = F.unfold(padded.flatten(0, 1)[:, None], kernel, dilation=dilation, stride=1).reshape(2, 3, -1, codes.shape[-1])
+    assert torch.equal(codes, windows.argmax(2))
+
+
+def test_ties_are_reported_with_and_without_codes():
+    kinked = [torch.abs, lambda x: torch.abs_(x * 1.0), lambda x: torch.maximum(x, -x), lambda x: x.amax(-1)]
+    for model in kinked:
+        with_codes, without = (trace(model, torch.zeros(2, 3), codes=codes) for codes in (True, False))
+        assert without.nonlinearities[0].codes is None and without.concavities == with_codes.concavities
+        assert without.nonlinearities[0].ties == with_codes.nonlinearities[0].ties > 0
+
+
 def test_ties_go_to_the_documented_side():
     zero = torch.zeros(1, 4)
     assert not trace(nn.ReLU(), zero).codes.any()
@@ -101,3 +120,14 @@ def test_in_place_activation_has_the_codes_of_its_input():
     x = batch(3, 5)
     model = nn.Linear(5, 5)
     assert torch.equal(trace(nn.Sequential(model, nn.ReLU(inplace=True)), x).codes, (model(x) > 0).long())
+
+
+@pytest.mark.parametrize("overwrite", [
+    lambda x: F.leaky_relu_(x * 1.0, -0.5), lambda x: F.hardtanh_(x * 1.0), lambda x: (x * 1.0).abs_(),
+    lambda x: (x * 1.0).clamp_(-0.3, 0.4)])
+def test_codes_of_what_is_overwritten_are_those_of_its_input(overwrite):
+    x = batch(3, 5)
+    found = trace(overwrite, x, inputs=True)
+    assert torch.equal(found.nonlinearities[0].inputs[0], x)
+    low, high = {"hardtanh": (-1, 1), "clamp": (-0.3, 0.4)}.get(found.nonlinearities[0].operation, (0, torch.inf))
+    assert torch.equal(found.codes, (x > low).long() + (x > high))

@@ -46,9 +46,10 @@ def real_array(name, value, rank=None):
         refuse(name, value, "is not real floating point", "convert it, for example to float64", TypeError)
     if 0 in value.shape:
         refuse(name, value, "is empty", "pass at least one entry along each axis")
-    finite = torch.isfinite(value) if isinstance(value, torch.Tensor) else np.isfinite(value)
-    if not bool(finite.all()):
-        refuse(name, value, f"has {int((~finite).sum())} entries that are NaN or infinite", "remove or replace them")
+    low, high = value.detach().aminmax() if isinstance(value, torch.Tensor) else (value.min(), value.max())
+    if not (math.isfinite(low) and math.isfinite(high)):  # NaN shows in both, and no array of truth values is needed
+        bad = int((~(torch.isfinite(value) if isinstance(value, torch.Tensor) else np.isfinite(value))).sum())
+        refuse(name, value, f"has {bad} entries that are NaN or infinite", "remove or replace them")
     return value
 
 

@@ -199,12 +199,16 @@ class _Watcher(TorchDispatchMode):
         if highest == FIXED or name in BLANK:
             return func(*args, **kwargs)
         rule = self._rule(name, func, args, kwargs, kinds)
-        before = args[0].clone() if rule and func._schema.name.endswith("_") else args[0] if args else None
+        overwritten = rule and func._schema.name.endswith("_") and self._reads_input(name)
+        before = (args[0].clone(), *args[1:]) if overwritten else args
         output = func(*args, **kwargs)
         if rule:
-            self._record(name, rule, (before, *args[1:]), kwargs, output, kinds)
+            self._record(name, rule, before, kwargs, output, kinds)
         self._mark(output, CURVED if rule and name not in COMPARISONS else self._result(name, kinds, highest))
         return output
+
+    def _reads_input(self, name):
+        return self.keep_inputs or name == "abs" or self.keep_codes and name != "relu"
 
     def _kind(self, value):
         if isinstance(value, torch.Tensor):
@@ -276,10 +280,7 @@ class _Watcher(TorchDispatchMode):
 
     def _record(self, name, rule, args, kwargs, output, kinds):
         said = rule(*args, output=output, **kwargs)
-        if self.keep_codes:
-            said["codes"] = self._per_sample(name, said["codes"])
-        else:
-            said["codes"] = None
+        said["codes"] = self._per_sample(name, said["codes"]()) if self.keep_codes else None
         where = self.stack[-1][0] if self.stack else ""
         tensors = tuple(arg.detach() for arg in args if isinstance(arg, torch.Tensor)) if self.keep_inputs else ()
         options = tuple(arg for arg in args if not isinstance(arg, torch.Tensor)) + tuple(kwargs.values())
@@ -296,25 +297,25 @@ class _Watcher(TorchDispatchMode):
             self._refuse(name, f"yields a result of shape {tuple(codes.shape)} in which the {self.batch} samples of the "
                          "batch cannot be told apart", "keep the batch on the first axis")
         self.leading.append(codes.shape[0])
-        return codes.reshape(self.batch, -1)
+        return (codes.view(torch.int8) if codes.dtype == torch.bool else codes).reshape(self.batch, -1)
 
     def _refuse(self, name, problem, remedy=None):
         raise NotPiecewiseAffineError(f"{name} in {_place(self.stack)} {problem}" + (f"; {remedy}" if remedy else ""))
 
 
 def _said(codes, convex, monotone, ties=0):
-    return {"codes": codes.to(torch.int8) if codes.dtype == torch.bool else codes,
-            "convex": bool(convex), "monotone": bool(monotone), "ties": ties}
+    """Gather what a rule found; ``codes`` is a function, called only by those who keep codes."""
+    return {"codes": codes, "convex": bool(convex), "monotone": bool(monotone), "ties": ties}
 
 
 def _relu(x, output):
-    return _said(x > 0, True, True)
+    return _said(lambda: output > 0, True, True)
 
 
 def _leaky(x, *slopes, output, **_):
     slope = slopes[0] if slopes else 0.01
     low, high = (float(slope.min()), float(slope.max())) if isinstance(slope, torch.Tensor) else (slope, slope)
-    return _said(x > 0, high <= 1, low >= 0)
+    return _said(lambda: x > 0, high <= 1, low >= 0)
 
 
 def _rrelu(x, noise, lower=1 / 8, upper=1 / 3, *_, output):
@@ -322,17 +323,19 @@ def _rrelu(x, noise, lower=1 / 8, upper=1 / 3, *_, output):
 
 
 def _abs(x, output):
-    return _said(x > 0, True, False, ties=(x == 0).sum())
+    return _said(lambda: x > 0, True, False, ties=(x == 0).sum())
 
 
 def _between(lower, upper, inclusive):
     """Codes 0, 1, 2 below, between and above two kinks; the kinks belong to the middle if ``inclusive``."""
     def rule(x, *ends, output, **named):
         low, high = _ends(lower, upper, ends, named)
-        above_low = (x >= low) if inclusive else (x > low)
-        above_high = (x > high) if inclusive else (x >= high)
-        return _said(above_low.to(torch.int8) + above_high.to(torch.int8), _infinite(high), True)
+        return _said(lambda: _above(x, low, inclusive) + _above(x, high, not inclusive), _infinite(high), True)
     return rule
+
+
+def _above(x, end, inclusive):
+    return (x >= end if inclusive else x > end).to(torch.int8)
 
 
 def _ends(lower, upper, ends, named):
@@ -347,22 +350,22 @@ def _infinite(value):
 
 
 def _clamp_max(x, high, output):
-    return _said((x > high).to(torch.int8) + 1, _infinite(high), True)
+    return _said(lambda: _above(x, high, False) + 1, _infinite(high), True)
 
 
 def _softshrink(x, threshold=0.5, output=None):
-    return _said((x >= -threshold).to(torch.int8) + (x > threshold).to(torch.int8), False, True)
+    return _said(lambda: _above(x, -threshold, True) + _above(x, threshold, False), False, True)
 
 
 def _larger(convex):
     def rule(a, b, output):
-        return _said(b > a if convex else b < a, convex, True, ties=(a == b).sum())
+        return _said(lambda: b > a if convex else b < a, convex, True, ties=(a == b).sum())
     return rule
 
 
 def _first_along(convex):
     def rule(x, *_, output, **__):
-        return _said(output[1], convex, True)
+        return _said(lambda: output[1], convex, True)
     return rule
 
 
@@ -373,7 +376,7 @@ def _extreme(convex):
             tuple(range(x.ndim))
         moved = x.movedim(dims, tuple(range(-len(dims), 0))).flatten(-len(dims))
         best = moved.max(-1) if convex else moved.min(-1)
-        return _said(best.indices, convex, True, ties=((moved == best.values[..., None]).sum(-1) > 1).sum())
+        return _said(lambda: best.indices, convex, True, ties=((moved == best.values[..., None]).sum(-1) > 1).sum())
     return rule
 
 
@@ -381,19 +384,27 @@ def _pair(value):
     return tuple(value) * 2 if len(value) == 1 else tuple(value)
 
 
-def _max_pool2d(x, kernel, stride=(), padding=(0,), dilation=(1,), ceil_mode=False, output=None):
-    """Turn torch's positions in the plane into positions in the window, the codes of Eq. 14."""
+def _max_pool2d(x, *window, output):
+    return _said(lambda: _in_the_window(output[1], x.shape[-1], *window), True, True)
+
+
+def _in_the_window(position, plane, kernel, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
+    """Turn torch's positions in a plane of that width into positions in the window, the codes of Eq. 14, by a table."""
     (height, width), (up, left), (gap_y, gap_x) = _pair(kernel), _pair(padding), _pair(dilation)
     step_y, step_x = _pair(stride) if len(stride) else (height, width)
-    position = output[1]
+    row, column = (torch.arange(size, device=position.device) for size in (height * gap_y, max(plane, width * gap_x)))
+    wide = len(column)
+    if wide > plane:  # windows wider than the plane: positions in a plane of their width, so that none is meant twice
+        position = position // plane * wide + position % plane
+    table = (row[:, None] // gap_y * width + column // gap_x).flatten()
+    table = table.to(torch.uint8 if height * width <= 256 else torch.int64)
     rows = torch.arange(position.shape[-2], device=position.device)[:, None] * step_y - up
-    columns = torch.arange(position.shape[-1], device=position.device) * step_x - left
-    down, across = (position // x.shape[-1] - rows) // gap_y, (position % x.shape[-1] - columns) // gap_x
-    return _said(down * width + across, True, True)
+    first = rows * wide + torch.arange(position.shape[-1], device=position.device) * step_x - left
+    return table.index_select(0, (position - first).flatten()).reshape(position.shape)
 
 
 def _comparison(*_, output):
-    return _said(output.to(torch.int8), False, False)
+    return _said(lambda: output.to(torch.int8), False, False)
 
 
 RULES = {

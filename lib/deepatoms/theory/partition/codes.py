@@ -10,16 +10,14 @@ import torch
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.piecewise import trace
 
-# Words for up to four pieces, of even weight: any two differ in exactly two places.
-EVEN_WORDS = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], np.uint8)
-
 
 @dataclass(frozen=True, eq=False)
 class LayerCodes:
     """The codes of a batch at one layer, packed.
 
-    Two pieces take one bit a unit, three or four take a word of three bits of which any two differ in two places, more
-    take one bit a piece. So the Hamming distance of two rows of ``bits`` is ``weight`` times the number of unequal units.
+    Two pieces take one bit a unit; three or four take the two bits of their number and, so that any two differ in two
+    places, the parity of these; more take one bit a piece. So the Hamming distance of two rows of ``bits`` is ``weight``
+    times the number of unequal units.
 
     Attributes:
         bits: uint8, shape (batch, bytes).
@@ -59,28 +57,32 @@ class LayerCodes:
 
 
 def pack(codes, pieces):
-    """Return integer codes, shape (batch, units), as packed bits (see :class:`LayerCodes`).
+    """Return integer codes, shape (batch, units), as packed bits (see :class:`LayerCodes`), one bit of all units together.
 
     >>> pack(np.array([[0, 3]]), 4).tolist()
-    [[24]]
+    [[64, 64, 0]]
     """
     if pieces <= 2:
         return np.packbits(codes.astype(np.uint8, copy=False), axis=1)
-    words = EVEN_WORDS if pieces <= 4 else np.eye(pieces, dtype=np.uint8)
-    return np.packbits(words[codes].reshape(len(codes), -1), axis=1)
+    if pieces > 4:
+        return np.packbits(np.eye(pieces, dtype=np.uint8)[codes].reshape(len(codes), -1), axis=1)
+    codes = codes.astype(np.uint8, copy=False)
+    high, low = np.packbits(codes & 2, axis=1), np.packbits(codes & 1, axis=1)
+    return np.concatenate([high, low, high ^ low], 1)
 
 
 def unpack(bits, units, pieces):
     """Return packed codes as integers, shape (batch, units).
 
-    >>> unpack(np.array([[24]], np.uint8), 2, 4).tolist()
+    >>> unpack(np.array([[64, 64, 0]], np.uint8), 2, 4).tolist()
     [[0, 3]]
     """
     if pieces <= 2:
         return np.unpackbits(bits, axis=1, count=units)
-    length = 3 if pieces <= 4 else pieces
-    words = np.unpackbits(bits, axis=1, count=units * length).reshape(len(bits), units, length)
-    return words.argmax(2) if pieces > 4 else 2 * words[:, :, 0] + words[:, :, 1]
+    if pieces > 4:
+        return np.unpackbits(bits, axis=1, count=units * pieces).reshape(len(bits), units, pieces).argmax(2)
+    high, low, _ = (np.unpackbits(part, axis=1, count=units) for part in np.split(bits, 3, axis=1))
+    return 2 * high + low
 
 
 def region_codes(model, x, chunk=512):
