@@ -57,7 +57,7 @@ def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=
         batch: samples of one step; the last step of a pass takes what is left.
         rate: learning rate of Adam.
         seeds: one integer a member, the seed of its order of samples; 0, 1, ... unless given.
-        loss: function of (outputs, labels), averaging over the samples of one member.
+        loss: function of (outputs, labels), the average over all samples given; its sum over the members is minimised.
         penalty: function of the stacked parameters (by name) whose value, summed over the members, is added to the loss.
     """
     _as_many("inputs", inputs, models)
@@ -70,7 +70,8 @@ def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=
         for chosen in shuffled.to(inputs.device).split(batch, dim=1):
             members = torch.arange(len(models), device=inputs.device)[:, None]
             descent.zero_grad()
-            value = vmap(loss)(ensemble(inputs[members, chosen]), labels[members, chosen]).sum()
+            scores = ensemble(inputs[members, chosen])
+            value = len(models) * loss(scores.flatten(0, 1), labels[members, chosen].flatten(0, 1))
             (value + penalty(ensemble.parameters) if penalty else value).backward()
             descent.step()
     return [model.eval() for model in ensemble.models()]

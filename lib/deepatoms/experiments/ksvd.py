@@ -1,6 +1,7 @@
 r"""K-SVD: a dictionary learned from signals, the reference that a layer's own dictionary is compared with."""
 
 import numpy as np
+import scipy.linalg
 
 from deepatoms.theory import arguments, dictionaries
 from deepatoms.theory.skip_dictionaries import matching_pursuit
@@ -44,6 +45,7 @@ def _update(D, codes, left, atom):
             D[:, atom] = worst / np.linalg.norm(worst)
         return
     without = left[users] + np.outer(codes[users, atom], D[:, atom])
-    scores, sizes, directions = np.linalg.svd(without, full_matrices=False)
-    D[:, atom], codes[users, atom] = directions[0], sizes[0] * scores[:, 0]
+    last = without.shape[1] - 1
+    D[:, atom] = scipy.linalg.eigh(without.T @ without, subset_by_index=(last, last))[1][:, 0]
+    codes[users, atom] = without @ D[:, atom]
     left[users] = without - np.outer(codes[users, atom], D[:, atom])

@@ -193,7 +193,7 @@ def kink(noise, depth):
     weights, biases = [np.diag([2.0, 0.0])] * depth, [np.zeros(2)] * depth
     start, sizes = np.array([-0.1, 0.0]), np.geomspace(0.01, 2, 60)
     errors = [_moved(start, size, weights, biases) for size in sizes]
-    corrected = [skip.residual_bound(float(size), weights) for size in sizes]
+    corrected = sizes * skip.residual_bound(1.0, weights)
     axes.plot(sizes, corrected, color=COLOURS["green"], label="∏(1 + ‖W‖) ε")
     axes.plot(sizes, errors, color=AFTER, linewidth=2.5, label="actual error")
     axes.plot(sizes, sizes, color=COLOURS["orange"], linestyle="--", label="∏‖I + S(h)W‖ ε, S(h) kept")
@@ -246,8 +246,6 @@ def _gains(net, x, directions, sizes):
     inputs = [torch.from_numpy(x), *(torch.from_numpy(x + size * directions) for size in sizes)]
     ends = [comparison.layer_features(net, one)[-1] for one in inputs]
     return [np.linalg.norm(end - ends[0], axis=1).max() / size for end, size in zip(ends[1:], sizes, strict=True)]
-
-
 
 
 def _resnet(setting):

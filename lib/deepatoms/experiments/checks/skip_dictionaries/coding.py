@@ -4,6 +4,7 @@ import functools
 import math
 
 import numpy as np
+import scipy.linalg
 
 from deepatoms.experiments import skip_comparison as comparison
 from deepatoms.experiments.checking import EXACT, Measurement, check, experiment, instances
@@ -169,13 +170,19 @@ def both_counts(setting):
 
 def blocks(draw, n, scale, largest_coherence=1 / 3, unit=True):
     """Draw a block-diagonal dictionary: 2 x 2 blocks I + scale Gaussian, unit columns, each redrawn until incoherent."""
-    D = np.zeros((n, n))
-    for start in range(0, n, 2):
-        block = np.eye(2) + scale * draw.normal(size=(2, 2))
-        while unit and dictionaries.mutual_coherence(block) >= largest_coherence:
-            block = np.eye(2) + scale * draw.normal(size=(2, 2))
-        D[start:start + 2, start:start + 2] = dictionaries.normalize(block) if unit else block
-    return D
+    drawn = _perturbed(draw, n // 2, scale)
+    while unit and (coherent := _cosines(drawn) >= largest_coherence).any():
+        drawn[coherent] = _perturbed(draw, coherent.sum(), scale)
+    return scipy.linalg.block_diag(*(drawn / np.linalg.norm(drawn, axis=1, keepdims=True) if unit else drawn))
+
+
+def _perturbed(draw, count, scale):
+    return np.eye(2) + scale * draw.normal(size=(count, 2, 2))
+
+
+def _cosines(drawn):
+    """Return the coherence of each 2 x 2 block."""
+    return abs((drawn[..., 0] * drawn[..., 1]).sum(1)) / np.linalg.norm(drawn, axis=1).prod(1)
 
 
 def block_code(draw, n):
