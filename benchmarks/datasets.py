@@ -1,6 +1,6 @@
 """Loading CIFAR-10 from DEEPATOMS_DATA beside numpy's time to read the same bytes; prints both and their ratio.
 
-The first load of a file compares its md5; later ones recognise it by inode, size and change time.
+The first load ever of a file compares its md5; later ones, in any process, recognise it by inode, size and change time.
 """
 
 import time
