@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from deepatoms.experiments import ensembles
-from deepatoms.experiments.networks import sparse
+from deepatoms.experiments.networks import digits_cnn, sparse
+from deepatoms.experiments.networks.convolutional import Chain
+from deepatoms.experiments.training import seeded
 
 INPUTS = torch.rand(3, 40, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.randint(0, 4, (3, 40), generator=torch.Generator().manual_seed(1))
@@ -37,6 +39,22 @@ def test_the_networks_own_way_equals_vmap(kind, monkeypatch):
         for name, value in one.state_dict().items():
             if not name.endswith("num_batches_tracked"):
                 torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_convolutions_side_by_side_equal_vmap(batch_norm, monkeypatch):
+    """In float64, where another order of the sums hardly shows."""
+    images = INPUTS.double().repeat(1, 1, 8).reshape(3, 40, 1, 8, 8) + torch.linspace(0, 1, 64).reshape(8, 8)
+    models = [seeded(digits_cnn, seed, batch_norm=batch_norm, widths=(3, 4)).double() for seed in range(3)]
+    quick = ensembles.train(models, images, LABELS, epochs=1, batch=16)
+    scores = ensembles.outputs(quick, images)
+    monkeypatch.delattr(Chain, "together")
+    slow = ensembles.train(models, images, LABELS, epochs=1, batch=16)
+    assert torch.equal(scores.argmax(-1), ensembles.outputs(slow, images).argmax(-1))
+    for one, other in zip(quick, slow, strict=True):
+        for name, value in one.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-7, atol=1e-9)
 
 
 def test_training_leaves_the_given_networks_alone_and_lowers_the_loss():
