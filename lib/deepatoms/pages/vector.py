@@ -234,7 +234,7 @@ def raster(address):
     picture = Image.open(io.BytesIO(base64.b64decode(address.partition("base64,")[2])))
     if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
         picture = picture.convert("RGB")
-    forms = {"png": {"optimize": True}, "webp": {"lossless": True, "quality": 100, "method": 6}}
+    forms = {"png": {"optimize": True}, "webp": {"lossless": True, "quality": 100, "method": 5}}
     encoded = []
     for form, options in forms.items():
         buffer = io.BytesIO()

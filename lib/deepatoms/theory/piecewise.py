@@ -132,12 +132,23 @@ def trace(model, x, codes=True, inputs=False):
     with _places(model) as stack:
         output, watcher = _watch(model, x, stack, codes, inputs)
         if codes and x.shape[0] > 1:
-            _demand_batch_first(watcher, _watch(model, x[-1:], stack, codes, inputs)[1], x.shape[0])
+            _demand_batch_first(watcher, _watch(model, x[-1:], stack, codes, inputs, signs=False)[1], x.shape[0])
     return Trace(output, tuple(watcher.found), tuple(watcher.concavities))
 
 
-def _watch(model, x, stack, codes, inputs):
-    watcher = _Watcher(x, stack, codes, inputs)
+def codes_again(model, x):
+    """Return the codes of more inputs of a model that :func:`trace` has accepted: what it has asked is not asked again.
+
+    >>> codes_again(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]])).tolist()
+    [[0, 1]]
+    """
+    with _places(model) as stack:
+        output, watcher = _watch(model, x, stack, True, False, signs=False)
+    return Trace(output, tuple(watcher.found), ()).codes
+
+
+def _watch(model, x, stack, codes, inputs, signs=True):
+    watcher = _Watcher(x, stack, codes, inputs, signs)
     try:
         with watcher:
             return model(x), watcher
@@ -183,9 +194,9 @@ def _places(model):
 class _Watcher(TorchDispatchMode):
     """Follow which storages depend on the input and how; record nonlinearities, refuse what is not piecewise affine."""
 
-    def __init__(self, x, stack, codes, inputs):
+    def __init__(self, x, stack, codes, inputs, signs):
         super().__init__()
-        self.batch, self.stack, self.keep_codes, self.keep_inputs = x.shape[0], stack, codes, inputs
+        self.batch, self.stack, self.keep_codes, self.keep_inputs, self.signs = x.shape[0], stack, codes, inputs, signs
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading = [], [], []
         self._mark(x, AFFINE)
@@ -272,7 +283,7 @@ class _Watcher(TorchDispatchMode):
 
     def _note_sign(self, name, kind, factor):
         """A negative factor after a nonlinearity turns convex into concave (Theorem 2)."""
-        if kind != CURVED:
+        if kind != CURVED or not self.signs:
             return
         smallest = float(factor.detach().min()) if isinstance(factor, torch.Tensor) else float(factor)
         if smallest < 0:

@@ -17,7 +17,7 @@ import os
 import torch
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
-from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, codes_again, trace
 
 __all__ = [
     "NotPiecewiseAffineError",
@@ -239,7 +239,7 @@ def reach(model, x, direction, farthest=1e3, halvings=45):
         far = torch.full_like(near, number("farthest", farthest, minimum=0))
         for _ in range(integer("halvings", halvings)):
             middle = (near + far) / 2
-            same = (trace(model, x + middle.reshape(shape) * direction).codes == here).all(1)
+            same = (codes_again(model, x + middle.reshape(shape) * direction) == here).all(1)
             near, far = torch.where(same, middle, near), torch.where(same, far, middle)
     return (near + far) / 2
 

@@ -212,19 +212,29 @@ def _neighbour_panel(panel, title, profiles):
     panel.title.set_fontsize(9.5)
 
 
+def _halves(setting):
+    held_out = digits_nets(setting).held_out[0]
+    return held_out.subset(slice(500, None)), held_out.subset(slice(0, 500))
+
+
+@functools.lru_cache(maxsize=2)
+def _codes_of_halves(setting):
+    nets = digits_nets(setting)
+    return {name: [partition.region_codes(model, part.images) for part in _halves(setting)]
+            for name, model in (("trained", nets.plain[0]), ("untrained", nets.untrained[0]))}
+
+
 def neighbours_frame(layer, digit, setting):
     """A held-out digit and its fifteen neighbours at one layer, trained and untrained."""
-    nets = digits_nets(setting)
-    held_out = nets.held_out[0]
-    queries, base = held_out.subset(slice(0, 500)), held_out.subset(slice(500, None))
-    query = queries.subset((queries.labels == digit).nonzero()[:1, 0])
+    base, queries = _halves(setting)
+    row = int((queries.labels == digit).nonzero()[0])
     figure, axes = figures.subplots(1, 2, size=(7, 3.3))
     shares = []
-    for panel, name, model in ((axes[0], "trained", nets.plain[0]), (axes[1], "untrained", nets.untrained[0])):
-        of_base, of_query = (partition.region_codes(model, each.images)[layer - 1] for each in (base, query))
-        nearest = partition.neighbours(of_base, of_query, 15).indices[0, :15]
+    for panel, name in zip(axes, ("trained", "untrained"), strict=True):
+        of_base, of_queries = (codes[layer - 1] for codes in _codes_of_halves(setting)[name])
+        nearest = partition.neighbours(of_base, of_queries[row], 15).indices[0, :15]
         shares.append(float((base.labels[nearest] == digit).double().mean()))
-        mosaic = torch.cat([query.pixels, base.pixels[torch.as_tensor(nearest)]])[:, 0].reshape(4, 4, 8, 8)
+        mosaic = torch.cat([queries.pixels[row:row + 1], base.pixels[torch.as_tensor(nearest)]])[:, 0].reshape(4, 4, 8, 8)
         panel.imshow(np.pad(mosaic.numpy(), ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(36, 36), cmap="gray",
                      vmin=0, vmax=16)
         panel.plot([-0.5, 7.5, 7.5, -0.5, -0.5], [-0.5, -0.5, 7.5, 7.5, -0.5], color=COLOURS["orange"])

@@ -1,4 +1,4 @@
-r"""Exact nearest neighbours under the partition distance, through faiss' binary index."""
+r"""Exact nearest neighbours under the partition distance, through faiss' Hamming search."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class Neighbours:
 def neighbours(codes, queries, k):
     r"""Return the k nearest codes of each query under Eq. 15, and all that tie with the last of them.
 
-    Exhaustive and exact, on packed bits (faiss' ``IndexBinaryFlat``).
+    Exhaustive and exact, on packed bits as they lie (faiss' ``knn_hamming``, which copies no base).
 
     Args:
         codes: The base: one layer's :class:`~deepatoms.theory.partition.LayerCodes`.
@@ -70,14 +70,13 @@ def neighbours(codes, queries, k):
 def _with_ties(base, queries, k):
     """Ask for more until every query's list ends beyond its k-th distance (or holds the whole base)."""
     import faiss  # only here: it takes a third of a second to import
-    index = faiss.IndexBinaryFlat(8 * base.shape[1])
-    index.add(np.ascontiguousarray(base))
-    queries, asked = np.ascontiguousarray(queries), min(2 * k, len(base))
-    distances, indices = index.search(queries, asked)
+    base, queries, asked = np.ascontiguousarray(base), np.ascontiguousarray(queries), min(k + 1, len(base))
+    distances, indices = faiss.knn_hamming(queries, base, asked)
     while asked < len(base) and (short := distances[:, -1] <= distances[:, k - 1]).any():
         asked = min(4 * asked, len(base))
         longer = [np.full((len(queries), asked), filler, dtype) for filler, dtype in ((2**30, np.int32), (-1, np.int64))]
-        for whole, before, after in zip(longer, (distances, indices), index.search(queries[short], asked), strict=True):
+        for whole, before, after in zip(longer, (distances, indices), faiss.knn_hamming(queries[short], base, asked),
+                                        strict=True):
             whole[:, :before.shape[1]] = before
             whole[short] = after
         distances, indices = longer

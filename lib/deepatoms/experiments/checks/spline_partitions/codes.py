@@ -25,7 +25,7 @@ def same_map(setting):
     generator = setting.torch("same_map")
     model, cnn = seeded(_dense, setting.seed), seeded(networks.digits_cnn, setting.seed).double().eval()
     x, images = _normal(generator, 250, 8), _normal(generator, 50, 1, 8, 8)
-    inside = max(_map_change(net, at, _half_way(net, at, generator)) for net, at in ((model, x), (cnn, images)))
+    inside = max(float(_map_changes(net, at, _half_way(net, at, generator)).max()) for net, at in ((model, x), (cnn, images)))
     return Measurement(inside, _across_one_live_unit(model, x))
 
 
@@ -43,10 +43,10 @@ def _half_way(model, x, generator):
     return x + 0.5 * length.reshape(-1, *[1] * (x.ndim - 1)) * direction
 
 
-def _map_change(model, x, y, reduce=torch.amax):
-    changes = [reduce((here - there).abs().flatten(1), 1) for here, there in
-               zip(splines.affine_map(model, x), splines.affine_map(model, y), strict=True)]
-    return float(torch.maximum(*changes).max())
+def _map_changes(model, x, y):
+    """Return the largest difference between the maps at each pair of inputs."""
+    return torch.maximum(*((here - there).abs().flatten(1).amax(1) for here, there in
+                           zip(splines.affine_map(model, x), splines.affine_map(model, y), strict=True)))
 
 
 def _across_one_live_unit(model, x):
@@ -57,7 +57,7 @@ def _across_one_live_unit(model, x):
     codes = [partition.region_codes(model, at) for at in (x, beyond)]
     apart = sum(unequal(*pair) for pair in zip(*codes, strict=True))
     alone = torch.as_tensor(apart == 1)
-    return min(_map_change(model, *pair) for pair in zip(x[alone].split(1), beyond[alone].split(1), strict=True))
+    return float(_map_changes(model, x[alone], beyond[alone]).min())
 
 
 # ---- Eq. 15 ----

@@ -201,5 +201,5 @@ def seen_by_a_grid(model, found, steps=200):
     grid = np.stack(np.meshgrid(axis, axis), 2).reshape(-1, 2)
     codes = [np.concatenate([layer.bits for layer in partition.region_codes(model, points, 10_000)], 1)
              for points in (found.points(grid), found.points(found.centres))]
-    seen = {row.tobytes() for row in np.unique(codes[0], axis=0)}
-    return np.array([row.tobytes() in seen for row in codes[1]])
+    seen = set(map(bytes, codes[0]))
+    return np.array([bytes(row) in seen for row in codes[1]])
