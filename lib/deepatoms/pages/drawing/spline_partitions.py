@@ -183,19 +183,19 @@ def occupancy(setting):
 
 def neighbours_by_layer(setting, records):
     """Same-class fraction of neighbours layer by layer: digits in the page, recorded CIFAR-10 and MNIST beside it."""
-    sets = {"digits, batch norm (laptop)": neighbour_checks.digits_profiles(setting)}
+    sets = {f"digits\nlaptop, {neighbour_checks.SEEDS} seeds": neighbour_checks.digits_profiles(setting)}
     for name, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
         if recorded := neighbour_checks.of(records, name):
-            sets[f"{title} (recorded, {len(recorded)} seeds)"] = recorded
+            sets[f"{title}\nrecorded, {len(recorded)} seeds"] = recorded
     figure, axes = figures.subplots(1, len(sets), size=(7, 3.1), squeeze=False)
     for panel, (title, profiles) in zip(axes[0], sets.items(), strict=True):
         _neighbour_panel(panel, title, profiles)
-    axes[0][0].set_ylabel(f"same class among {neighbourhoods.NEIGHBOURS} neighbours")
+    axes[0][0].set_ylabel(f"same class among {neighbourhoods.NEIGHBOURS}")
     axes[0][0].legend(fontsize=9)
     return figures.describe(
         figure, "Neighbours in code come from the same class more often in later layers of a trained network, but not from layer "
-        "to layer: pooling loses some of it, the first layer gains nothing over an untrained network, and on CIFAR-10 most "
-        "neighbours remain of another class. Ties averaged; queries and base held out.",
+        "to layer: pooling loses some of it, the first layer gains next to nothing over an untrained network, and on CIFAR-10 "
+        "most neighbours remain of another class. Ties averaged; queries and base held out; digits with batch norm.",
         "One panel for each data set, the fraction against the layer. The trained line rises in zigzag above the dashed "
         "untrained one from the third layer on; a grey line shows pixel neighbours.")
 
@@ -209,7 +209,6 @@ def _neighbour_panel(panel, title, profiles):
         panel.plot(x, rows.mean(0), style, color=colour, label=state, markersize=4)
     panel.axhline(np.mean([profile["pixels"]["same_class"] for profile in profiles]), color=COLOURS["grey"], label="pixels")
     panel.set(title=title, xlabel="layer", xticks=x, ylim=(0, 1))
-    panel.title.set_fontsize(9.5)
 
 
 def _halves(setting):
@@ -250,18 +249,19 @@ def neighbours_frame(layer, digit, setting):
 
 def penalties_paired(records):
     """Differences of test accuracy and of the generalisation gap to the same seed without a penalty."""
-    figure, axes = figures.subplots(1, 2, size=(7, 3.3), sharey=True)
+    figure, axes = figures.subplots(1, 2, size=(7, 4.4), sharey=True)
     measures = (("test accuracy, points", lambda net: net["test"]),
                 ("train − test, points", lambda net: net["train"] - net["test"]))
     for panel, (title, measure) in zip(axes, measures, strict=True):
         arms = penalties.paired(records, measure)
-        names = [f"{name}, λ = {strength:g}" if strength else name for name, strength, _ in arms]
+        names = [f"{name}\nλ = {strength:g}".replace("^2", "²") if strength else name.replace(" ", "\n")
+                 for name, strength, _ in arms]
         for row, (_, _, differences) in enumerate(arms):
             panel.plot(differences, [row] * len(differences), ".", color=COLOURS["sky"])
             middle, half = np.mean(differences), 2.14 * np.std(differences, ddof=1) / len(differences) ** 0.5
             panel.errorbar(middle, row, xerr=half, fmt="o", color=COLOURS["blue"], capsize=3)
         panel.axvline(0, color=COLOURS["grey"], linewidth=0.8)
-        panel.set(yticks=range(len(names)), yticklabels=names, xlabel=title)
+        panel.set(yticks=range(len(names)), yticklabels=names, xticks=[-0.5, 0, 0.5], xlabel=title)
     return figures.describe(
         figure, f"Paired with the same seed without penalty, no penalty moves test accuracy by more than a fraction of a point. "
         f"Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % intervals. (Recorded.)",
@@ -269,25 +269,25 @@ def penalties_paired(records):
         "both sides of a vertical line at zero.")
 
 
-def ladder(found):
+def ladder(found, shown=250):
     """Certified noise, in-radius and breaks of many instances, all divided by the in-radius."""
     figure, axes = figures.subplots(size=(7, 3.1))
-    order = np.argsort(found["certified"] / found["local"])
-    x = np.arange(len(order))
-    rungs = (("random break", found["random"] / found["radius"], "orange"),
-             ("smallest break found", found["adversarial"] / found["radius"], "green"),
-             ("certified / local in-radius", found["certified"] / found["local"], "blue"))
-    for name, values, colour in rungs:
-        axes.plot(x, values[order], ".", markersize=3, color=COLOURS[colour], label=name)
-    axes.axhline(1, color="black", linewidth=0.8)
+    rungs = {"random break": found["random"] / found["radius"], "smallest break": found["adversarial"] / found["radius"],
+             "certificate": found["certified"] / found["local"]}
+    order = np.argsort(rungs["certificate"])
+    every = -(-len(order) // shown)
+    for (name, values), colour in zip(rungs.items(), ("orange", "green", "blue"), strict=True):
+        axes.plot(np.arange(len(order))[::every], values[order][::every], ".", markersize=3, color=COLOURS[colour], label=name)
+    axes.axhline(1, color=COLOURS["grey"], linewidth=0.8)
     axes.set(yscale="log", xlabel="instances, ordered", ylabel="in units of the in-radius")
-    axes.legend(fontsize=9, loc="upper left")
+    axes.legend(loc="lower right", markerscale=3)
+    random, _, certified = rungs.values()
     return figures.describe(
-        figure, f"The certificate never exceeds the in-radius, and in many of the {len(x):,} instances it equals it; the "
+        figure, f"The certificate never exceeds the in-radius, and in many of the {len(order):,} instances it equals it; the "
         "smallest break found is the in-radius; random noise has to be several times as long. Random two-layer convolutional "
-        "signals, nonnegative codes.",
-        "Dots ordered along the horizontal axis. The lowest rise from a few hundredths to the line at one and stay on it; the "
-        "middle ones all lie on the line at one; the highest lie between two and ten times above it.")
+        f"signals, nonnegative codes{f'; one instance in {every} is drawn' if every > 1 else ''}.",
+        f"Dots ordered along the horizontal axis. The lowest rise from {certified.min():.2g} to the line at one and stay on it; "
+        f"the middle ones all lie on the line at one; the highest lie between {random.min():.2g} and {random.max():.2g}.")
 
 
 @functools.lru_cache(maxsize=2)
