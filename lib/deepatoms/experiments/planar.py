@@ -23,10 +23,10 @@ def planar_network(width=10, depth=3):
 
 
 @lru_cache(maxsize=4)
-def moons(seed=0):
-    """Return 200 points of two half-moons, float64, and their classes."""
-    points, labels = make_moons(200, noise=0.15, random_state=seed)
-    return torch.from_numpy(points), torch.from_numpy(labels)
+def moons(seed=0, shuffled=False):
+    """Return 200 points of two half-moons, float64, and their classes, or these permuted at random."""
+    points, labels = map(torch.from_numpy, make_moons(200, noise=0.15, random_state=seed))
+    return points, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))] if shuffled else labels
 
 
 @lru_cache(maxsize=4)
@@ -35,9 +35,7 @@ def snapshots(seed=0, steps=STEPS, shuffled=False):
 
     With ``shuffled`` the classes are permuted at random: a control that trains without learning the moons.
     """
-    points, labels = moons(seed)
-    if shuffled:
-        labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
+    points, labels = moons(seed, shuffled)
     model, found = seeded(planar_network, seed), []
     descent = torch.optim.Adam(model.parameters(), lr=0.01)
     for step in range(max(steps) + 1):

@@ -64,7 +64,7 @@ def layer_by_layer(seed):
         counts.append(_plane(panel, model, depth, boundary=depth == 3))
         panel.set_title(f"{depth} layer{'s' * (depth > 1)}: {counts[-1]} regions")
     return figures.describe(
-        figure, "Each layer cuts the regions of the layers before and moves none of their walls; the decision boundary (black) "
+        figure, "Each layer cuts the regions of the layers before and moves none of their walls; the thick decision boundary "
         "bends only at walls. Trained planar network with three layers of ten units; exact partition.",
         f"Three panels with the same square. The first is cut by ten straight lines into {counts[0]} regions; the second adds "
         f"lines that bend at those of the first, {counts[1]} regions; the third adds more, {counts[2]} regions, and a thick "
@@ -74,17 +74,16 @@ def layer_by_layer(seed):
 def training_frame(step, layers, seed=0):
     """Regions and decision boundary at one moment of training, a network trained on shuffled classes beside it."""
     figure, axes = figures.subplots(1, 2, size=(7, 3.1))
-    points, labels = (each.numpy() for each in planar.moons(seed))
     counts = []
     for panel, shuffled, title in zip(axes, (False, True), ("two moons", "shuffled classes"), strict=True):
         model = planar.snapshots(seed, shuffled=shuffled)[planar.STEPS.index(step)]
-        counts.append(_plane(panel, model, layers, points, labels, boundary=True))
+        counts.append(_plane(panel, model, layers, *(each.numpy() for each in planar.moons(seed, shuffled)), boundary=True))
         panel.set_title(f"{title}: {counts[-1]} regions")
     return figures.describe(
         figure, f"After {step} steps, {layers} layer{'s' * (layers > 1)}: {counts[0]} regions on the left; trained on shuffled "
         f"classes, {counts[1]} on the right. Ten units a layer; exact partition.",
         f"Two squares cut into regions by thin lines, {counts[0]} and {counts[1]}, with the points of the two half-moons in two "
-        "colours and the decision boundary as a thick line.")
+        "colours, mixed on the right, and the decision boundary as a thick line.")
 
 
 def counts(setting):
@@ -183,10 +182,10 @@ def occupancy(setting):
 
 def neighbours_by_layer(setting, records):
     """Same-class fraction of neighbours layer by layer: digits in the page, recorded CIFAR-10 and MNIST beside it."""
-    sets = {f"digits\nlaptop, {neighbour_checks.SEEDS} seeds": neighbour_checks.digits_profiles(setting)}
+    sets = {f"digits, {neighbour_checks.SEEDS} seeds": neighbour_checks.digits_profiles(setting)}
     for name, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
         if recorded := neighbour_checks.of(records, name):
-            sets[f"{title}\nrecorded, {len(recorded)} seeds"] = recorded
+            sets[f"{title}, {len(recorded)} seeds"] = recorded
     figure, axes = figures.subplots(1, len(sets), size=(7, 3.1), squeeze=False)
     for panel, (title, profiles) in zip(axes[0], sets.items(), strict=True):
         _neighbour_panel(panel, title, profiles)
@@ -195,7 +194,8 @@ def neighbours_by_layer(setting, records):
     return figures.describe(
         figure, "Neighbours in code come from the same class more often in later layers of a trained network, but not from layer "
         "to layer: pooling loses some of it, the first layer gains next to nothing over an untrained network, and on CIFAR-10 "
-        "most neighbours remain of another class. Ties averaged; queries and base held out; digits with batch norm.",
+        "most neighbours remain of another class. Ties averaged; queries and base held out. Digits with batch norm, computed here; "
+        "the others recorded.",
         "One panel for each data set, the fraction against the layer. The trained line rises in zigzag above the dashed "
         "untrained one from the third layer on; a grey line shows pixel neighbours.")
 
@@ -261,6 +261,7 @@ def penalties_paired(records):
             middle, half = np.mean(differences), 2.14 * np.std(differences, ddof=1) / len(differences) ** 0.5
             panel.errorbar(middle, row, xerr=half, fmt="o", color=COLOURS["blue"], capsize=3)
         panel.axvline(0, color=COLOURS["grey"], linewidth=0.8)
+        panel.tick_params("y", pad=9, length=0)
         panel.set(yticks=range(len(names)), yticklabels=names, xticks=[-0.5, 0, 0.5], xlabel=title)
     return figures.describe(
         figure, f"Paired with the same seed without penalty, no penalty moves test accuracy by more than a fraction of a point. "
@@ -328,9 +329,9 @@ def radius_frame(digit, radius, setting):
         there = here + length * step / step.norm()
         changed = sum(int(value) for value in _unequal(model, here, there))
         label = int(model(there).argmax())
-        said.append(f"{name}: {changed} units changed, class {label}")
+        said.append(f"{name}: {changed} unit{'s' * (changed != 1)} changed, class {label}")
         panel.imshow(there[0, 0].detach().numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
-        panel.set(title=f"{name}\n{changed} units, class {label}", xticks=[], yticks=[])
+        panel.set(title=f"{name}\n{changed} unit{'s' * (changed != 1)}, class {label}", xticks=[], yticks=[])
     return figures.describe(
         figure, f"At {radius:g} in-radii (length {length:.2g}) from this {digit}; " + "; ".join(said) + ". Certified "
         "noise: none. Trained digits net.",
