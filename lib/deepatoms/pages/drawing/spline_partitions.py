@@ -194,8 +194,8 @@ def neighbours_by_layer(setting, records):
     return figures.describe(
         figure, "Neighbours in code come from the same class more often in later layers of a trained network, but not from layer "
         "to layer: pooling loses some of it, the first layer gains next to nothing over an untrained network, and on CIFAR-10 "
-        "most neighbours remain of another class. Ties averaged; queries and base held out. Digits with batch norm, computed here; "
-        "the others recorded.",
+        "most neighbours remain of another class. Ties averaged; queries and base held out. Digits with batch norm, "
+        "computed here; the others recorded.",
         "One panel for each data set, the fraction against the layer. The trained line rises in zigzag above the dashed "
         "untrained one from the third layer on; a grey line shows pixel neighbours.")
 
