@@ -1,14 +1,13 @@
 """All templates of a batch, five ways: time in forward passes and memory, each in a process of its own."""
 
 import json
-import resource
 import subprocess
 import sys
-import time
 
 import torch
 
 from deepatoms.experiments import networks, results, training
+from deepatoms.experiments.costs import least, peak
 from deepatoms.theory import splines
 
 SAMPLES, SHAPE = 256, (1, 28, 28)
@@ -63,15 +62,8 @@ def main(name):
     model = training.seeded(networks.small_cnn, 0, shape=SHAPE, batch_norm=False).eval().requires_grad_(False)
     x = torch.randn(SAMPLES, *SHAPE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        forward = min(_seconds(model, x) for _ in range(8))
+        (forward,) = least(lambda: model(x), rounds=8)
     WAYS[name](model, x[:2].clone())
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = min(_seconds(lambda at: WAYS[name](model, at), x.clone()) for _ in range(5))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "forward_passes": seconds / forward, "mebibytes": (peak - start) / 1024}))
-
-
-def _seconds(function, x):
-    started = time.process_time()
-    function(x)
-    return time.process_time() - started
+    start = peak()
+    (seconds,) = least(lambda: WAYS[name](model, x.clone()))
+    print(json.dumps({"seconds": seconds, "forward_passes": seconds / forward, "mebibytes": peak() - start}))

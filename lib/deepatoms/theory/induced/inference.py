@@ -127,3 +127,31 @@ def duality_gap(B, w, y, penalty):
     dual = 2 * residual * np.minimum(1, penalty / np.maximum(largest, 1e-300))[:, None]
     primal = objective(B, w, y, penalty)
     return (primal - (dual * y).sum(1) + (dual**2).sum(1) / 4) / np.maximum(primal, 1e-300)
+
+
+def agreement(B, w, codes, y, penalty):
+    r"""Return how near activations come to the sparse codes they approximate, by three measures, for a batch.
+
+    The *distance* is :math:`\lVert w - w^* \rVert / \max(\lVert w \rVert, \lVert w^* \rVert)`; the *gap* is the objective's
+    excess over the minimum, divided by that of the zero code; the *overlap* of supports is the number of units active in
+    both, divided by those active in either. Exact activations score 0, 0 and 1, the zero code 1, 1 and 0.
+
+    Args:
+        B, y, penalty: the problem, as in :func:`sparse_code`.
+        w: activations of shape (batch, atoms).
+        codes: its minimisers, shape (batch, atoms).
+
+    Returns:
+        Three arrays of shape (batch,): distance, gap and overlap.
+
+    >>> B, y = np.eye(2)[None], np.array([[1.0, 0.2]])
+    >>> distance, gap, overlap = agreement(B, np.array([[0.75, 0.75]]), sparse_code(B, y, 0.5), y, 0.5)
+    >>> distance.round(3), gap.round(3), overlap
+    (array([0.707]), array([1.133]), array([0.5]))
+    """
+    norms = [np.linalg.norm(each, axis=1) for each in (w, codes, w - codes)]
+    least = objective(B, codes, y, penalty)
+    excess = [objective(B, each, y, penalty) - least for each in (w, np.zeros_like(w))]
+    both, either = ((w > 0) & (codes > 0)).sum(1), ((w > 0) | (codes > 0)).sum(1)
+    return (norms[2] / np.maximum(np.maximum(*norms[:2]), 1e-300), excess[0] / np.maximum(excess[1], 1e-300),
+            np.where(either > 0, both / np.maximum(either, 1), 1.0))

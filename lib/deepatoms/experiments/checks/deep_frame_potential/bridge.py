@@ -135,13 +135,14 @@ def _shifted_chord(blocks, x, points):
 
 def distances(B, y, passes, layers, draw, penalty=PENALTY):
     """Return the median distance of forward passes, and of their units shuffled inside layers, from the minimisers."""
-    codes = induced.sparse_code(np.stack(B), np.stack(y), penalty)
+    B, y = np.stack(B), np.stack(y)
+    codes = induced.sparse_code(B, y, penalty)
     shuffled = [np.concatenate([draw.permutation(w[part]) for part in layers]) for w in passes]
-    return Measurement(*(np.median([_distance(a, b) for a, b in zip(ours, codes, strict=True)]) for ours in (passes, shuffled)))
+    return Measurement(*(np.median(induced.agreement(B, np.stack(ours), codes, y, penalty)[0]) for ours in (passes, shuffled)))
 
 
-def _forward_distances(draw, build, sizes, count):
-    """Distances for a family: Gaussian blocks whose output filters have norm 1, inputs of norm 3."""
+def _forward_problems(draw, build, sizes, count):
+    """Sparse coding problems and forward passes of a family: Gaussian blocks, output filters of norm 1, inputs of norm 3."""
     net = build(sizes)
     B, y, passes = [], [], []
     for _ in range(count):
@@ -150,7 +151,27 @@ def _forward_distances(draw, build, sizes, count):
         B.append(net.dictionary(weights))
         y.append(np.r_[x, np.zeros(net.rows - len(x))])
         passes.append(induced.forward(net, weights, x, PENALTY))
-    return distances(B, y, passes, draws.slices(sizes[1:]), draw)
+    return B, y, passes
+
+
+def _forward_distances(draw, build, sizes, count):
+    return distances(*_forward_problems(draw, build, sizes, count), draws.slices(sizes[1:]), draw)
+
+
+def agreements(setting, count=100):
+    """Return the medians of ``induced.agreement`` over forward passes, family by family."""
+    draw = setting.numpy("agreements")
+    problems = {"chain, Eq. 5": _forward_problems(draw, induced.chain, [16, 20, 20, 20], count),
+                "all layers, Eq. 8": tuple(zip(*[_eq8(draw, transposed=False) for _ in range(count)], strict=True)),
+                "residual, Eq. 9": _forward_problems(draw, induced.residual, [16] * 6, count),
+                "dense, Eq. 11": _forward_problems(draw, induced.dense, [16] * 5, count)}
+    return {name: _median_agreement(*map(np.stack, problem)) for name, problem in problems.items()}
+
+
+def _median_agreement(B, y, passes, groups=1):
+    codes = induced.sparse_code(B, y, PENALTY)
+    found = np.array(induced.agreement(B, passes, codes, y, PENALTY))
+    return np.median(found.reshape(3, groups, -1), axis=2).squeeze()
 
 
 def _input(draw, size):
@@ -178,21 +199,19 @@ def one_layer(setting):
 # ---- does coherence predict the accuracy? ----
 
 def _accuracy(draw, frames, inputs):
-    """The median distance of one thresholding step from the sparse code, for each dictionary."""
+    """The median distance, gap and overlap of one thresholding step and the sparse code, for each dictionary."""
     B = np.repeat(np.stack(frames), inputs, axis=0)
     w0 = np.zeros((len(B), B.shape[2]))
     for row in w0:
         row[draw.choice(len(row), 3, replace=False)] = draw.uniform(1, 2, 3)
     x = np.einsum("brk,bk->br", B, w0)
     passes = np.maximum(np.einsum("brk,br->bk", B, x) - PENALTY, 0)
-    codes = induced.sparse_code(B, x, PENALTY)
-    apart = np.array([_distance(a, b) for a, b in zip(passes, codes, strict=True)])
-    return np.median(apart.reshape(len(frames), inputs), axis=1)
+    return _median_agreement(B, x, passes, len(frames))
 
 
 @functools.lru_cache(maxsize=2)
 def equicoherent(setting):
-    """Return coherence and accuracy of 60 dictionaries in which all pairs of atoms share the coherence."""
+    """Return the aim, the accuracy (three measures) and the coherence of 60 dictionaries in which all pairs of atoms share the coherence."""
     draw, frames, mu = setting.numpy("equicoherent"), [], np.linspace(0, 0.9, 60)
     for value in mu:
         basis = np.linalg.qr(draw.normal(size=(16, 16)))[0]
@@ -204,7 +223,8 @@ def equicoherent(setting):
 @check("dfp.approx_coherence/random_dictionaries", instances(200))
 def random_dictionaries(setting):
     """Rank-correlate the coherence of Gaussian dictionaries with the accuracy of one thresholding step."""
-    return Measurement(spearmanr(*random_accuracy(setting)).statistic, _rank_correlation(setting))
+    mu, accuracy = random_accuracy(setting)
+    return Measurement(spearmanr(mu, accuracy[0]).statistic, _rank_correlation(setting))
 
 
 @functools.lru_cache(maxsize=2)
@@ -217,7 +237,7 @@ def random_accuracy(setting):
 
 def _rank_correlation(setting):
     _, accuracy, mu = equicoherent(setting)
-    return spearmanr(mu, accuracy).statistic
+    return spearmanr(mu, accuracy[0]).statistic
 
 
 @check("dfp.approx_coherence/rank_correlation", instances(60))
@@ -225,7 +245,7 @@ def rank_correlation(setting):
     """The same for dictionaries in which all pairs share the coherence; control: coherences shuffled."""
     _, accuracy, mu = equicoherent(setting)
     shuffled = setting.numpy("shuffle").permutation(mu)
-    return Measurement(_rank_correlation(setting), spearmanr(shuffled, accuracy).statistic)
+    return Measurement(_rank_correlation(setting), spearmanr(shuffled, accuracy[0]).statistic)
 
 
 # ---- Equations 7 and 8: every layer sees all before it ----
