@@ -211,7 +211,7 @@ def _accuracy(draw, frames, inputs):
 
 @functools.lru_cache(maxsize=2)
 def equicoherent(setting):
-    """Return the aim, the accuracy (three measures) and the coherence of 60 dictionaries in which all pairs of atoms share the coherence."""
+    """Return aim, accuracy (three measures) and coherence of 60 dictionaries in which all pairs of atoms share it."""
     draw, frames, mu = setting.numpy("equicoherent"), [], np.linspace(0, 0.9, 60)
     for value in mu:
         basis = np.linalg.qr(draw.normal(size=(16, 16)))[0]
