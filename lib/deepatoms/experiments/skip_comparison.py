@@ -13,8 +13,8 @@ from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
 
 STARTS = {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse": 0.5}
-NAMES = {"resnet_bn": "ResNet + batch norm", "resnet": "ResNet", "linear": "linear", "plain": "plain ReLU",
-         "sparse": "sparse-matrix ResNet"}
+NAMES = {"resnet_bn": "ResNet + BN", "resnet": "ResNet", "linear": "linear", "plain": "plain ReLU",
+         "sparse": "sparse ResNet"}
 DEPTH, EPOCHS = 4, 40
 PROPERTIES = ("kappa", "mu", "mu_avg", "mu_mse", "babel_4", "A", "B", "k90")
 
@@ -176,10 +176,10 @@ def table(setting, members=5):
 
 
 def text(rows):
-    """Return rows of numbers as a table of text."""
+    """Return rows of numbers as a table of text, one column for each row: it fits a page."""
     keys = list(next(iter(rows.values())))
-    lines = [" " * 22 + "".join(f"{key:>9}" for key in keys)]
-    return "\n".join(lines + [f"{name:22}" + "".join(f"{row[key]:9.3g}" for key in keys) for name, row in rows.items()])
+    lines = [" " * 10 + "".join(f"{name:>14}" for name in rows)]
+    return "\n".join(lines + [f"{key:10}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])
 
 
 @functools.cache

@@ -68,7 +68,7 @@ def arriving(rng):
     axes.plot(widths, fractions, "o-", color=COLOURS["blue"])
     axes.set(xlabel="width M (three inputs, three outputs)", ylabel="runs that arrive", ylim=(0, 1.05), xticks=widths)
     return figures.describe(
-        figure, "Every width here satisfies Assumptions 3 and 4, so no local minimum is bad; yet at M = N_o only "
+        figure, "Every width here satisfies Assumptions 3 and 4, so no local minimum is bad; yet at $M = N_o$ only "
         f"{fractions[0]:.0%} of the runs arrive. (Twelve L-BFGS runs each; training risk at fixed features.)",
         "Fraction of runs that reach the optimum against the width. It is lowest where the width equals the number of "
         "outputs, three, and rises to one or nearly one with a few more rows. From left to right: "
@@ -231,7 +231,7 @@ def valley_frame(b, w):
     said = "arrives at the minimum" if arrives else "runs down a valley to infinity"
     return figures.describe(
         figure, f"From b = {b:g}, w = {w:g} descent {said}: risk {end:.3f} after 20,000 steps, least risk {least:.3f}, "
-        f"valley floor {plane.valley():.3f}. (Training risk for M = N_o = 1, exact moments.)",
+        f"valley floor {plane.valley():.3f}. (Training risk for $M = N_o = 1$, exact moments.)",
         f"Contours of the risk over b and w, with a star at the only minimum, at positive b. A red path starts at {b:g}, {w:g} "
         f"and {said}.")
 

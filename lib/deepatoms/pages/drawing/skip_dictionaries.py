@@ -204,8 +204,8 @@ def kink(noise, depth):
     axes.legend(loc="upper left")
     past = "past the kink at 0.1, where S(h) changes" if noise > 0.1 else "before the kink at 0.1"
     return figures.describe(
-        figure, f"{depth} layers, noise {noise:g}, {past}: error {error:.3g}, printed bound {noise / 2:.3g}, with S(h) kept "
-        f"{noise:.3g}, corrected {skip.residual_bound(noise, weights):.3g}. (Exact.)",
+        figure, f"{depth} layer{'s' if depth > 1 else ''}, noise {noise:g}, {past}: error {error:.3g}, printed bound "
+        f"{noise / 2:.3g}, with S(h) kept {noise:.3g}, corrected {skip.residual_bound(noise, weights):.3g}. (Exact.)",
         f"Output error against noise on logarithmic scales. The error follows the dashed line of S(h) kept up to 0.1 and then "
         f"climbs away, towards the corrected bound above. The printed bound lies below all. A ring marks noise {noise:g}.")
 
