@@ -1,8 +1,6 @@
 """Neighbours in code, codes of a batch and exact planar partitions, beside their peers, each in a process of its own."""
 
 import json
-import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ import torch
 from torch import nn
 
 from deepatoms.experiments import networks, results
+from deepatoms.experiments.costs import peak
 from deepatoms.experiments.training import seeded
 from deepatoms.theory import partition
 from deepatoms.theory.partition.codes import pack
@@ -41,21 +40,13 @@ def main(task, way):
 
 def _measured(function, repeats=1, between=lambda: None):
     """Return the best CPU time of some calls (with another in ``between``), the growth of peak memory in MiB, the last value."""
-    start, seconds = _peak(), []
+    start, seconds = peak(), []
     for _ in range(repeats):
         between()
         began = time.process_time()
         value = function()
         seconds.append(time.process_time() - began)
-    return {"seconds": min(seconds), "mebibytes": _peak() - start}, value
-
-
-def _peak():
-    """Return this process' peak memory in MiB; Linux's ``ru_maxrss`` would start from that of the process that made this one."""
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"seconds": min(seconds), "mebibytes": peak() - start}, value
 
 
 def neighbours(way):
