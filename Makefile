@@ -54,7 +54,7 @@ test: .venv/installed ## everything that must hold before a change lands
 	  --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
 	$(PRESS) regress --seed 1 --profile laptop --device cpu
 	$(PRESS) build
-	$(BIN)/python -m pytest -q tests/site
+	$(BIN)/python -m pytest -q -n 2 tests/site
 
 quick: .venv/installed ## unit tests, changed chapters, build: while working
 	$(BIN)/ruff check -q lib tests benchmarks
