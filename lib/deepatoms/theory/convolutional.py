@@ -10,7 +10,7 @@ axis) and :math:`D\,\Gamma` its transpose. Products run through the fast Fourier
 """
 
 import math
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -66,17 +66,40 @@ class ConvolutionalDictionary:
     def synthesize(self, codes):
         r"""Return :math:`D\,\Gamma`, shape (..., channels, \*grid), for codes of shape (..., atoms, \*grid)."""
         self._demand("codes", codes, self.atoms)
-        return self._apply(codes, "...mf,...mcf->...cf", self.spectrum)
+        return self._apply(codes, self.spectrum)
 
     def analyze(self, signals):
         r"""Return :math:`D^\mathsf{T} X`, shape (..., atoms, \*grid), for signals of shape (..., channels, \*grid)."""
         self._demand("signals", signals, self.channels)
-        return self._apply(signals, "...cf,...mcf->...mf", self.spectrum.conj())
+        return self._apply(signals, self._adjoint)
 
-    def _apply(self, values, contraction, spectrum):
+    @cached_property
+    def _adjoint(self):
+        return self.spectrum.conj().resolve_conj().transpose(-3, -2)
+
+    def resolvent(self, penalty):
+        r"""Return the function that maps signals X to :math:`(D D^\mathsf{T} + \rho I)^{-1} X`.
+
+        Args:
+            penalty: :math:`\rho > 0`, a number, or a tensor of shape (signals, 1, \*ones) with one for each signal.
+
+        >>> D = ConvolutionalDictionary(torch.tensor([[[1.0, 0.0]]]), (4,))
+        >>> D.resolvent(3.0)(torch.tensor([[4.0, 8.0, -4.0, -8.0]])).round(decimals=6)
+        tensor([[ 1.,  2., -1., -2.]])
+        """
+        symbols = self.spectrum.movedim(-1, -3)
+        penalty = torch.as_tensor(penalty, dtype=self.filters.dtype, device=self.filters.device)
+        identity = torch.eye(self.channels, dtype=self.spectrum.dtype, device=self.spectrum.device)
+        systems = symbols.mT @ symbols.conj() + penalty.reshape(*penalty.shape[:-len(self.grid) - 1], 1, 1, 1) * identity
+        # One small system for each frequency; a single channel needs a division only.
+        inverse = 1 / systems if self.channels == 1 else torch.linalg.inv(systems)
+        return partial(self._apply, spectrum=inverse.movedim(-3, -1).transpose(-3, -2))
+
+    def _apply(self, values, spectrum):
+        """Multiply by a matrix for each frequency, given with the axis that is summed first."""
         tensor = torch.as_tensor(values)
         transformed = torch.fft.rfftn(tensor, dim=self.axes)
-        product = torch.einsum(contraction, transformed.flatten(-len(self.grid)), spectrum)
+        product = _contracted(transformed.flatten(-len(self.grid)), spectrum)
         result = torch.fft.irfftn(product.unflatten(-1, transformed.shape[-len(self.grid):]), s=self.grid, dim=self.axes)
         return result.numpy() if isinstance(values, np.ndarray) else result
 
@@ -107,7 +130,7 @@ class ConvolutionalDictionary:
         spectrum = torch.fft.rfftn(self.filters, s=wide, dim=self.axes)
         frequencies = spectrum.shape[-len(wide):]
         flat = spectrum.flatten(-len(wide))
-        products = torch.einsum("...acf,...bcf->...abf", flat.conj(), flat).unflatten(-1, frequencies)
+        products = (flat.conj()[..., :, None, :, :] * flat[..., None, :, :, :]).sum(-2).unflatten(-1, frequencies)
         return torch.fft.irfftn(products, s=wide, dim=self.axes)
 
     def coherence(self):
@@ -128,6 +151,14 @@ class ConvolutionalDictionary:
     def unit_excess(self):
         """Return by how much the norm of an atom differs from 1 at most."""
         return float((_norms(self.filters, len(self.grid)) - 1).abs().max())
+
+
+def _contracted(values, matrices):
+    """Return the sum over k of values[..., k, :] * matrices[..., k, :, :], term by term: half the time of einsum."""
+    total = values[..., 0, None, :] * matrices[..., 0, :, :]
+    for k in range(1, values.shape[-2]):
+        total = torch.addcmul(total, values[..., k, None, :], matrices[..., k, :, :])
+    return total
 
 
 def _tuple(value):

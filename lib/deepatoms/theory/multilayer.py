@@ -205,21 +205,19 @@ def _compatible_atom(layer, channels, chosen, generator):
         places = _spaced(layer.kernel, layer.taps, layer.spacing, generator)
         if places is None:
             continue
-        if all(_collisions(where, places, *other) <= 1 for other in chosen) and _collisions(where, places) <= 1:
+        if not any(_collide_twice(where, places, *other) for other in [*chosen, (where, places)]):
             return where, places
     arguments.refuse("layer", layer, f"found no atom {len(chosen) + 1} in {ATTEMPTS:,} draws",
                      "use fewer taps or a longer kernel")
 
 
-def _collisions(where, places, others=None, other_places=None):
-    """Return the largest number of taps that coincide in one shift (of an atom with itself: shift 0 aside)."""
-    itself = others is None
-    others, other_places = (where, places) if itself else (others, other_places)
+def _collide_twice(where, places, others, other_places):
+    """Tell whether two taps coincide in one shift (of an atom with itself: shift 0 aside)."""
     same = where[:, None] == others[None, :]
-    if itself:
+    if places is other_places:
         same = same & ~np.eye(len(where), dtype=bool)
-    shifts = (places[:, None, :] - other_places[None, :, :])[same]
-    return 0 if not len(shifts) else int(np.unique(shifts, axis=0, return_counts=True)[1].max())
+    shifts = (places[:, None, :] - other_places[None, :, :])[same].tolist()
+    return len({tuple(shift) for shift in shifts}) < len(shifts)
 
 
 def _spaced(kernel, count, spacing, generator):
@@ -231,8 +229,13 @@ def _spaced(kernel, count, spacing, generator):
                              f"use at least {(count - 1) * spacing + 1}")
         return (np.sort(generator.integers(room, size=count)) + spacing * np.arange(count))[:, None]
     places = generator.integers(kernel, size=(count, len(kernel)))
-    apart = abs(places[:, None] - places[None, :]).max(-1)
-    return places if (apart[np.triu_indices(count, 1)] >= spacing).all() else None
+    one, other = _pairs(count)
+    return places if (abs(places[one] - places[other]).max(-1) >= spacing).all() else None
+
+
+@lru_cache(maxsize=32)
+def _pairs(count):
+    return np.triu_indices(count, 1)
 
 
 def _spikes(chosen, atoms, count, generator, nonnegative):
@@ -249,12 +252,11 @@ def _spikes(chosen, atoms, count, generator, nonnegative):
 
 
 def _apart(chosen, generator):
-    grid = np.array(chosen.grid)
+    grid, (one, other) = np.array(chosen.grid), _pairs(chosen.spikes)
     for _ in range(ATTEMPTS):
         places = generator.integers(grid, size=(chosen.spikes, len(grid)))
-        distance = abs(places[:, None] - places[None, :])
-        distance = np.minimum(distance, grid - distance).max(-1)
-        if (distance[np.triu_indices(chosen.spikes, 1)] >= chosen.gap).all():
+        distance = abs(places[one] - places[other])
+        if (np.minimum(distance, grid - distance).max(-1) >= chosen.gap).all():
             return places
     arguments.refuse("configuration", chosen, f"left no room for {chosen.spikes} spikes {chosen.gap} apart", "lower the gap")
 

@@ -150,8 +150,7 @@ def trained_coherence(setting):
     for place, (kernel, atoms) in enumerate(sizes):
         start = torch.randn(20, atoms, 1, *kernel, dtype=torch.float64, generator=setting.torch(f"filters {place}"))
         random = np.median([float(convolutional.mutual_coherence(f)) for f in start])
-        found = convolutional.minimize_coherence(atoms, 1, kernel, 1, setting.torch(f"training {place}"))
-        best = min(float(convolutional.mutual_coherence(f)) for f in found)
+        best = min(map(convolutional.mutual_coherence, multilayer.first_layer(atoms, kernel, setting.seed)))
         for value, mark, colour, label in ((random, "x", "grey", "random"), (best, "o", "blue", "trained"),
                                            (convolutional.welch_bound(atoms, 1, kernel), "_", "orange", "Welch bound")):
             axes.plot(place, value, mark, color=COLOURS[colour], markersize=9, markeredgewidth=2.5,
@@ -161,7 +160,7 @@ def trained_coherence(setting):
     axes.legend(loc="center right")
     return figures.describe(
         figure, "Training brings the coherence of filters from several times the Welch bound to well below twice the bound. "
-        "(Laptop scale, one start; random: median of 20.)",
+        "(Laptop scale, best of eight starts; random: median of 20.)",
         "Five sizes of filters on the horizontal axis. Grey crosses of random filters lie high, blue points of trained filters "
         "a little above the orange dashes of the Welch bound.")
 
@@ -266,6 +265,10 @@ def _crowded(setting, contrast, crowd, count=20, noise=0.003):
     return rates, {name: np.median(signals.errors(codes)[0]) for name, codes in found.items()}
 
 
+def _nonzeros(count):
+    return "1 nonzero" if count == 1 else f"{count} nonzeros"
+
+
 def crowd_frame(setting, contrast, crowd):
     """Exact supports and errors of the pursuits at one contrast and one number of nonzeros a stripe."""
     rates, errors = _crowded(setting, contrast, crowd)
@@ -276,9 +279,10 @@ def crowd_frame(setting, contrast, crowd):
     left.tick_params(axis="x", labelrotation=20)
     right.bar(list(errors), list(errors.values()), color=colours)
     right.set(yscale="log", ylim=(1e-3, 5), ylabel="median error on a patch")
+    right.set(yticks=[0.001, 0.01, 0.1, 1], yticklabels=["0.001", "0.01", "0.1", "1"])
     said = ", ".join(f"{name} {rate:.0%}" for name, rate in rates.items())
-    smallest = contrast if crowd > 1 else 1.0
-    return figures.describe(figure, f"{crowd} nonzeros in 25 positions, sizes from 1 to {smallest:g}; exact supports: {said}. "
+    sizes = f"sizes from 1 to {contrast:g}" if crowd > 1 and contrast < 1 else "size 1"
+    return figures.describe(figure, f"{_nonzeros(crowd)} in 25 positions, {sizes}; exact supports: {said}. "
                             "(Layer 1 of K2-1D, 20 signals, noise 0.003.)",
                             f"Two bar charts. Left, exact supports: {said}. Right, median errors, logarithmic: "
                             + ", ".join(f"{name} {error:.3f}" for name, error in errors.items()) + ".")

@@ -23,14 +23,14 @@ SECOND[2, 0, 0] = SECOND[2, 1, 1] = np.sqrt(0.5)
 def exhaustive(setting):
     """Search all admissible supports of both layers for a second solution of 200 deep coding problems."""
     draw = setting.numpy("exhaustive")
-    designs = multilayer.first_layer(2, (6,), setting.seed)
-    inside, doubled = _supports(1), _supports(2, most=2)
-    second = convolutional.matrix(SECOND, RING)
+    designs = [convolutional.matrix(filters, RING) for filters in multilayer.first_layer(2, (6,), setting.seed)]
+    inside, second = _supports(1), convolutional.matrix(SECOND, RING)
     found = []
     for i in range(200):
         code = _admissible_code(draw, inside, second)
-        D = convolutional.matrix(designs[i % len(designs)], RING)
-        found.append([_not_unique(D, second, code, supports) for supports in (inside, doubled)])
+        D = designs[i % len(designs)]
+        candidates = _first_codes(D, D @ second @ code)
+        found.append([_not_unique(candidates, code, search) for search in (_search(1), _search(2, most=2))])
     return Measurement(*np.sum(found, axis=0))
 
 
@@ -63,23 +63,30 @@ def _admissible_code(draw, inside, second):
             return code
 
 
-def _not_unique(D, second, code, supports):
-    """Tell whether the search finds anything but the true codes, or does not find them."""
-    first = second @ code
+@functools.lru_cache(maxsize=4)
+def _search(limit, most=4):
+    """Return for each size the supports, the second dictionary's atoms on them, and the pseudoinverses of these."""
+    atoms = convolutional.matrix(SECOND, RING).T
+    bases = {size: (supports, atoms[supports].transpose(0, 2, 1)) for size, supports in _supports(limit, most).items()}
+    return [(supports, basis, np.linalg.pinv(basis)) for supports, basis in bases.values()]
+
+
+def _first_codes(D, x):
+    """Return all codes of the first layer with at most two nonzeros in a stripe."""
     # At most two nonzeros in a stripe of 11 positions of a ring of 12 means at most two in all.
-    candidates = _distinct([_on_support(D, D @ first, chosen) for size in (1, 2)
-                            for chosen in recovery.representations(D, D @ first, size)])
-    deeper = [solution for candidate in candidates for size in supports
-              for solution in _solutions(second, candidate, supports[size])]
-    deeper = _distinct(deeper)
+    return _distinct([_on_support(D, x, chosen) for size in (1, 2) for chosen in recovery.representations(D, x, size)])
+
+
+def _not_unique(candidates, code, search):
+    """Tell whether the search finds anything but the true codes, or does not find them."""
+    deeper = _distinct([solution for candidate in candidates for part in search for solution in _solutions(candidate, *part)])
     return not (len(candidates) == 1 and len(deeper) == 1 and np.abs(deeper[0] - code).max() < 1e-8)
 
 
-def _solutions(D, x, supports):
-    bases = D.T[supports].transpose(0, 2, 1)
-    coefficients = (np.linalg.pinv(bases) @ x[:, None])[..., 0]
+def _solutions(x, supports, bases, inverses):
+    coefficients = inverses @ x
     exact = np.abs((bases @ coefficients[..., None])[..., 0] - x).max(1) < 1e-9
-    codes = np.zeros((exact.sum(), D.shape[1]))
+    codes = np.zeros((exact.sum(), 3 * RING))
     np.put_along_axis(codes, supports[exact], coefficients[exact], axis=1)
     return list(codes)
 

@@ -42,9 +42,9 @@ def _trial(setting, drawn, label):
         found["wrong"].append(np.any(drawn.signals.wrong_supports(codes), axis=0))
         above_codes = thresholded(drawn.signals, noise, above)
         found["wrong above"].append(np.any(drawn.signals.wrong_supports(above_codes), axis=0))
+        errors = drawn.signals.errors(codes)
         for name, bound in bounds.items():
-            found[name].append([error / layer.error for error, layer in
-                                zip(drawn.signals.errors(codes), bound, strict=True)])
+            found[name].append([error / layer.error for error, layer in zip(errors, bound, strict=True)])
     return {name: np.array(values) for name, values in found.items()}
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import conv2d, pad
 
-from deepatoms.experiments import datasets, training
+from deepatoms.experiments import datasets, ensembles, training
 from deepatoms.experiments.checking import Measurement, check, experiment
 from deepatoms.experiments.checks.ml_csc.drawn import certified
+from deepatoms.experiments.networks.sparse import affine
 from deepatoms.theory import stability
 
 SEEDS, EPOCHS = 10, 8
@@ -25,27 +27,34 @@ class Trained:
     accuracy: float
 
 
-def network():
-    """Return the ReLU CNN for digits: two circular 3 x 3 convolutions with 8 and 16 channels, a linear head."""
-    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), nn.ReLU(),
+class Network(nn.Sequential):
+    """The ReLU CNN for digits: two circular 3 x 3 convolutions with 8 and 16 channels, a linear head."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), nn.ReLU(),
                          nn.Conv2d(8, 16, 3, padding=1, padding_mode="circular"), nn.ReLU(),
                          nn.Flatten(), nn.Linear(16 * 64, 10))
+
+    def together(self, values, x):
+        """Return the class scores of many networks at once, (members, batch, classes), by grouped convolutions."""
+        h = x.transpose(0, 1).flatten(1, 2)
+        for name in ("0", "2"):
+            weight, bias = values[name + ".weight"].flatten(0, 1), values[name + ".bias"].flatten()
+            h = conv2d(pad(h, (1, 1, 1, 1), mode="circular"), weight, bias, groups=len(x)).relu()
+        return affine(values, "5", h.unflatten(1, (len(x), -1)).transpose(0, 1).flatten(2))
 
 
 @functools.lru_cache(maxsize=2)
 def trained(setting):
-    """Train ten networks, each with a split and a start of its own, and read their dictionaries and codes.
-
-    One after the other: grouped convolutions, which train them together, are slower than single ones on a CPU.
-    """
-    return [_train(SEEDS * setting.seed + i, setting.device) for i in range(SEEDS)]
-
-
-def _train(seed, device):
-    digits, test = (datasets.load("digits", split, seed) for split in ("train", "test"))
-    model = training.seeded(network, seed).to(device)
-    training.train(model, digits.images, digits.labels, EPOCHS, learning_rate=3e-3, batch_size=64, seed=seed)
-    return _read(model, test.images.to(device), test.labels.to(device))
+    """Train ten networks, each with a split and a start of its own, and read their dictionaries and codes."""
+    seeds = [SEEDS * setting.seed + i for i in range(SEEDS)]
+    digits, tests = ([datasets.load("digits", split, seed) for seed in seeds] for split in ("train", "test"))
+    images, labels = (torch.stack([getattr(split, name) for split in digits]).to(setting.device)
+                      for name in ("images", "labels"))
+    start = [training.seeded(Network, seed).to(setting.device) for seed in seeds]
+    models = ensembles.train(start, images, labels, EPOCHS, batch=64, rate=3e-3, seeds=seeds)
+    return [_read(model, test.images.to(setting.device), test.labels.to(setting.device))
+            for model, test in zip(models, tests, strict=True)]
 
 
 def _read(model, images, labels):
@@ -56,7 +65,7 @@ def _read(model, images, labels):
             values = convolution(values).relu()
             filters.append(convolution.weight.double() / norms[:, None, None, None])
             codes.append(values.double() / norms[:, None, None])
-        accuracy = float((model[4:](values).argmax(1) == labels).double().mean())
+        accuracy = float((model[5](values.flatten(1)).argmax(1) == labels).double().mean())
     return Trained(model, filters, codes, accuracy)
 
 
