@@ -29,7 +29,8 @@ def test_a_network_is_read_as_normalised_filters_and_scaled_feature_maps():
     for i, (filters, code) in enumerate(zip(net.filters, net.codes, strict=True)):
         assert torch.allclose(filters.flatten(1).norm(dim=1), torch.ones(len(filters)).double(), atol=1e-6)
         norms = net.model[2 * i].weight.flatten(1).norm(dim=1)
-        assert torch.allclose(code * norms[:, None, None], torch.nn.Sequential(*list(net.model)[:2 * i + 2])(images).double(), atol=1e-6)
+        layers = torch.nn.Sequential(*list(net.model)[:2 * i + 2])
+        assert torch.allclose(code * norms[:, None, None], layers(images).double(), atol=1e-6)
     assert len(trained.measured_layers(net)) == 2
 
 

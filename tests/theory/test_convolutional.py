@@ -28,6 +28,15 @@ def test_products_equal_those_of_the_explicit_matrix(shape, grid):
 
 
 @pytest.mark.parametrize(("shape", "grid"), SHAPES)
+def test_the_resolvent_solves_with_the_explicit_matrix(shape, grid):
+    filters, signals = drawn(shape), drawn((2, shape[1], *grid), 2)
+    D = convolutional.matrix(filters, grid)
+    expected = np.linalg.solve(D @ D.T + 0.3 * np.eye(len(D)), signals.reshape(2, -1).T).T
+    found = convolutional.ConvolutionalDictionary(filters, grid).resolvent(0.3)(signals)
+    np.testing.assert_allclose(found.reshape(2, -1), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "grid"), SHAPES)
 def test_coherence_and_norm_equal_those_of_the_explicit_matrix(shape, grid):
     filters = drawn(shape)
     D = convolutional.matrix(filters, grid)

@@ -53,11 +53,12 @@ def objective(x, D, code, weight):
     return ((x - code @ D.T) ** 2).sum(1) / 2 + weight * abs(code).sum(1)
 
 
-def test_both_solvers_reach_the_objective_of_scikit_learn():
+def test_all_solvers_reach_the_objective_of_scikit_learn():
     x, D = lasso()
     reference = Lasso(alpha=0.1 / D.shape[0], fit_intercept=False, max_iter=10_000, tol=1e-12).fit(D, x.T)
     expected = objective(x, D, reference.coef_, 0.1)
-    for code in (pursuit.sparse_basis_pursuit(x, D, 0.1), pursuit.basis_pursuit(x, D, 0.1, iterations=5000, tolerance=1e-9)):
+    for code in (pursuit.sparse_basis_pursuit(x, D, 0.1), pursuit.basis_pursuit(x, D, 0.1, iterations=5000, tolerance=1e-9),
+                 pursuit.splitting_basis_pursuit(x, D, 0.1, iterations=5000, tolerance=1e-9)):
         np.testing.assert_allclose(objective(x, D, code, 0.1), expected, rtol=1e-7)
         assert (pursuit.duality_gap(x, D, code, 0.1) <= 1e-8 * expected).all()
 
@@ -75,16 +76,42 @@ def test_convolutional_basis_pursuit_equals_the_explicit_one(shape, grid):
     x = drawn((4, shape[1], *grid), 1).numpy()
     explicit = pursuit.sparse_basis_pursuit(x.reshape(4, -1), convolutional.matrix(filters, grid), 0.8)
     for code in (pursuit.sparse_basis_pursuit(x, filters, 0.8),
-                 pursuit.basis_pursuit(x, filters, 0.8, iterations=5000, tolerance=1e-10)):
+                 pursuit.basis_pursuit(x, filters, 0.8, iterations=5000, tolerance=1e-10),
+                 pursuit.splitting_basis_pursuit(x, filters, 0.8, iterations=5000, tolerance=1e-10)):
         D, rows = convolutional.matrix(filters, grid), x.reshape(4, -1)
         np.testing.assert_allclose(objective(rows, D, code.reshape(4, -1), 0.8), objective(rows, D, explicit, 0.8), rtol=1e-7)
 
 
 def test_nonnegative_basis_pursuit_is_optimal():
     x, D = lasso(2)
-    code = pursuit.basis_pursuit(x, D, 0.1, nonnegative=True, iterations=5000, tolerance=1e-9)
-    assert code.min() >= 0
-    assert (pursuit.duality_gap(x, D, code, 0.1, nonnegative=True) <= 1e-8 * objective(x, D, code, 0.1)).all()
+    for solver in (pursuit.basis_pursuit, pursuit.splitting_basis_pursuit):
+        code = solver(x, D, 0.1, nonnegative=True, iterations=5000, tolerance=1e-9)
+        assert code.min() >= 0
+        assert (pursuit.duality_gap(x, D, code, 0.1, nonnegative=True) <= 1e-8 * objective(x, D, code, 0.1)).all()
+
+
+def test_splitting_needs_fewer_iterations_than_fista_where_atoms_overlap():
+    smooth = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
+    filters = convolutional.normalize(np.stack([smooth, np.roll(smooth, 1), smooth**2])[:, None])
+    x = drawn((4, 1, 60), 3).cumsum(-1).numpy()
+    gaps = [pursuit.duality_gap(x, filters, solver(x, filters, 0.5, iterations=60, tolerance=0), 0.5).max()
+            for solver in (pursuit.splitting_basis_pursuit, pursuit.basis_pursuit)]
+    assert gaps[0] < gaps[1] / 3
+
+
+def test_both_iterations_have_the_gradient_of_the_solution():
+    filters, x = convolutional.normalize(drawn((2, 1, 3))), drawn((1, 12), 4)
+    found = []
+    for solver in (pursuit.splitting_basis_pursuit, pursuit.basis_pursuit):
+        given = [filters.clone().requires_grad_(), x.clone().requires_grad_()]
+        code = solver(given[1], given[0], 0.2, iterations=2000, tolerance=0)
+        found.append(torch.autograd.grad((code**2).sum(), given))
+    for one, other in zip(*found, strict=True):
+        assert one.abs().max() > 0.01 and torch.allclose(one, other, atol=1e-6)
+
+
+def test_splitting_returns_zero_where_the_weight_exceeds_every_product():
+    assert not pursuit.splitting_basis_pursuit(drawn((3, 1, 9)), convolutional.normalize(drawn((2, 1, 3))), 100.0).any()
 
 
 def test_pursuits_are_differentiable():
@@ -110,7 +137,8 @@ def test_results_stay_on_the_kind_and_device_of_the_signal():
     filters = drawn((2, 1, 3))
     assert isinstance(pursuit.layered_thresholding(np.ones((1, 6)), [filters], [0.1])[0], np.ndarray)
     for call in (lambda x, f: pursuit.layered_thresholding(x, [f], [0.1])[0],
-                 lambda x, f: pursuit.basis_pursuit(x, f, 0.1, iterations=3, tolerance=0)):
+                 lambda x, f: pursuit.basis_pursuit(x, f, 0.1, iterations=3, tolerance=0),
+                 lambda x, f: pursuit.splitting_basis_pursuit(x, f, 0.1, iterations=12, tolerance=0)):
         assert call(torch.ones(1, 6, dtype=torch.float64), filters).dtype == torch.float64
 
 

@@ -81,16 +81,15 @@ class ConvolutionalDictionary:
         r"""Return the function that maps signals X to :math:`(D D^\mathsf{T} + \rho I)^{-1} X`.
 
         Args:
-            penalty: :math:`\rho > 0`, a number, or a tensor of shape (signals, 1, \*ones) with one for each signal.
+            penalty: :math:`\rho > 0`, a number.
 
         >>> D = ConvolutionalDictionary(torch.tensor([[[1.0, 0.0]]]), (4,))
         >>> D.resolvent(3.0)(torch.tensor([[4.0, 8.0, -4.0, -8.0]])).round(decimals=6)
         tensor([[ 1.,  2., -1., -2.]])
         """
         symbols = self.spectrum.movedim(-1, -3)
-        penalty = torch.as_tensor(penalty, dtype=self.filters.dtype, device=self.filters.device)
         identity = torch.eye(self.channels, dtype=self.spectrum.dtype, device=self.spectrum.device)
-        systems = symbols.mT @ symbols.conj() + penalty.reshape(*penalty.shape[:-len(self.grid) - 1], 1, 1, 1) * identity
+        systems = symbols.mT @ symbols.conj() + penalty * identity
         # One small system for each frequency; a single channel needs a division only.
         inverse = 1 / systems if self.channels == 1 else torch.linalg.inv(systems)
         return partial(self._apply, spectrum=inverse.movedim(-3, -1).transpose(-3, -2))

@@ -32,6 +32,12 @@ class MatrixDictionary:
         r"""Return :math:`D^\mathsf{T} X` for signals of shape (..., dimension)."""
         return signals @ self.D
 
+    def resolvent(self, penalty):
+        r"""Return the function that maps signals X to :math:`(D D^\mathsf{T} + \rho I)^{-1} X`, for a number :math:`\rho > 0`."""
+        rows = torch.eye(self.channels, dtype=self.D.dtype, device=self.D.device)
+        inverse = torch.linalg.inv(self.D @ self.D.T + penalty * rows)
+        return lambda signals: signals @ inverse
+
     def unit_excess(self):
         """Return by how much the norm of an atom differs from 1 at most."""
         return float((self.D.norm(dim=0) - 1).abs().max())
@@ -52,7 +58,8 @@ def soft_threshold(z, threshold):
     >>> soft_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
     tensor([-2.,  0.,  1.])
     """
-    return z.sign() * torch.relu(z.abs() - threshold)
+    # Half the passes over memory of sign(z) relu(|z| - threshold).
+    return z - z.clamp(-threshold, threshold)
 
 
 def nonnegative_threshold(z, threshold):
@@ -167,7 +174,7 @@ def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-
         ValueError: on a weight that is not positive, sizes that do not fit, NaN.
 
     >>> basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0)
-    array([ 1., -0.])
+    array([1., 0.])
     """
     signal, (D,) = _prepared(x, [D])
     weight = _positive("weight", weight, D, signal)
@@ -184,6 +191,59 @@ def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-
         if iteration % check_every == 0 and _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
             break
     return _like(x, [code])[0]
+
+
+RELAXATION, BALANCED = 1.8, 50
+
+
+def splitting_basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-6, check_every=10):
+    r"""Return a code by basis pursuit, solved by ADMM: far fewer iterations than FISTA where atoms resemble each other.
+
+    Each iteration costs the same two products as one of FISTA, and a division by :math:`D D^\mathsf{T} + \rho I`, which for
+    convolutional dictionaries is one small system for each frequency. The penalty :math:`\rho`, one for the whole batch, is
+    adapted during the first iterations until the primal and the dual residual are of one size (Wohlberg, 2017).
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for a matrix.
+        D: matrix, filters or ``ConvolutionalDictionary``.
+        weight: :math:`\xi > 0`, in the forms of :func:`basis_pursuit`.
+        nonnegative: whether the code must be nonnegative.
+        iterations: most iterations.
+        tolerance: relative duality gap at which to stop; 0 runs all iterations.
+        check_every: iterations between two evaluations of the gap.
+
+    Returns:
+        The code, of the kind of x.
+
+    >>> splitting_basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0).round(4) + 0
+    array([1., 0.])
+    """
+    signal, (D,) = _prepared(x, [D])
+    weight = _positive("weight", weight, D, signal)
+    prox = nonnegative_threshold if nonnegative else soft_threshold
+    code = point = torch.zeros_like(D.analyze(signal))
+    penalty, solve = 1.0, D.resolvent(1.0)
+    for iteration in range(1, arguments.integer("iterations", iterations) + 1):
+        previous, code = code, prox(point, weight / penalty)
+        dual = point - code
+        move = D.analyze(solve(signal - D.synthesize(code - dual))) - dual
+        point = point + RELAXATION * move
+        if iteration % check_every:
+            continue
+        if _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
+            break
+        if iteration <= BALANCED:
+            factor = _imbalance(*(part.detach().norm() for part in (move, code, code - previous, dual)))
+            following = prox(point, weight / penalty)
+            penalty, point = factor * penalty, following + (point - following) / factor
+            solve = D.resolvent(penalty)
+    return _like(x, [prox(point, weight / penalty)])[0]
+
+
+def _imbalance(primal, code, change, dual):
+    """Return the factor on the penalty that makes the relative primal and dual residuals equal, at most 10 either way."""
+    ratio = float(primal * dual) / max(float(code * change), torch.finfo(primal.dtype).tiny)
+    return min(max(ratio, 0.01), 100.0) ** 0.5
 
 
 def _converged(signal, D, code, weight, nonnegative, tolerance):
