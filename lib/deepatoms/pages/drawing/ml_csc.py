@@ -198,7 +198,7 @@ def digits_rebuilt(setting, shown=6):
     figure, panels = figures.subplots(3, shown, size=(7, 3.6))
     for axes, (name, pictures) in zip(panels, rows.items(), strict=True):
         for axis, picture in zip(axes, pictures, strict=True):
-            axis.imshow(picture[0], cmap="gray", vmin=0, vmax=1)
+            axis.imshow(picture[0].numpy(), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         axes[0].set_ylabel(name)
     left = {name: float(((rows[name] - images) ** 2).sum() / (images**2).sum()) for name in list(rows)[1:]}
@@ -265,13 +265,13 @@ def _crowded(setting, contrast, crowd, count=20, noise=0.003):
     return rates, {name: np.median(signals.errors(codes)[0]) for name, codes in found.items()}
 
 
-def _nonzeros(count):
+def _counted(count):
     return "1 nonzero" if count == 1 else f"{count} nonzeros"
 
 
-def crowd_frame(setting, contrast, crowd):
+def crowd_frame(setting, contrast, nonzeros):
     """Exact supports and errors of the pursuits at one contrast and one number of nonzeros a stripe."""
-    rates, errors = _crowded(setting, contrast, crowd)
+    rates, errors = _crowded(setting, contrast, nonzeros)
     colours = [COLOURS[name] for name in ("blue", "green", "red", "grey")]
     figure, (left, right) = figures.subplots(1, 2, size=(7, 2.9))
     left.bar(list(rates), list(rates.values()), color=colours)
@@ -279,10 +279,9 @@ def crowd_frame(setting, contrast, crowd):
     left.tick_params(axis="x", labelrotation=20)
     right.bar(list(errors), list(errors.values()), color=colours)
     right.set(yscale="log", ylim=(1e-3, 5), ylabel="median error on a patch")
-    right.set(yticks=[0.001, 0.01, 0.1, 1], yticklabels=["0.001", "0.01", "0.1", "1"])
     said = ", ".join(f"{name} {rate:.0%}" for name, rate in rates.items())
-    sizes = f"sizes from 1 to {contrast:g}" if crowd > 1 and contrast < 1 else "size 1"
-    return figures.describe(figure, f"{_nonzeros(crowd)} in 25 positions, {sizes}; exact supports: {said}. "
+    sizes = f"sizes from 1 to {contrast:g}" if nonzeros > 1 and contrast < 1 else "size 1"
+    return figures.describe(figure, f"{_counted(nonzeros)} in 25 positions, {sizes}; exact supports: {said}. "
                             "(Layer 1 of K2-1D, 20 signals, noise 0.003.)",
                             f"Two bar charts. Left, exact supports: {said}. Right, median errors, logarithmic: "
                             + ", ".join(f"{name} {error:.3f}" for name, error in errors.items()) + ".")
