@@ -129,7 +129,7 @@ class ConvolutionalDictionary:
         spectrum = torch.fft.rfftn(self.filters, s=wide, dim=self.axes)
         frequencies = spectrum.shape[-len(wide):]
         flat = spectrum.flatten(-len(wide))
-        products = (flat.conj()[..., :, None, :, :] * flat[..., None, :, :, :]).sum(-2).unflatten(-1, frequencies)
+        products = torch.einsum("...acf,...bcf->...abf", flat.conj(), flat).unflatten(-1, frequencies)
         return torch.fft.irfftn(products, s=wide, dim=self.axes)
 
     def coherence(self):
