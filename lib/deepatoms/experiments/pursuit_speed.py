@@ -141,12 +141,13 @@ def _gradient(image, atoms, weight, count):
 
 def lines(records):
     """Return the records as lines of text: each way's CPU seconds, also as a multiple of the peer's."""
-    text = [f"{'':44}{'objective':>11}{'iterations':>12}{'CPU s':>8}{'times peer':>12}"]
+    text = [f"{'':38}{'objective':>10}{'iterations':>12}{'CPU s':>8}{'x peer':>8}"]
     for record in sorted(records, key=lambda each: each["configuration"]["problem"], reverse=True):
         problem, ways = record["configuration"]["problem"], record["result"]["ways"]
         peer = next((way["seconds"] for name, way in ways.items() if "deepatoms" not in name), None)
         for name, way in ways.items():
             shown = [f"{way[key]:{form}}" if key in way else "" for key, form in (("objective", ".6g"), ("iterations", "d"))]
             ratio = f"{way['seconds'] / peer:.2f}" if peer else ""
-            text.append(f"{problem + ': ' + name:44}{shown[0]:>11}{shown[1]:>12}{way['seconds']:8.2f}{ratio:>12}")
+            label = f"{'image' if problem == 'convolutional' else problem}: {name}"
+            text.append(f"{label:38}{shown[0]:>10}{shown[1]:>12}{way['seconds']:8.2f}{ratio:>8}")
     return text

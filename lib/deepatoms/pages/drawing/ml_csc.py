@@ -32,7 +32,7 @@ def counts_and_limit(setting):
                   linestyle="none", color=COLOURS["blue"], label=f"engineered, {name}")
     axes.set(xscale="log", yscale="log", xlabel="mutual coherence μ", ylabel="nonzeros in the fullest stripe")
     axes.set(xticks=[0.05, 0.1, 0.2, 0.5, 1], xticklabels=["0.05", "0.1", "0.2", "0.5", "1"])
-    axes.legend(loc="center left")
+    axes.legend(loc="upper left")
     return figures.describe(
         figure, "Feature maps of networks trained on digits hold far more nonzeros than the theorem allows, at a coherence "
         "where it allows one; only what is built for it lies below the limit. (Laptop scale, ten networks.)",
@@ -64,14 +64,14 @@ def bound_and_error(setting):
     """How much of the bound is used, over certified instances and both noises."""
     figure, panels = figures.subplots(1, 2, size=(7, 3.3), sharey=True)
     trials = theorem.harness(setting)
-    for axes, row, title in zip(panels, (0, 1), ("Gaussian noise", "noise that shrinks every coefficient"), strict=True):
+    for axes, row, title in zip(panels, (0, 1), ("Gaussian noise", "shrinking noise"), strict=True):
         for name, trial in trials.items():
             ratio = np.sort(trial["ratio"][row][-1])
             axes.plot(np.linspace(0, 1, len(ratio)), ratio, color=COLOURS[_colour(name)], label=name)
         axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
         axes.set(title=title, xlabel="fraction of instances", ylim=(0.6, 1.04))
     panels[0].set(ylabel="error / bound, last layer")
-    panels[0].legend(loc="lower right")
+    panels[0].legend(loc="lower left")
     return figures.describe(
         figure, "No certified instance exceeds its bound, and noise that shrinks every coefficient reaches it: the threshold "
         "is a bias that is really incurred. (1,000 instances, noise at nine tenths of the certified limit.)",
@@ -134,8 +134,8 @@ def errors_against_noise(setting):
         for name, colour in PURSUITS.items():
             axes.plot(NOISES, errors[name][:, layer], "o-", color=COLOURS[colour], label=name, markersize=4)
         axes.set(xscale="log", yscale="log", xlabel="noise on a patch, $\\epsilon_0$", title=f"layer {layer + 1}")
-    panels[0].set(ylabel="median error on a patch")
-    panels[1].legend(loc="lower right")
+    panels[0].set(ylabel="median error")
+    panels[1].legend(loc="lower right", handlelength=1)
     return figures.describe(
         figure, "The error of basis pursuit shrinks with the noise, that of soft thresholding keeps the bias of its "
         "thresholds; hard thresholding has the smallest error of all on these very sparse signals. (Laptop scale, 30 signals.)",
@@ -157,7 +157,7 @@ def trained_coherence(setting):
                       label=label if place == 0 else None)
     axes.set(ylabel="mutual coherence", ylim=(0, None), xticks=range(len(sizes)),
              xticklabels=[f"{m} × {'×'.join(map(str, kernel))}" for kernel, m in sizes], xlabel="filters × support")
-    axes.legend(loc="center right")
+    axes.legend(loc="upper right")
     return figures.describe(
         figure, "Training brings the coherence of filters from several times the Welch bound to well below twice the bound. "
         "(Laptop scale, best of eight starts; random: median of 20.)",
@@ -176,7 +176,9 @@ def cost_of_depth(setting):
                       label=f"{kind}, {name}")
     start = np.median(stability.largest_certified_noise(certified(setting, "K3-1D", 40).layers[:1]))
     axes.plot([1, 2, 3], start / (2 * np.sqrt(2)) ** np.arange(3), ":", color="black", label="÷ 2√p a layer")
-    axes.set(yscale="log", xticks=[1, 2, 3], xlabel="layers certified", ylabel="largest certified noise")
+    axes.set(yscale="log", xticks=[1, 2, 3], xlabel="layers certified", ylabel="largest noise")
+    axes.set(yticks=[0.02, 0.05, 0.1, 0.2], yticklabels=["0.02", "0.05", "0.1", "0.2"])
+    axes.minorticks_off()
     axes.legend(loc="lower left", fontsize=9)
     return figures.describe(
         figure, "Each further layer divides the noise that soft thresholding bears by about $2\\sqrt p$; hard thresholding, "
@@ -200,7 +202,7 @@ def digits_rebuilt(setting, shown=6):
         for axis, picture in zip(axes, pictures, strict=True):
             axis.imshow(picture[0].numpy(), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
-        axes[0].set_ylabel(name)
+        axes[0].set_ylabel(name.split()[0])  # all of it would not fit a phone
     left = {name: float(((rows[name] - images) ** 2).sum() / (images**2).sum()) for name in list(rows)[1:]}
     return figures.describe(
         figure, f"A trained network's first code, put back through its own filters, misses {left['forward pass']:.0%} of the "
@@ -274,11 +276,10 @@ def crowd_frame(setting, contrast, nonzeros):
     rates, errors = _crowded(setting, contrast, nonzeros)
     colours = [COLOURS[name] for name in ("blue", "green", "red", "grey")]
     figure, (left, right) = figures.subplots(1, 2, size=(7, 2.9))
-    left.bar(list(rates), list(rates.values()), color=colours)
+    left.bar([name.split()[0] for name in rates], list(rates.values()), color=colours)
     left.set(ylim=(0, 1.05), ylabel="exact supports")
-    left.tick_params(axis="x", labelrotation=20)
     right.bar(list(errors), list(errors.values()), color=colours)
-    right.set(yscale="log", ylim=(1e-3, 5), ylabel="median error on a patch")
+    right.set(yscale="log", ylim=(1e-4, 5), ylabel="median error")
     said = ", ".join(f"{name} {rate:.0%}" for name, rate in rates.items())
     sizes = f"sizes from 1 to {contrast:g}" if nonzeros > 1 and contrast < 1 else "size 1"
     return figures.describe(figure, f"{_counted(nonzeros)} in 25 positions, {sizes}; exact supports: {said}. "
