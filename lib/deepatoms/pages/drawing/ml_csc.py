@@ -14,6 +14,7 @@ from deepatoms.theory import convolutional, multilayer, pursuit, stability
 NOISES = (0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 PURSUITS = {"soft": "blue", "hard": "green", "basis, theory": "orange", "basis, practical": "red"}
 WINDOW_NOISES, POSITIONS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05), (0.01, 0.1, 0.2, 0.5)
+PAD = 9  # keeps a label off the ticks of a logarithmic axis on a phone, where letters are larger
 CONTRASTS, CROWDS = (1.0, 0.5, 0.2, 0.05), (1, 2, 3, 4, 6)
 
 
@@ -30,7 +31,8 @@ def counts_and_limit(setting):
         layers = certified(setting, name, 100).layers
         axes.plot([np.median(layer.coherence) for layer in layers], [np.median(layer.stripes) for layer in layers], marker,
                   linestyle="none", color=COLOURS["blue"], label=f"engineered, {name}")
-    axes.set(xscale="log", yscale="log", xlabel="mutual coherence μ", ylabel="nonzeros in the fullest stripe")
+    axes.set(xscale="log", yscale="log", xlabel="mutual coherence μ")
+    axes.set_ylabel("nonzeros in the fullest stripe", labelpad=PAD)
     axes.set(xticks=[0.05, 0.1, 0.2, 0.5, 1], xticklabels=["0.05", "0.1", "0.2", "0.5", "1"])
     axes.legend(loc="upper left")
     return figures.describe(
@@ -134,7 +136,7 @@ def errors_against_noise(setting):
         for name, colour in PURSUITS.items():
             axes.plot(NOISES, errors[name][:, layer], "o-", color=COLOURS[colour], label=name, markersize=4)
         axes.set(xscale="log", yscale="log", xlabel="noise on a patch, $\\epsilon_0$", title=f"layer {layer + 1}")
-    panels[0].set(ylabel="median error")
+    panels[0].set_ylabel("median error", labelpad=PAD)
     panels[1].legend(loc="lower right", handlelength=1)
     return figures.describe(
         figure, "The error of basis pursuit shrinks with the noise, that of soft thresholding keeps the bias of its "
@@ -279,7 +281,8 @@ def crowd_frame(setting, contrast, nonzeros):
     left.bar([name.split()[0] for name in rates], list(rates.values()), color=colours)
     left.set(ylim=(0, 1.05), ylabel="exact supports")
     right.bar(list(errors), list(errors.values()), color=colours)
-    right.set(yscale="log", ylim=(1e-4, 5), ylabel="median error")
+    right.set(yscale="log", ylim=(1e-4, 5))
+    right.set_ylabel("median error", labelpad=PAD)
     said = ", ".join(f"{name} {rate:.0%}" for name, rate in rates.items())
     sizes = f"sizes from 1 to {contrast:g}" if nonzeros > 1 and contrast < 1 else "size 1"
     return figures.describe(figure, f"{_counted(nonzeros)} in 25 positions, {sizes}; exact supports: {said}. "
