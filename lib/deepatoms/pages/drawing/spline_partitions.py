@@ -337,22 +337,16 @@ def radius_frame(digit, radius, setting):
     row = DIGITS.index(digit)
     here, length = x[row:row + 1], radius * float(wall.radius[row])
     moved = {"nearest wall": wall.step[row:row + 1], "other class": adversarial[row:row + 1], "random": noise[row:row + 1]}
+    there = torch.cat([here + length * step / step.norm() for step in moved.values()])
+    changes = sum(unequal(codes[:1], codes[1:]) for codes in partition.region_codes(model, torch.cat([here, there])))
     figure, axes = figures.subplots(1, 3, size=(7, 2.9))
     said = []
-    for panel, (name, step) in zip(axes, moved.items(), strict=True):
-        there = here + length * step / step.norm()
-        changed = sum(int(value) for value in _unequal(model, here, there))
-        label = int(model(there).argmax())
+    for panel, name, image, changed, label in zip(axes, moved, there, changes, model(there).argmax(1).tolist(), strict=True):
         said.append(f"{name}: {changed} unit{'s' * (changed != 1)} changed, class {label}")
-        panel.imshow(there[0, 0].detach().numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
+        panel.imshow(image[0].numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
         panel.set(title=f"{name}\n{changed} unit{'s' * (changed != 1)}, class {label}", xticks=[], yticks=[])
     return figures.describe(
         figure, f"At {radius:g} in-radii (length {length:.2g}) from this {digit}; " + "; ".join(said) + ". Certified "
         "noise: none. Trained digits net.",
         "Three small images of the digit, moved by the same length in three directions, with the number of units whose code "
         "changed and the class the network gives. " + ". ".join(said) + ".")
-
-
-def _unequal(model, a, b):
-    pairs = zip(partition.region_codes(model, a), partition.region_codes(model, b), strict=True)
-    return [unequal(one, other)[0] for one, other in pairs]

@@ -118,26 +118,30 @@ def _largest_cosine(W):
 def preimage(setting):
     """Find boundary points of 100 random layers by bisection on the layer's own output, and measure their distances."""
     generator = setting.torch("preimage")
-    found = [_boundary_distances(generator) for _ in range(100)]
-    return Measurement(max(each[0] for each in found), min(each[1] for each in found))
+    shapes, scales = ((8, 8), (8,), (64, 8), (64, 8)), (1, 1, 3, 3)
+    drawn = [[scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+              for shape, scale in zip(shapes, scales, strict=True)] for _ in range(100)]
+    W, bias, near, far = map(torch.stack, zip(*drawn, strict=True))
+    unit = torch.arange(64) % 8
+    points, crossing = _boundary_points(W, bias, near, far, unit)
+    rows, lengths = W[:, unit], W.norm(dim=2)[:, unit]
+    levels = (points * rows).sum(2)
+    measured, control = ((crossing * each.abs() / lengths).amax(1) for each in (levels + bias[:, unit], levels))
+    return Measurement(float(measured.max()), float(control.min()))
 
 
-def _boundary_distances(generator):
-    W, bias = (torch.randn(8, *shape, generator=generator, dtype=torch.float64) for shape in ((8,), ()))
-    layer = nn.Sequential(_layer(W, bias), nn.ReLU())
-    near = torch.randn(64, 8, generator=generator, dtype=torch.float64) * 3
-    far = torch.randn(64, 8, generator=generator, dtype=torch.float64) * 3
-    with torch.no_grad():
-        unit = torch.arange(64) % 8
-        on = [(layer(end)[range(64), unit] > 0) for end in (near, far)]
-        crossing, start = on[0] != on[1], on[0]
-        for _ in range(60):
-            middle = (near + far) / 2
-            same = ((layer(middle)[range(64), unit] > 0) == start)[:, None]
-            near, far = torch.where(same, middle, near), torch.where(same, far, middle)
-    points, rows, lengths = near[crossing], W[unit[crossing]], W.norm(dim=1)[unit[crossing]]
-    through_zero = (points * rows).sum(1).abs() / lengths
-    return float((((points * rows).sum(1) + bias[unit[crossing]]).abs() / lengths).max()), float(through_zero.max())
+def _boundary_points(W, bias, near, far, unit):
+    """Bisect segments at whose ends one unit of a layer's output is on and off, many layers at once."""
+    def on(points):
+        return torch.relu(points @ W.mT + bias[:, None])[:, torch.arange(len(unit)), unit] > 0
+
+    start = on(near)
+    crossing = start != on(far)
+    for _ in range(60):
+        middle = (near + far) / 2
+        same = (on(middle) == start)[..., None]
+        near, far = torch.where(same, middle, near), torch.where(same, far, middle)
+    return near, crossing
 
 
 # ---- layer by layer ----
