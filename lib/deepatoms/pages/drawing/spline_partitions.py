@@ -339,9 +339,9 @@ def radius_frame(digit, radius, setting):
     moved = {"nearest wall": wall.step[row:row + 1], "other class": adversarial[row:row + 1], "random": noise[row:row + 1]}
     there = torch.cat([here + length * step / step.norm() for step in moved.values()])
     changes = sum(unequal(codes[:1], codes[1:]) for codes in partition.region_codes(model, torch.cat([here, there])))
+    classes, said = model(there).argmax(1).tolist(), []
     figure, axes = figures.subplots(1, 3, size=(7, 2.9))
-    said = []
-    for panel, name, image, changed, label in zip(axes, moved, there, changes, model(there).argmax(1).tolist(), strict=True):
+    for panel, name, image, changed, label in zip(axes, moved, there, changes.tolist(), classes, strict=True):
         said.append(f"{name}: {changed} unit{'s' * (changed != 1)} changed, class {label}")
         panel.imshow(image[0].numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
         panel.set(title=f"{name}\n{changed} unit{'s' * (changed != 1)}, class {label}", xticks=[], yticks=[])
