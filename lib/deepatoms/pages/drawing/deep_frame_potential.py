@@ -360,9 +360,9 @@ def _order(own, key, blocks):
 
 
 def sensitivity():
-    """Return the table of conventions: chain over residual under each, and whether the ordering of the paper holds."""
+    """Return the table of conventions: the range of chain over residual under each, and how often it is above 1."""
     own = grid()
-    lines = [f"{'convention':<44}{'chain F / residual F at (blocks, width)':<70}{'paper order'}"]
+    lines = [f"{'convention':<43}{'smallest ratio':>16}{'largest':>16}{'above 1':>12}"]
     rows = [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
             ("Eq. 6 chain, unit magnitudes", "synthesis", "unit", "potential"),
             ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
@@ -375,9 +375,9 @@ def sensitivity():
                 ratios[size] = _ratio(own, family, convention, size, quantity)
             except KeyError:
                 continue
-        text = "  ".join(f"{size[0]},{size[1]}: {ratio:.2f}" for size, ratio in ratios.items()) or "not run"
-        holds = sum(ratio > 1 for ratio in ratios.values())
-        lines.append(f"{name:<44}{text:<70}{holds} of {len(ratios)}")
+        ends = [f"{ratio:.2f} at {size[0]},{size[1]}" for size, ratio in sorted(ratios.items(), key=lambda one: one[1])]
+        above = f"{sum(ratio > 1 for ratio in ratios.values())} of {len(ratios)}"
+        lines.append(f"{name:<43}{ends[0] if ends else 'not run':>16}{ends[-1] if ends else '':>16}{above:>12}")
     return "\n".join(lines)
 
 
