@@ -113,13 +113,13 @@ def data(name):
 
 def risk(net, x, y):
     """Return the risk and its gradient in all weights (one vector)."""
-    error = net.output(x) - y
-    return (error**2).sum() / len(y), 2 / len(y) * _pull_back(net, x, error)
-
-
-def _pull_back(net, x, errors):
-    """Return the sum over samples of errors times derivatives of the outputs, as one vector in the order of ``flat``."""
     features, states = net.trace(x)
+    error = states[-1] @ net.weights[-1].T - y
+    return (error**2).sum() / len(y), 2 / len(y) * _pull_back(net, x, features, states, error)
+
+
+def _pull_back(net, x, features, states, errors):
+    """Return the sum over samples of errors times derivatives of the outputs, as one vector in the order of ``flat``."""
     weights, blocks, back = [errors.T @ states[-1]], [], errors @ net.weights[-1]
     for i in range(len(net.blocks), 0, -1):
         inner = (back @ net.weights[i]) * (1 - features[i] ** 2)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from array_api_compat import array_namespace
 
@@ -128,7 +129,7 @@ class CoupledProblem:
             ValueError: on an index out of range, or more indices than M.
         """
         subset = self._subset(subset)
-        prediction, values, _ = self._principal()
+        prediction, values, _ = self._principal
         lost = sum(float(values[i]) ** 2 for i in range(values.shape[0]) if i not in subset)
         return (float(((self.targets - prediction) ** 2).sum()) + lost) / self.count
 
@@ -144,7 +145,7 @@ class CoupledProblem:
         subset = self._subset(subset)
         xp, (width, _, outputs) = array_namespace(self.targets), self.sizes
         assumption_1(self.last, self.targets).demand()
-        _, _, axes = self._principal()
+        _, _, axes = self._principal
         kept = axes[:, subset]
         dropped = self.targets @ axes[:, [i for i in range(outputs) if i not in subset]]
         maps = augmented.least_squares(augmented.stack([self.previous, self.last]), self.targets @ kept).T
@@ -194,6 +195,7 @@ class CoupledProblem:
     def _state(self, W):
         return self.previous + self.last @ W.T
 
+    @cached_property
     def _principal(self):
         prediction = augmented.project(augmented.stack([self.previous, self.last]), self.targets)
         _, values, axes = array_namespace(prediction).linalg.svd(prediction, full_matrices=False)
