@@ -3,6 +3,7 @@
 import functools
 import math
 
+import joblib
 import numpy as np
 import torch
 from scipy import stats
@@ -32,20 +33,30 @@ def digits(setting, split, count=10):
     return inputs.to(setting.device), torch.stack([images.labels for images in found]).to(setting.device)
 
 
-@functools.lru_cache
 def networks(setting, kind):
     """Return nets of a kind trained on digits: ten seeds, of the sparse kind five."""
-    return _sparse(setting)[:5] if kind == "sparse" else train(setting, kind, DEPTH, STARTS[kind], EPOCHS)
+    return _all(setting)[kind][:5] if kind == "sparse" else _all(setting)[kind]
 
 
 def misled(setting):
     """Return the five sparse nets that were trained on shuffled labels."""
-    return _sparse(setting)[5:]
+    return _all(setting)["sparse"][5:]
 
 
 @functools.lru_cache
-def _sparse(setting):
-    return train(setting, "sparse", DEPTH, STARTS["sparse"], EPOCHS, shuffled=5)
+def _all(setting):
+    found = two_at_a_time(_usual, setting, NAMES)
+    return dict(zip(NAMES, found, strict=True))
+
+
+def _usual(setting, kind):
+    return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, shuffled=5 if kind == "sparse" else 0)
+
+
+def two_at_a_time(function, setting, kinds):
+    """Return ``function(setting, kind)`` of each kind, on two cores where they train (one process on a GPU)."""
+    jobs = 2 if setting.device == "cpu" else 1
+    return joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(setting, kind) for kind in kinds)
 
 
 def train(setting, kind, depth, scale, epochs, count=10, shuffled=0, start=None):

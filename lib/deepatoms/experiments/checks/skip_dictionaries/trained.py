@@ -31,9 +31,18 @@ def _half_orthogonal(net):
             layer.linear.weight.copy_(0.5 * Q * torch.sign(torch.diagonal(R)))
 
 
-@functools.lru_cache
 def log_losses(setting, kind):
     """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
+    return _all_log_losses(setting)[kind]
+
+
+@functools.lru_cache
+def _all_log_losses(setting):
+    kinds = ("resnet", "plain", "orthogonal")
+    return dict(zip(kinds, comparison.two_at_a_time(_log_losses, setting, kinds), strict=True))
+
+
+def _log_losses(setting, kind):
     scale, start = (0.5 if kind == "resnet" else HE), (_half_orthogonal if kind == "orthogonal" else None)
     nets = comparison.train(setting, "resnet" if kind == "resnet" else "plain", 32, scale, 5, 10, start=start)
     inputs, labels = comparison.digits(setting, "train")
