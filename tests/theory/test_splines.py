@@ -149,3 +149,15 @@ def test_bad_input_is_refused(call, words):
 def test_a_map_larger_than_memory_is_refused_with_a_remedy():
     with pytest.raises(MemoryError, match=r"GiB.*x\.split"):
         splines.affine_map(lambda x: x.repeat(1, 2), torch.ones(100, 100_000))
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"padding": "same"},
+                                     {"stride": (1, 2), "padding": (2, 0), "bias": False}])
+def test_a_narrow_first_convolution_is_pulled_back_exactly(options):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3, **options), torch.nn.ReLU(), torch.nn.Flatten(),
+                                torch.nn.LazyLinear(3)).double()
+    x = torch.randn(4, 1, 8, 9, dtype=torch.float64)
+    model(x)
+    expected = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
+    torch.testing.assert_close(splines.affine_map(model, x)[0], expected.flatten(2), rtol=1e-12, atol=1e-12)

@@ -23,7 +23,7 @@ def seconds(function):
 def peak():
     """Return the largest resident memory of this process so far, in MiB.
 
-    From the kernel's status file where there is one: ``getrusage`` of a new process starts at its parent's peak.
+    From the kernel's status file where there is one: on Linux ``getrusage`` of a new process starts at its parent's peak.
 
     >>> before = peak()
     >>> ones = [1.0] * 10**7
@@ -33,4 +33,4 @@ def peak():
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

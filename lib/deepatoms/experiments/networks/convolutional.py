@@ -69,7 +69,7 @@ def _side_by_side(layer, values, h, members):
     if isinstance(layer, nn.Flatten):
         return h.unflatten(1, (members, -1)).flatten(2)
     if isinstance(layer, nn.Linear):
-        return torch.einsum("bmi,moi->bmo", h, values["weight"])
+        return torch.einsum("bmi,moi->bmo", h, values["weight"]) + values.get("bias", 0)
     return layer(h)
 
 

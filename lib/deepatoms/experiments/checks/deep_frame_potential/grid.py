@@ -14,11 +14,10 @@ def recorded_check(identifier, free=False):
 
     ``free`` names the checks that need free magnitudes from the usual start beside the unit ones.
     """
-    magnitudes = "free" if free or "free" in identifier else "unit"
+    whole = (FREE_GRID, (REDUCED, FREE, UNIT_GRID)) if "free" in identifier else (UNIT_GRID, (REDUCED, FREE))
 
     def decorate(function):
-        _register(identifier, function, "full", FREE_GRID if magnitudes == "free" else UNIT_GRID,
-                  (REDUCED, FREE, UNIT_GRID) if magnitudes == "free" else (REDUCED, FREE))
+        _register(identifier, function, "full", *whole)
         return _register(identifier, function, "laptop", FREE if free else REDUCED, (REDUCED,) if free else ())
     return decorate
 
