@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from deepatoms.experiments.networks import digits_cnn, residual_cnn
 from deepatoms.experiments.training import seeded
@@ -13,6 +14,11 @@ from deepatoms.theory import splines
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def demand_jacobians(model, x):
+    expected = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
+    torch.testing.assert_close(splines.affine_map(model, x)[0], expected.flatten(2), rtol=1e-12, atol=1e-12)
 
 
 def cnn(**options):
@@ -159,5 +165,61 @@ def test_a_narrow_first_convolution_is_pulled_back_exactly(options):
                                 torch.nn.LazyLinear(3)).double()
     x = torch.randn(4, 1, 8, 9, dtype=torch.float64)
     model(x)
-    expected = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
-    torch.testing.assert_close(splines.affine_map(model, x)[0], expected.flatten(2), rtol=1e-12, atol=1e-12)
+    demand_jacobians(model, x)
+
+
+class Pooled(torch.nn.Module):
+    """Features of a convolution, passed through some way of rectifying and pooling them."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.features, self.pool, self.head = torch.nn.Conv2d(2, 8, 3), pool, torch.nn.LazyLinear(3)
+
+    def forward(self, x):
+        return self.head(self.pool(self.features(x)).flatten(1))
+
+
+def half_rectified(h):
+    h = h.clone()
+    h[:, :4].relu_()
+    return max_pool2d(h, 2)
+
+
+WAYS_TO_POOL = {
+    "of rectified values": lambda h: max_pool2d(h.relu(), 2), "in place": lambda h: max_pool2d(h.clone().relu_(), 2),
+    "overlapping": lambda h: max_pool2d(h.relu(), 3, 2), "with gaps": lambda h: max_pool2d(h.relu(), 2, 3),
+    "padded": lambda h: max_pool2d(h.relu(), 2, padding=1), "of values not rectified": lambda h: max_pool2d(h, 2),
+    "rectified twice": lambda h: max_pool2d((h.relu() + 1).relu(), 2),
+    "of leaky values": lambda h: max_pool2d(torch.nn.functional.leaky_relu(h, 0.3), 2), "half rectified": half_rectified,
+    "of half the channels": lambda h: max_pool2d(h.relu()[:, :4], 2),
+    "transposed": lambda h: max_pool2d(h.relu().transpose(1, 2), 2),
+    "twice": lambda h: max_pool2d(h.relu(), 2) + max_pool2d(h.relu()[:, :, 1:, 1:], 2),
+    "beside a skip": lambda h: max_pool2d(h.relu(), 2) + avg_pool2d(h.relu(), 2),
+    "shared with a skip": lambda h: (lambda on: max_pool2d(on, 2) + avg_pool2d(on, 2))(h.relu()),
+    "shared by two pools": lambda h: (lambda on: max_pool2d(on, 2) - max_pool2d(on, 2, padding=1)[:, :, 1:, 1:])(h.relu()),
+    "in channels-last": lambda h: max_pool2d(h.transpose(1, 3).contiguous().transpose(1, 3).relu(), 2)}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_POOL)
+def test_pooling_is_pulled_back_exactly(way):
+    torch.manual_seed(0)
+    model = Pooled(WAYS_TO_POOL[way]).double()
+    x = torch.randn(4, 2, 11, 11, dtype=torch.float64)
+    model(x)
+    demand_jacobians(model, x)
+
+
+def test_slopes_of_pooled_inputs_are_not_overwritten_by_the_next_output():
+    model = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(4, 3)).double()
+    x = torch.randn(4, 1, 4, 4, dtype=torch.float64)
+    demand_jacobians(model, x)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"padding": 1}, {"bias": False}])
+def test_a_convolution_of_single_pixels_is_pulled_back_exactly(options):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(6, 4, 1, **options), torch.nn.ReLU(), torch.nn.Flatten(),
+                                torch.nn.LazyLinear(3)).double()
+    x = torch.randn(4, 6, 5, 7, dtype=torch.float64)
+    model(x)
+    demand_jacobians(model, x)

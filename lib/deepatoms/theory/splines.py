@@ -15,10 +15,10 @@ import itertools
 import os
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
 from deepatoms.theory.piecewise import NotPiecewiseAffineError, codes_again, trace
+from deepatoms.theory.pullback import Pullback
 
 __all__ = [
     "NotPiecewiseAffineError",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-def affine_map(model, x, chunk=128):
+def affine_map(model, x, chunk=256):
     r"""Return the affine map that a network applies to each input: its templates and its biases.
 
     .. math:: f(x) = A[x]\,x + b[x] \qquad\text{(Theorem 1, and Eq. 7 for a CNN)}
@@ -71,30 +71,15 @@ def affine_map(model, x, chunk=128):
 
 def _affine_part(model, x, total):
     x = x.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), Pullback():
         found = trace(model, x, codes=False)
         _demand_vector(found.output, x)
         _demand_memory(found.output, x, total)
         _demand_no_ties(found)
-        with _NarrowConvolutions():
-            rows = [_gradient(found.output[:, c].sum(), x, keep=True) for c in range(found.output.shape[1])]
-    return torch.stack(rows, 1).flatten(2), found.output.detach()
-
-
-class _NarrowConvolutions(TorchDispatchMode):
-    """Pull slopes back through a convolution of few inputs (the first) by one matrix product, some five times quicker."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is not torch.ops.aten.convolution_backward.default or not _is_narrow(*args):
-            return func(*args, **(kwargs or {}))
-        slope, x, weight, _, stride, padding, dilation, *_ = args
-        columns = weight.flatten(1).T @ slope.flatten(2)
-        return torch.nn.functional.fold(columns, x.shape[2:], weight.shape[2:], dilation, padding, stride), None, None
-
-
-def _is_narrow(slope, x, weight, bias, stride, padding, dilation, transposed, output_padding, groups, wanted):
-    return (x.ndim == 4 and not transposed and groups == 1 and list(wanted) == [True, False, False]
-            and weight[0].numel() <= len(weight))
+        maps = x.new_empty(*found.output.shape, x[0].numel())
+        for c, one in enumerate(torch.eye(maps.shape[1], dtype=maps.dtype, device=maps.device)):
+            maps[:, c] = _gradient(found.output, x, one.expand_as(found.output), keep=True).flatten(1)
+    return maps, found.output.detach()
 
 
 def _gradient(value, at, weights=None, keep=False):
