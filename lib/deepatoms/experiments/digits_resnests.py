@@ -1,11 +1,14 @@
 """The authors' four variants on digits: twenty paired seeds, the reduced form of their CIFAR tables."""
 
+import math
+
 import torch
 from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from deepatoms.experiments import datasets, ensembles, results
 from deepatoms.experiments.networks import wide_residual
+from deepatoms.experiments.optimizers import SGD
 from deepatoms.experiments.training import seeded
 
 SETTING = {"blocks": 4, "width": 4, "training": 400, "epochs": 20, "rate": 0.1, "batch": 64, "seeds": 20}
@@ -34,18 +37,14 @@ def trained(configuration, seeds, device="cpu"):
     data = [split("train", seed, configuration) for seed in seeds]
     images, labels = (torch.stack([getattr(part, name) for part in data]).to(device) for name in ("images", "labels"))
     ensemble = ensembles.Ensemble([build(configuration, seed).to(device).train() for seed in seeds])
-    weights = [part.requires_grad_() for part in ensemble.parameters.values()]
-    descent = torch.optim.SGD(weights, lr=configuration["rate"], momentum=0.9, nesterov=True, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, configuration["epochs"])
+    descent = SGD(ensemble.parameters.values(), momentum=0.9, weight_decay=5e-4)
     orders = [torch.Generator().manual_seed(seed) for seed in seeds]
     members = torch.arange(len(data), device=device)[:, None]
-    for _ in range(configuration["epochs"]):
+    for epoch in range(configuration["epochs"]):
+        rate = configuration["rate"] * (1 + math.cos(math.pi * epoch / configuration["epochs"])) / 2
         shuffled = torch.stack([torch.randperm(images.shape[1], generator=order) for order in orders]).to(device)
         for chosen in shuffled.split(configuration["batch"], dim=1):
-            descent.zero_grad()
-            vmap(cross_entropy)(ensemble(images[members, chosen]), labels[members, chosen]).sum().backward()
-            descent.step()
-        schedule.step()
+            descent.step(vmap(cross_entropy)(ensemble(images[members, chosen]), labels[members, chosen]).sum(), rate)
     return [model.eval() for model in ensemble.models()]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 
+from deepatoms.experiments.optimizers import Adam
 from deepatoms.theory import arguments
 
 
@@ -64,16 +65,14 @@ def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=
     _as_many("labels", labels, models)
     ensemble = Ensemble([model.train() for model in models])
     orders = [torch.Generator().manual_seed(int(seed)) for seed in seeds or range(len(models))]
-    descent = torch.optim.Adam(ensemble.parameters.values(), lr=rate, fused=True)
+    descent = Adam(ensemble.parameters.values(), rate)
     for _ in range(arguments.integer("epochs", epochs)):
         shuffled = torch.stack([torch.randperm(inputs.shape[1], generator=order) for order in orders])
         for chosen in shuffled.to(inputs.device).split(batch, dim=1):
             members = torch.arange(len(models), device=inputs.device)[:, None]
-            descent.zero_grad()
             scores = ensemble(inputs[members, chosen])
             value = len(models) * loss(scores.flatten(0, 1), labels[members, chosen].flatten(0, 1))
-            (value + penalty(ensemble.parameters) if penalty else value).backward()
-            descent.step()
+            descent.step(value + penalty(ensemble.parameters) if penalty else value)
     return [model.eval() for model in ensemble.models()]
 
 

@@ -153,7 +153,7 @@ def _rows(net, x, features, states, output):
 def train(net, x, y, steps):
     """Return the net after ``steps`` steps of L-BFGS in all weights."""
     found = optimize.minimize(lambda point: risk(net.unflat(point), x, y), net.flat(), jac=True, method="L-BFGS-B",
-                              options={"maxiter": steps, "ftol": 1e-16, "gtol": 1e-12, "maxcor": 50, "maxfun": 5 * steps})
+                              options={"maxiter": steps, "ftol": 1e-16, "gtol": 1e-12, "maxcor": 20, "maxfun": 5 * steps})
     return net.unflat(found.x)
 
 

@@ -46,11 +46,16 @@ def real_array(name, value, rank=None):
         refuse(name, value, "is not real floating point", "convert it, for example to float64", TypeError)
     if 0 in value.shape:
         refuse(name, value, "is empty", "pass at least one entry along each axis")
-    low, high = value.detach().aminmax() if isinstance(value, torch.Tensor) else (value.min(), value.max())
-    if not (math.isfinite(low) and math.isfinite(high)):  # NaN shows in both, and no array of truth values is needed
+    finite = _tensor_is_finite(value) if isinstance(value, torch.Tensor) else np.isfinite(value).all()
+    if not finite:
         bad = int((~(torch.isfinite(value) if isinstance(value, torch.Tensor) else np.isfinite(value))).sum())
         refuse(name, value, f"has {bad} entries that are NaN or infinite", "remove or replace them")
     return value
+
+
+def _tensor_is_finite(value):
+    low, high = value.detach().aminmax()  # NaN shows in both, and no tensor of truth values is needed
+    return math.isfinite(low) and math.isfinite(high)
 
 
 def is_real_floating(value):
@@ -61,7 +66,7 @@ def is_real_floating(value):
     """
     if isinstance(value, torch.Tensor):
         return value.is_floating_point()
-    return np.issubdtype(value.dtype, np.floating)
+    return value.dtype.kind == "f"
 
 
 def matrix(name, value):

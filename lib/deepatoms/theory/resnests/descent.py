@@ -67,8 +67,9 @@ def lbfgs(problem, W, B, steps=500):
         W, B = split(point)
         return problem.risk(W, B), np.concatenate([part.ravel() for part in problem.gradient(W, B)])
 
-    found = optimize.minimize(value, np.concatenate([W.ravel(), B.ravel()]), jac=True, method="L-BFGS-B",
-                              options={"maxiter": steps, "ftol": 1e-16, "gtol": 1e-12, "maxcor": 50, "maxfun": 10 * steps})
+    start = np.concatenate([W.ravel(), B.ravel()])
+    found = optimize.minimize(value, start, jac=True, method="L-BFGS-B", options={
+        "maxiter": steps, "ftol": 1e-16, "gtol": 1e-12, "maxcor": min(50, start.size), "maxfun": 10 * steps})
     return _end(problem, *split(found.x))
 
 
