@@ -16,7 +16,7 @@ from deepatoms.theory import skip_dictionaries as skip
 STARTS = {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse": 0.5}
 NAMES = {"resnet_bn": "ResNet + BN", "resnet": "ResNet", "linear": "linear", "plain": "plain ReLU",
          "sparse": "sparse ResNet"}
-DEPTH, EPOCHS = 4, 40
+DEPTH, EPOCHS, HE = 4, 40, 1.41  # HE: the scale of He's start for plain nets
 PROPERTIES = ("kappa", "mu", "mu_avg", "mu_mse", "babel_4", "A", "B", "k90")
 
 
@@ -33,30 +33,72 @@ def digits(setting, split, count=10):
     return inputs.to(setting.device), torch.stack([images.labels for images in found]).to(setting.device)
 
 
+class Background:
+    """Results that two other processes compute in order (on a GPU this one, when asked), waited for when first asked for."""
+
+    def __init__(self, function, setting, kinds):
+        jobs = 2 if setting.device == "cpu" else 1
+        self.kinds, self.found = list(kinds), {}
+        self.coming = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+            joblib.delayed(function)(setting, kind) for kind in self.kinds)
+
+    def __getitem__(self, kind):
+        while kind not in self.found:
+            self.found[self.kinds[len(self.found)]] = next(self.coming)
+        return self.found[kind]
+
+
+def begin(setting):
+    """Start to train all nets of the chapter in the background; who needs one waits for it."""
+    _usual(setting)
+    _deep(setting)
+
+
 def networks(setting, kind):
-    """Return nets of a kind trained on digits: ten seeds, of the sparse kind five."""
-    return _all(setting)[kind][:5] if kind == "sparse" else _all(setting)[kind]
+    """Return nets of a kind trained on digits: ten seeds, of the sparse and the plain kind five."""
+    return _usual(setting)[kind][:5] if kind == "sparse" else _usual(setting)[kind]
 
 
 def misled(setting):
     """Return the five sparse nets that were trained on shuffled labels."""
-    return _all(setting)["sparse"][5:]
+    return _usual(setting)["sparse"][5:]
 
 
 @functools.lru_cache
-def _all(setting):
-    found = two_at_a_time(_usual, setting, NAMES)
-    return dict(zip(NAMES, found, strict=True))
+def _usual(setting):
+    return Background(_trained, setting, NAMES)
 
 
-def _usual(setting, kind):
-    return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, shuffled=5 if kind == "sparse" else 0)
+def _trained(setting, kind):
+    count, shuffled = 5 if kind == "plain" else 10, 5 if kind == "sparse" else 0
+    return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, count, shuffled)
 
 
-def two_at_a_time(function, setting, kinds):
-    """Return ``function(setting, kind)`` of each kind, on two cores where they train (one process on a GPU)."""
-    jobs = 2 if setting.device == "cpu" else 1
-    return joblib.Parallel(n_jobs=jobs)(joblib.delayed(function)(setting, kind) for kind in kinds)
+def log_losses(setting, kind):
+    """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
+    return _deep(setting)[kind]
+
+
+@functools.lru_cache
+def _deep(setting):
+    return Background(_log_losses, setting, ("resnet", "plain", "orthogonal"))
+
+
+def _log_losses(setting, kind):
+    scale, start = (0.5 if kind == "resnet" else HE), (_half_orthogonal if kind == "orthogonal" else None)
+    nets = train(setting, "resnet" if kind == "resnet" else "plain", 32, scale, 5, 10, start=start)
+    inputs, labels = digits(setting, "train")
+    scores = ensembles.outputs(nets, inputs)
+    losses = torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.reshape(labels.shape).double().mean(1).log().cpu().numpy()
+
+
+def _half_orthogonal(net):
+    """Set every layer's weights to half an orthogonal matrix: condition number 1, too small a scale."""
+    with torch.no_grad():
+        for layer in net.layers:
+            Q, R = torch.linalg.qr(layer.linear.weight)
+            layer.linear.weight.copy_(0.5 * Q * torch.sign(torch.diagonal(R)))
 
 
 def train(setting, kind, depth, scale, epochs, count=10, shuffled=0, start=None):

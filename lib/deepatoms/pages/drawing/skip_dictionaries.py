@@ -9,7 +9,6 @@ import torch
 
 from deepatoms.experiments import ksvd
 from deepatoms.experiments import skip_comparison as comparison
-from deepatoms.experiments.checks.skip_dictionaries import trained
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.theory import skip_dictionaries as skip
@@ -328,7 +327,7 @@ def optimisation(setting):
     names = {"resnet": "ResNet, s = 0.5", "plain": "plain ReLU, He (layers near 200)",
              "orthogonal": "plain ReLU, half orthogonal (layers exactly 1)"}
     for place, (kind, name) in enumerate(names.items()):
-        losses = np.exp(trained.log_losses(setting, kind))
+        losses = np.exp(comparison.log_losses(setting, kind))
         axes.plot(losses, np.full(len(losses), -place), "o", color=COLOURS[("blue", "grey", "red")[place]], alpha=0.7)
         axes.text(losses.mean(), -place + 0.2, name, ha="center")
     axes.set(xscale="log", xlabel="training loss after five epochs", yticks=[], ylim=(-2.5, 0.7))

@@ -10,8 +10,6 @@ from deepatoms.experiments import skip_comparison as comparison
 from deepatoms.experiments.checking import Measurement, Setting, check, experiment
 from deepatoms.experiments.networks.sparse import Network
 
-HE = 1.41
-
 
 def preactivations(setting, kind):
     """Return W h + b of every layer of five trained nets on their test images."""
@@ -23,45 +21,17 @@ def preactivations(setting, kind):
 
 # ---- rsc.optimization ----
 
-def _half_orthogonal(net):
-    """Set every layer's weights to half an orthogonal matrix: condition number 1, too small a scale."""
-    with torch.no_grad():
-        for layer in net.layers:
-            Q, R = torch.linalg.qr(layer.linear.weight)
-            layer.linear.weight.copy_(0.5 * Q * torch.sign(torch.diagonal(R)))
-
-
-def log_losses(setting, kind):
-    """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
-    return _all_log_losses(setting)[kind]
-
-
-@functools.lru_cache
-def _all_log_losses(setting):
-    kinds = ("resnet", "plain", "orthogonal")
-    return dict(zip(kinds, comparison.two_at_a_time(_log_losses, setting, kinds), strict=True))
-
-
-def _log_losses(setting, kind):
-    scale, start = (0.5 if kind == "resnet" else HE), (_half_orthogonal if kind == "orthogonal" else None)
-    nets = comparison.train(setting, "resnet" if kind == "resnet" else "plain", 32, scale, 5, 10, start=start)
-    inputs, labels = comparison.digits(setting, "train")
-    scores = ensembles.outputs(nets, inputs)
-    losses = torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.reshape(labels.shape).double().mean(1).log().cpu().numpy()
-
-
 @check("rsc.optimization/faster", experiment(10))
 def faster(setting):
     """Compare log training losses after 5 epochs, residual minus plain, in pairs; the control exchanges them."""
-    mean, (low, high) = comparison.interval(log_losses(setting, "resnet") - log_losses(setting, "plain"))
+    mean, (low, high) = comparison.interval(comparison.log_losses(setting, "resnet") - comparison.log_losses(setting, "plain"))
     return Measurement(mean, -mean, (low, high), (-high, -low))
 
 
 @check("rsc.optimization/explained_by_condition", experiment(10))
 def explained_by_condition(setting):
     """Compare log training losses, half-orthogonal minus He start of plain nets; residual nets are the control."""
-    return Measurement(*((log_losses(setting, kind) - log_losses(setting, "plain")).mean()
+    return Measurement(*((comparison.log_losses(setting, kind) - comparison.log_losses(setting, "plain")).mean()
                          for kind in ("orthogonal", "resnet")))
 
 
@@ -85,8 +55,8 @@ def _dimensions_of(x, W):
     """Return the dimensions of residual (s = 1.41 and 0.5), plain and linear chains (s = 1.41) on the same matrices."""
     he = small = plain = linear = x
     for layer in W:
-        he, small = he + torch.relu(he @ (HE * layer).T), small + torch.relu(small @ (0.5 * layer).T)
-        plain, linear = torch.relu(plain @ (HE * layer).T), linear @ (HE * layer).T
+        he, small = he + torch.relu(he @ (comparison.HE * layer).T), small + torch.relu(small @ (0.5 * layer).T)
+        plain, linear = torch.relu(plain @ (comparison.HE * layer).T), linear @ (comparison.HE * layer).T
     features = torch.stack([he, small, plain, linear]).double()
     centred = features - features.mean(1, keepdim=True)
     energy = torch.linalg.eigvalsh(centred.mT @ centred).flip(-1).cumsum(-1)
@@ -160,7 +130,7 @@ def reversed_snr(setting):
 
 # ---- rsc.generalization ----
 
-SCALES = {"resnet": 0.5, "linear": 1.0, "plain": HE, "sparse": 0.5}
+SCALES = {"resnet": 0.5, "linear": 1.0, "plain": comparison.HE, "sparse": 0.5}
 DEEP = [{"kind": kind, "depth": 16, "epochs": 3, "shuffled": False} for kind in ("resnet", "linear", "plain")]
 SHALLOW = [{"kind": "sparse", "depth": 4, "epochs": 4, "shuffled": False},
            {"kind": "plain", "depth": 4, "epochs": 4, "shuffled": False},
