@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepatoms.experiments import tanh_resnests as arrays
+from deepatoms.experiments.ahead import ahead
 from deepatoms.theory import resnests
+
+ARRIVING = (3, 4, 5, 6, 8, 10)  # the widths from which descent starts
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,18 @@ def plane():
     return Plane(moments)
 
 
-def arrivals(rng, widths, runs=12, outputs=3):
-    """Return, for each width M, the fraction of L-BFGS runs that reach the augmented optimum within 1e-8.
+@ahead("resnests", ())
+def arrivals(setting):
+    """Return, for each width of ``ARRIVING``, the fraction of twelve L-BFGS runs that reach the augmented optimum within 1e-8.
 
     N_in = N_o = 3, one block of 4, starts of size 0.1: Assumptions 3 and 4 hold from M = 3 on.
     """
-    found = []
-    for width in widths:
+    rng, found = setting.numpy("arrivals"), []
+    for width in ARRIVING:
         arrived = []
-        for _ in range(runs):
-            task = arrays.random_task(rng, width, (4,), inputs=3, outputs=outputs)
-            start = 0.1 * rng.normal(size=(width, 4)), 0.1 * rng.normal(size=(outputs, width))
+        for _ in range(12):
+            task = arrays.random_task(rng, width, (4,), inputs=3)
+            start = 0.1 * rng.normal(size=(width, 4)), 0.1 * rng.normal(size=(3, width))
             end = resnests.lbfgs(task.coupled().compressed(), *start, steps=500)
             arrived.append(end.risk - resnests.augmented_risk(task.features, task.y) < 1e-8)
         found.append(float(np.mean(arrived)))

@@ -3,12 +3,12 @@
 import functools
 import math
 
-import joblib
 import numpy as np
 import torch
 from scipy import stats
 
 from deepatoms.experiments import datasets, ensembles, ksvd, results
+from deepatoms.experiments.ahead import ahead
 from deepatoms.experiments.networks.sparse import Network
 from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
@@ -33,58 +33,25 @@ def digits(setting, split, count=10):
     return inputs.to(setting.device), torch.stack([images.labels for images in found]).to(setting.device)
 
 
-class Background:
-    """Results that two other processes compute in order (on a GPU this one, when asked), waited for when first asked for."""
-
-    def __init__(self, function, setting, kinds):
-        jobs = 2 if setting.device == "cpu" else 1
-        self.kinds, self.found = list(kinds), {}
-        self.coming = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-            joblib.delayed(function)(setting, kind) for kind in self.kinds)
-
-    def __getitem__(self, kind):
-        while kind not in self.found:
-            self.found[self.kinds[len(self.found)]] = next(self.coming)
-        return self.found[kind]
-
-
-def begin(setting):
-    """Start to train all nets of the chapter in the background; who needs one waits for it."""
-    _usual(setting)
-    _deep(setting)
-
-
 def networks(setting, kind):
     """Return nets of a kind trained on digits: ten seeds, of the sparse and the plain kind five."""
-    return _usual(setting)[kind][:5] if kind == "sparse" else _usual(setting)[kind]
+    return _trained(setting, kind)[:5] if kind == "sparse" else _trained(setting, kind)
 
 
 def misled(setting):
     """Return the five sparse nets that were trained on shuffled labels."""
-    return _usual(setting)["sparse"][5:]
+    return _trained(setting, "sparse")[5:]
 
 
-@functools.lru_cache
-def _usual(setting):
-    return Background(_trained, setting, NAMES)
-
-
+@ahead("skip-dictionaries", *((kind,) for kind in NAMES))
 def _trained(setting, kind):
     count, shuffled = 5 if kind == "plain" else 10, 5 if kind == "sparse" else 0
     return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, count, shuffled)
 
 
+@ahead("skip-dictionaries", ("resnet",), ("plain",), ("orthogonal",))
 def log_losses(setting, kind):
     """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
-    return _deep(setting)[kind]
-
-
-@functools.lru_cache
-def _deep(setting):
-    return Background(_log_losses, setting, ("resnet", "plain", "orthogonal"))
-
-
-def _log_losses(setting, kind):
     scale, start = (0.5 if kind == "resnet" else HE), (_half_orthogonal if kind == "orthogonal" else None)
     nets = train(setting, "resnet" if kind == "resnet" else "plain", 32, scale, 5, 10, start=start)
     inputs, labels = digits(setting, "train")

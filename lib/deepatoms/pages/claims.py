@@ -2,7 +2,7 @@
 
 from IPython.display import display
 
-from deepatoms.experiments import catalogue, checking
+from deepatoms.experiments import ahead, catalogue, checking
 from deepatoms.experiments import verdicts as judging
 from deepatoms.pages import rows
 from deepatoms.theory.arguments import refuse
@@ -12,10 +12,12 @@ _state = {}
 
 
 def begin(chapter, seed=0, device="cpu", profile="laptop"):
-    """Start a chapter: fix seed, device and profile of its checks, and forget earlier outcomes."""
+    """Start a chapter: fix seed, device and profile of its checks, forget earlier outcomes, begin its long computations."""
     catalogue.load().chapter(chapter)
     device = ("cuda" if _cuda() else "cpu") if device == "auto" else device
     _state.update(chapter=chapter, setting=checking.Setting(seed, device, profile), outcomes={})
+    checking.registered(chapter)  # importing the checks tells what is long
+    ahead.begin(chapter, _state["setting"])
 
 
 def _cuda():

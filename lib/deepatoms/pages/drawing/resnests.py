@@ -7,6 +7,7 @@ import numpy as np
 
 from deepatoms.experiments import resnests_landscape as landscape
 from deepatoms.experiments import tanh_resnests as arrays
+from deepatoms.experiments.checks.resnests.trained import trained_task
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.theory import resnests
@@ -60,11 +61,10 @@ def critical_levels(seed):
         "lie lower, one blue dot at rank three is lowest. Negative numbers stand beside all red dots, zero beside the blue one.")
 
 
-def arriving(rng):
+def arriving(setting):
     """How many descents arrive, against the width."""
     figure, axes = figures.subplots(size=(7, 2.9))
-    widths = (3, 4, 5, 6, 8, 10)
-    fractions = landscape.arrivals(rng, widths)
+    widths, fractions = landscape.ARRIVING, landscape.arrivals(setting)
     axes.plot(widths, fractions, "o-", color=COLOURS["blue"])
     axes.set(xlabel="width M (three inputs, three outputs)", ylabel="runs that arrive", ylim=(0, 1.05), xticks=widths)
     return figures.describe(
@@ -75,14 +75,13 @@ def arriving(rng):
         f"{', '.join(f'{f:.2f}' for f in fractions)}.")
 
 
-def feature_reuse(seed):
+def feature_reuse(setting):
     """What each block of a trained net adds: refitted risk and unpredictable share of its feature."""
     figure, (left, right) = figures.subplots(1, 2, size=(7, 3.2))
     most = {}
     for name, colour in (("diabetes", "blue"), ("digits", "orange")):
-        x, y = arrays.data(name)
-        task = arrays.Task(arrays.trained(name, seed, 6, 3, 21, 100), x, y)
-        risks = resnests.prefix_risks(task.features, y)
+        task = trained_task(setting, name)
+        risks = resnests.prefix_risks(task.features, task.y)
         most[name] = 1 + int(np.argmin(np.diff(risks)))
         left.plot(range(7), np.array(risks) / risks[0], "o-", color=COLOURS[colour], label=name)
         right.plot(range(1, 7), resnests.unpredictability(task.features), "o-", color=COLOURS[colour], label=name)

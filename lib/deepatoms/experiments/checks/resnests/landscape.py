@@ -7,6 +7,7 @@ import numpy as np
 from scipy import linalg, optimize
 
 from deepatoms.experiments import tanh_resnests as arrays
+from deepatoms.experiments.ahead import ahead
 from deepatoms.experiments.checking import Measurement, check, experiment, instances
 from deepatoms.experiments.checks.resnests.augmented import ratio
 from deepatoms.theory import resnests
@@ -82,7 +83,7 @@ def no_maxima(setting):
     return Measurement(wrong, control)
 
 
-@lru_cache(maxsize=4)
+@ahead("resnests", (16, 100), (16, 20), (8, 20))
 def ends(setting, width, count):
     """Return (task, problem, end) of trust-region least squares from starts of size 0.1."""
     rng, found = setting.numpy(f"ends {width}"), []
@@ -163,6 +164,7 @@ def rank(matrix):
     return int((np.linalg.svd(matrix, compute_uv=False) > 1e-6).sum())
 
 
+@ahead("resnests", ())
 def searched_saddles(setting):
     """Return W_{L+1} at the saddles that Levenberg-Marquardt on the gradient finds from displaced explicit ones."""
     rng, found = setting.numpy("searched"), []
