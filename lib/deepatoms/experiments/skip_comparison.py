@@ -198,8 +198,8 @@ def table(setting, members=5):
 def text(rows):
     """Return rows of numbers as a table of text, one column for each row: it fits a page."""
     keys = list(next(iter(rows.values())))
-    lines = [" " * 10 + "".join(f"{name:>14}" for name in rows)]
-    return "\n".join(lines + [f"{key:10}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])
+    lines = [" " * 8 + "".join(f"{name:>14}" for name in rows)]
+    return "\n".join(lines + [f"{key:8}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])
 
 
 @functools.cache
