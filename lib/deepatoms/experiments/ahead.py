@@ -59,6 +59,8 @@ class Ahead:
             del function.begun[first]
             for value in itertools.islice(coming, 1):  # after an error nothing more comes; the rest is computed here
                 function.found[first] = value
+        if not queue:
+            next(coming, None)  # let it end: it is not to be interrupted with the kernel
 
     def __reduce__(self):
         return self.__qualname__  # another process imports it by name
