@@ -157,13 +157,17 @@ def test_a_map_larger_than_memory_is_refused_with_a_remedy():
         splines.affine_map(lambda x: x.repeat(1, 2), torch.ones(100, 100_000))
 
 
-@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"padding": "same"},
-                                     {"stride": (1, 2), "padding": (2, 0), "bias": False}])
-def test_a_narrow_first_convolution_is_pulled_back_exactly(options):
+NARROW = [(1, 32, 3, options) for options in ({}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"padding": "same"},
+                                              {"stride": (1, 2), "padding": (2, 0), "bias": False})]
+PIXELS = [(6, 4, 1, options) for options in ({}, {"stride": 2}, {"padding": 1}, {"bias": False})]
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "options"), NARROW + PIXELS)
+def test_a_convolution_of_few_inputs_or_single_pixels_is_pulled_back_exactly(inputs, outputs, kernel, options):
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3, **options), torch.nn.ReLU(), torch.nn.Flatten(),
+    model = torch.nn.Sequential(torch.nn.Conv2d(inputs, outputs, kernel, **options), torch.nn.ReLU(), torch.nn.Flatten(),
                                 torch.nn.LazyLinear(3)).double()
-    x = torch.randn(4, 1, 8, 9, dtype=torch.float64)
+    x = torch.randn(4, inputs, 8, 9, dtype=torch.float64)
     model(x)
     demand_jacobians(model, x)
 
@@ -212,14 +216,4 @@ def test_pooling_is_pulled_back_exactly(way):
 def test_slopes_of_pooled_inputs_are_not_overwritten_by_the_next_output():
     model = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(4, 3)).double()
     x = torch.randn(4, 1, 4, 4, dtype=torch.float64)
-    demand_jacobians(model, x)
-
-
-@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"padding": 1}, {"bias": False}])
-def test_a_convolution_of_single_pixels_is_pulled_back_exactly(options):
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Conv2d(6, 4, 1, **options), torch.nn.ReLU(), torch.nn.Flatten(),
-                                torch.nn.LazyLinear(3)).double()
-    x = torch.randn(4, 6, 5, 7, dtype=torch.float64)
-    model(x)
     demand_jacobians(model, x)
