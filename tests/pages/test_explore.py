@@ -57,6 +57,37 @@ def test_sixty_line_frames_fit():
     assert len(json.dumps(page)) < 400_000
 
 
+def panels(height, count=2):
+    """Return a figure with an image, its colour bar, axes of equal aspect, and labels that are as wide as the height."""
+    figure, axes = figures.subplots(1, count, squeeze=False)
+    figure.colorbar(axes[0, 0].imshow([[0, 1], [2, 3]]), label="value")
+    axes[0, -1].plot([0, 1], [0, height])
+    axes[0, -1].set(yticks=[0, height], ylabel="height")
+    return figures.describe(figure, f"height {height}", f"A line that rises to {height}")
+
+
+def spines(svg):
+    """Return the straight lines of a drawing that have a projecting cap: its spines."""
+    return [line for line in svg.split("\n") if "stroke-linecap:square" in line]
+
+
+def test_nothing_jumps_between_frames():
+    frames = Explorer(panels, {"height": [1000, 3, 2000]}).frames
+    assert spines(frames[0].svg) and spines(frames[0].svg) == spines(frames[1].svg)
+    own = figures.svg(panels(3), Explorer(panels, {"height": [3, 4]}).prefix)
+    assert spines(own) != spines(frames[1].svg), "by itself it would stand elsewhere: its labels are narrow"
+
+
+def test_the_first_layout_is_that_of_any_frame_with_labels_as_wide():
+    explorer = Explorer(panels, {"height": [1000, 2000]})
+    assert explorer.frames[1].svg == figures.svg(panels(2000), explorer.prefix)
+
+
+def test_a_frame_with_other_axes_has_a_layout_of_its_own():
+    explorer = Explorer(panels, {"height": [1, 2], "count": [2, 3]})
+    assert explorer.frames[1].svg == figures.svg(panels(1, 3), explorer.prefix)
+
+
 @pytest.mark.parametrize("axes, message", [
     ({}, "axes = {} are missing"),
     ({"depth": []}, "depth = [] leaves nothing to move"),

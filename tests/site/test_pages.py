@@ -143,6 +143,40 @@ def compressed(address):
         return len(gzip.compress(answer.read()))
 
 
+# Moves every control of a page through all its values; returns the texts that leave their drawing by more than two pixels.
+LEAVING = """() => [...document.querySelectorAll(".deepatoms-explorer")].flatMap(figure => {
+    const ranges = [...figure.querySelectorAll("input[type=range]")], leaving = new Set();
+    const walk = index => {
+        if (index < ranges.length) {
+            for (let value = 0; value <= Number(ranges[index].max); value++) {
+                ranges[index].value = value;
+                ranges[index].dispatchEvent(new Event("input"));
+                walk(index + 1);
+            }
+            return;
+        }
+        const drawing = figure.querySelector("svg[role=img]"), frame = drawing.getBoundingClientRect();
+        for (const text of drawing.querySelectorAll("text")) {
+            const box = text.getBoundingClientRect();
+            const out = Math.max(frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom);
+            if (out > 2) leaving.add(`${text.textContent}, ${out.toFixed(1)} px: ${figure.querySelector("figcaption").textContent}`);
+        }
+    };
+    walk(0);
+    return [...leaving];
+})"""
+
+
+def test_in_no_frame_does_a_text_leave_the_drawing(visit):
+    """All frames take the first one's layout: its margins must have room for the labels of every other."""
+    for name in READ:
+        if "deepatoms-explorer" in (SITE / name).read_text("utf-8"):
+            page = visit(name)
+            page.wait_for_selector(".deepatoms-explorer input[type=range]")
+            assert page.evaluate(LEAVING) == []
+            page.close()
+
+
 def test_a_page_with_an_explorer_stays_light(site, open_page):
     """Compressed as a server would send it, all that such a page needs is at most 1.8 MB."""
     for name in READ:

@@ -6,30 +6,18 @@ from collections import deque
 
 import joblib
 
-_registered = []
+_planned = {}
 
 
-def ahead(chapter, *arguments):
-    """Remember what a function of (setting, ...) returns, and begin the calls with these arguments with the chapter.
-
-    >>> @ahead("a chapter", (2,), (3,))
-    ... def power(setting, exponent):
-    ...     return setting**exponent
-    >>> power(10, 3)
-    1000
-    """
-    def decorate(function):
-        remembered = Ahead(function)
-        _registered.extend((chapter, remembered, each) for each in arguments)
-        return remembered
-
-    return decorate
+def plan(chapter, *calls):
+    """Name the calls to be begun with a chapter, in the order in which it needs them: (remembered function, arguments ...)."""
+    _planned[chapter] = calls
 
 
 def begin(chapter, setting):
-    """Begin all calls of a chapter, in the order in which they are registered; on a GPU nothing is begun."""
-    calls = [(function, (setting, *arguments)) for name, function, arguments in _registered
-             if name == chapter and (setting, *arguments) not in function.found]
+    """Begin the calls planned for a chapter, each with the setting before its arguments; on a GPU nothing is begun."""
+    calls = [(function, (setting, *arguments)) for function, *arguments in _planned.get(chapter, ())
+             if (setting, *arguments) not in function.found]
     if setting.device == "cpu" and calls:
         coming = joblib.Parallel(n_jobs=2, return_as="generator")(joblib.delayed(function)(*call) for function, call in calls)
         queue = deque(calls)
@@ -37,8 +25,15 @@ def begin(chapter, setting):
             function.begun[call] = queue, coming
 
 
-class Ahead:
-    """A function that remembers what it returned, and waits for a call that has begun in another process."""
+class Remembered:
+    """A function that remembers what it returned, and waits for a call that has begun in another process.
+
+    >>> @Remembered
+    ... def power(setting, exponent):
+    ...     return setting**exponent
+    >>> power(10, 3), power.found
+    (1000, {(10, 3): 1000})
+    """
 
     def __init__(self, function):
         functools.update_wrapper(self, function)

@@ -7,6 +7,7 @@ from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from deepatoms.experiments import datasets, ensembles, results
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.networks import wide_residual
 from deepatoms.experiments.optimizers import SGD
 from deepatoms.experiments.training import seeded
@@ -46,6 +47,14 @@ def trained(configuration, seeds, device="cpu"):
         for chosen in shuffled.split(configuration["batch"], dim=1):
             descent.step(vmap(cross_entropy)(ensemble(images[members, chosen]), labels[members, chosen]).sum(), rate)
     return [model.eval() for model in ensemble.models()]
+
+
+@Remembered
+def probed(setting):
+    """Return a standard network trained for ten epochs, with its training and its test images."""
+    short = CONFIGURATIONS[0] | {"epochs": 10}
+    model, = trained(short, [setting.seed])
+    return model, split("train", setting.seed, short), split("test", setting.seed, short)
 
 
 def build(configuration, seed):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepatoms.experiments import tanh_resnests as arrays
-from deepatoms.experiments.ahead import ahead
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.theory import resnests
 
 ARRIVING = (3, 4, 5, 6, 8, 10)  # the widths from which descent starts
@@ -59,7 +59,7 @@ def plane():
     return Plane(moments)
 
 
-@ahead("resnests", ())
+@Remembered
 def arrivals(setting):
     """Return, for each width of ``ARRIVING``, the fraction of twelve L-BFGS runs that reach the augmented optimum within 1e-8.
 

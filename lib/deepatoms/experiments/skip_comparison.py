@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from deepatoms.experiments import datasets, ensembles, ksvd, results
-from deepatoms.experiments.ahead import ahead
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.networks.sparse import Network
 from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
@@ -35,21 +35,21 @@ def digits(setting, split, count=10):
 
 def networks(setting, kind):
     """Return nets of a kind trained on digits: ten seeds, of the sparse and the plain kind five."""
-    return _trained(setting, kind)[:5] if kind == "sparse" else _trained(setting, kind)
+    return trained(setting, kind)[:5] if kind == "sparse" else trained(setting, kind)
 
 
 def misled(setting):
     """Return the five sparse nets that were trained on shuffled labels."""
-    return _trained(setting, "sparse")[5:]
+    return trained(setting, "sparse")[5:]
 
 
-@ahead("skip-dictionaries", *((kind,) for kind in NAMES))
-def _trained(setting, kind):
+@Remembered
+def trained(setting, kind):
     count, shuffled = 5 if kind == "plain" else 10, 5 if kind == "sparse" else 0
     return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, count, shuffled)
 
 
-@ahead("skip-dictionaries", ("resnet",), ("plain",), ("orthogonal",))
+@Remembered
 def log_losses(setting, kind):
     """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
     scale, start = (0.5 if kind == "resnet" else HE), (_half_orthogonal if kind == "orthogonal" else None)

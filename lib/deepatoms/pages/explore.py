@@ -69,6 +69,7 @@ class Explorer:
             refuse("draw", draw, "is not a function", "pass a function that returns a described figure", TypeError)
         self.draw, self.axes = draw, _checked(axes)
         self.prefix = f"e{hashlib.sha256(json.dumps([list(axes), self._texts()]).encode()).hexdigest()[:8]}-"
+        self.places = []  # of the axes in the first frame, for all others
         self.frames = [self.frame(values) for values in itertools.product(*self.axes.values())]
 
     def frame(self, values):
@@ -81,7 +82,10 @@ class Explorer:
         if not hasattr(figure, "caption"):
             refuse(called, figure, "has no caption and no description",
                    "return figures.describe(figure, caption, description)")
-        return Frame(figures.svg(figure, self.prefix), figures.inline(figure.caption))
+        figures.place(figure, self.places)
+        drawn = figures.svg(figure, self.prefix)
+        self.places = self.places or figures.layout(figure)
+        return Frame(drawn, figures.inline(figure.caption))
 
     def page(self):
         """Return the HTML that is stored and published."""

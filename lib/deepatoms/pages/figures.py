@@ -84,6 +84,19 @@ def inline(caption):
                   html.escape(caption, quote=False))
 
 
+def layout(figure):
+    """Return the places of a drawn figure's axes."""
+    return [axes.get_position(original=True) for axes in figure.axes]
+
+
+def place(figure, places):
+    """Put the axes of a figure at the places of another's: nothing jumps between the two, and no layout is computed."""
+    if len(places) == len(figure.axes):
+        figure.set_layout_engine("none")
+        for axes, box in zip(figure.axes, places, strict=True):
+            axes.set_position(box, which="original")
+
+
 def svg(figure, prefix=None):
     """Return a described figure as SVG text, the same on every run; ``prefix`` begins its ids (a hash unless given)."""
     if not hasattr(_drawn("figure", figure), "caption"):

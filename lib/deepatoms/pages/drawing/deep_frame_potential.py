@@ -342,7 +342,7 @@ def flips(blocks=2, convention="unit magnitudes"):
                 words.append(f"{LINES[family][0]} of width {width} {value:.4f}")
             at += 1
         at += 1
-    axes.set(xticks=[1, 5], ylim=(0, 0.065), ylabel="F")
+    axes.set(xticks=[1, 5], xlim=(-0.75, 6.75), ylim=(0, 0.065), ylabel="F")
     axes.set_xticklabels(["width 4", "width 8"])
     if axes.get_legend_handles_labels()[0]:
         axes.legend(ncols=3, fontsize=9)

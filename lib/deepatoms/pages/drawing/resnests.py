@@ -244,7 +244,7 @@ def _saddle(rank):
 
 def escape_frame(rank, step):
     """The risk along the escape direction from a saddle, and the singular values of the prediction weights."""
-    figure, (curve, bars) = figures.subplots(1, 2, size=(7, 3.2), width_ratios=[1.5, 1])
+    figure, (curve, bars) = figures.subplots(1, 2, size=(7, 3.2), width_ratios=[1.3, 1])
     problem, point, direction = _saddle(rank)
     walk = np.linspace(0, 1.5, 41)
     here = problem.risk(*point)
@@ -255,6 +255,7 @@ def escape_frame(rank, step):
     W, B = _moved(point, direction, step)
     curve.plot([step], [problem.risk(W, B)], "o", color=COLOURS["red"], markersize=8)
     curve.set(xlabel="way along the escape direction", ylabel="risk")
+    curve.yaxis.set_major_formatter("{x:.2f}")
     curve.legend(fontsize=8.5)
     bars.bar([1, 2, 3], np.linalg.svd(B, compute_uv=False), color=COLOURS["blue"])
     bars.set(xlabel="singular value of the last matrix", xticks=[1, 2, 3], ylim=(0, 3.2))

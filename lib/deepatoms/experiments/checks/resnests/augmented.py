@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from deepatoms.experiments import tanh_resnests as arrays
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import Measurement, check, instances
 from deepatoms.theory import resnests
 
@@ -77,6 +78,7 @@ def literal_question(setting):
 
 
 @check("nest.q1/every_minimiser", instances(1000))
+@Remembered
 def every_minimiser(setting):
     """Test the printed inequality at two minimisers: the one of least norm, and the one with all weight on the input."""
     rng, wrong, control = setting.numpy("minimisers"), 0, 0
@@ -93,6 +95,7 @@ def every_minimiser(setting):
 
 
 @check("nest.q1/refitted", instances(1000))
+@Remembered
 def predictable_changes_nothing(setting):
     """Refit after adding a random linear combination of the earlier features; the control adds a tanh block's."""
     rng, found, control = setting.numpy("refitted"), [], []
@@ -131,6 +134,7 @@ def without_gain(task):
 
 
 @check("nest.cor2_strict/unique_minimiser", instances(1000))
+@Remembered
 def unique_strictness(setting):
     """Count the same with a nonsingular Gram matrix; in every second problem no feature helps."""
     wrong, control = 0, 0
@@ -144,6 +148,7 @@ def unique_strictness(setting):
 
 
 @check("nest.cor2_strict/refitted", instances(1000))
+@Remembered
 def refitted_strictness(setting):
     """Count disagreements between the refitted drop and the gain over linear: generic, no gain, repeated input in turn."""
     wrong, control = 0, 0
@@ -159,7 +164,7 @@ def refitted_strictness(setting):
     return Measurement(int(wrong), int(control))
 
 
-@lru_cache(maxsize=2)
+@Remembered
 def nested_increases(setting, width, count):
     """Return, for random nets of six blocks of 4, the largest increase of the least risk from L to L + 1 blocks."""
     rng = setting.numpy(f"nested {width}")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from deepatoms.experiments import tanh_resnests as arrays
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import EXACT, EXHAUSTIVE, Measurement, check, instances
 from deepatoms.experiments.networks import wide_residual
 from deepatoms.theory import resnests
@@ -169,6 +170,7 @@ COUNTS = {
 
 
 @check("nest.tab_params/counts", EXHAUSTIVE)
+@Remembered
 def parameter_counts(setting):
     """Count the parameters of all 32 networks, built without memory."""
     wrong, control = 0, 0
@@ -210,6 +212,7 @@ def dense_parts(rng, x, growths):
 
 
 @check("nest.prop3/no_worse", instances(1002))
+@Remembered
 def dense_no_worse(setting):
     """Solve the prediction weights exactly at random features (diabetes, digits, 1,000 draws); subtract the linear risk."""
     rng = setting.numpy("prop3")
@@ -222,6 +225,7 @@ def dense_no_worse(setting):
 
 
 @check("nest.prop4_gap/gap", instances(1000))
+@Remembered
 def dense_gap(setting):
     """Compute epsilon of the equivalent ResNEst in closed form after checking Assumptions 3 and 4."""
     rng, identity = setting.numpy("prop4"), np.eye(14)
@@ -237,6 +241,7 @@ def dense_gap(setting):
 
 
 @check("nest.dense_superior/fewer_assumptions", instances(1000))
+@Remembered
 def fewer_assumptions(setting):
     """Count random DenseNEsts, and narrow ResNEsts with as many features, whose least risk exceeds the linear one."""
     rng, wrong = setting.numpy("superior"), np.zeros(2, int)

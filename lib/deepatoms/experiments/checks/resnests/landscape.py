@@ -7,7 +7,7 @@ import numpy as np
 from scipy import linalg, optimize
 
 from deepatoms.experiments import tanh_resnests as arrays
-from deepatoms.experiments.ahead import ahead
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import Measurement, check, experiment, instances
 from deepatoms.experiments.checks.resnests.augmented import ratio
 from deepatoms.theory import resnests
@@ -33,7 +33,7 @@ def spectrum(problem, point):
     return np.linalg.eigvalsh(problem.hessian(*point))
 
 
-@lru_cache(maxsize=2)
+@Remembered
 def saddles(setting):
     """Return (problem, point, smallest and largest eigenvalue) of all explicit saddles of the 200 problems."""
     found = []
@@ -46,7 +46,7 @@ def saddles(setting):
     return found
 
 
-@lru_cache(maxsize=2)
+@Remembered
 def real_saddles(setting):
     """Return the explicit saddles on digits (ten prefixes) and diabetes (the empty set), as ``saddles`` does."""
     rng = setting.numpy("real saddles")
@@ -83,7 +83,7 @@ def no_maxima(setting):
     return Measurement(wrong, control)
 
 
-@ahead("resnests", (16, 100), (16, 20), (8, 20))
+@Remembered
 def ends(setting, width, count):
     """Return (task, problem, end) of trust-region least squares from starts of size 0.1."""
     rng, found = setting.numpy(f"ends {width}"), []
@@ -164,7 +164,7 @@ def rank(matrix):
     return int((np.linalg.svd(matrix, compute_uv=False) > 1e-6).sum())
 
 
-@ahead("resnests", ())
+@Remembered
 def searched_saddles(setting):
     """Return W_{L+1} at the saddles that Levenberg-Marquardt on the gradient finds from displaced explicit ones."""
     rng, found = setting.numpy("searched"), []
@@ -268,6 +268,7 @@ def descended(rng):
 
 
 @check("nest.eq10/descent_arrives", experiment(20))
+@Remembered
 def dense_descent_arrives(setting):
     """Run L-BFGS on the DenseNEst's last matrix and on the coupled problem, from starts of size 10."""
     from deepatoms.experiments.checks.resnests.identities import dense_features

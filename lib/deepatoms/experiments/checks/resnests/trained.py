@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from deepatoms.experiments import tanh_resnests as arrays
-from deepatoms.experiments.ahead import ahead
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import Measurement, check, experiment, instances
 from deepatoms.experiments.checks.resnests.augmented import largest_increase
 from deepatoms.theory import resnests
@@ -21,7 +21,7 @@ def representation_risks(setting, narrow=False):
             for task in (narrow_task(setting, name, 6, 0) if narrow else trained_task(setting, name) for name in SETS)]
 
 
-@ahead("resnests", ("diabetes",), ("digits",))
+@Remembered
 def trained_task(setting, name):
     """Return the net of Remark 2 on a data set: six blocks of 3, M = N_in + 21, 100 steps, then solved exactly."""
     return arrays.Task(arrays.trained(name, setting.seed, 6, 3, 21, 100), *arrays.data(name))
@@ -49,7 +49,7 @@ def no_worse_than_the_input(setting):
                              zip(representation_risks(setting, narrow), inputs, strict=True)) for narrow in (False, True)))
 
 
-@ahead("resnests", *STEPS.items())
+@Remembered
 def wide_nets(setting, name, steps):
     """Return nets of five widths trained on a data set, then solved exactly."""
     return [arrays.trained(name, setting.seed, 3, 3, spare, steps) for spare in (6, 8, 10, 12, 14)]
