@@ -1,9 +1,12 @@
 """Networks trained together end where they would have ended alone."""
 
+import functools
+
 import pytest
 import torch
 
 from deepatoms.experiments import ensembles
+from deepatoms.experiments.checks.ml_csc.trained import circular_cnn
 from deepatoms.experiments.networks import digits_cnn, sparse
 from deepatoms.experiments.networks.convolutional import Chain
 from deepatoms.experiments.training import seeded
@@ -41,11 +44,12 @@ def test_the_networks_own_way_equals_vmap(kind, monkeypatch):
                 torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_convolutions_side_by_side_equal_vmap(batch_norm, monkeypatch):
+@pytest.mark.parametrize("build", [functools.partial(digits_cnn, widths=(3, 4)), circular_cnn,
+                                   functools.partial(digits_cnn, widths=(3, 4), batch_norm=False)])
+def test_convolutions_side_by_side_equal_vmap(build, monkeypatch):
     """In float64, where another order of the sums hardly shows."""
     images = INPUTS.double().repeat(1, 1, 8).reshape(3, 40, 1, 8, 8) + torch.linspace(0, 1, 64).reshape(8, 8)
-    models = [seeded(digits_cnn, seed, batch_norm=batch_norm, widths=(3, 4)).double() for seed in range(3)]
+    models = [seeded(build, seed).double() for seed in range(3)]
     quick = ensembles.train(models, images, LABELS, epochs=1, batch=16)
     scores = ensembles.outputs(quick, images)
     monkeypatch.delattr(Chain, "together")

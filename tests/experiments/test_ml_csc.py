@@ -25,7 +25,7 @@ def test_cheap_checks_hold_with_another_seed(check):
 def test_a_network_is_read_as_normalised_filters_and_scaled_feature_maps():
     torch.manual_seed(0)
     images = torch.rand(5, 1, 8, 8)
-    net = trained._read(trained.Network(), images, torch.zeros(5, dtype=torch.int64))
+    net = trained._read(trained.circular_cnn(), images, torch.zeros(5, dtype=torch.int64))
     for i, (filters, code) in enumerate(zip(net.filters, net.codes, strict=True)):
         assert torch.allclose(filters.flatten(1).norm(dim=1), torch.ones(len(filters)).double(), atol=1e-6)
         norms = net.model[2 * i].weight.flatten(1).norm(dim=1)
@@ -35,14 +35,14 @@ def test_a_network_is_read_as_normalised_filters_and_scaled_feature_maps():
 
 
 def test_networks_trained_together_put_out_what_they_would_alone():
-    models = [training.seeded(trained.Network, seed) for seed in range(3)]
+    models = [training.seeded(trained.circular_cnn, seed) for seed in range(3)]
     images = torch.rand(3, 5, 1, 8, 8)
     alone = torch.stack([model(x) for model, x in zip(models, images, strict=True)])
     assert torch.allclose(ensembles.outputs(models, images), alone, atol=1e-6)
 
 
 def test_the_padding_of_the_network_only_shifts_the_map():
-    model = trained.Network()
+    model = trained.circular_cnn()
     images = torch.rand(2, 1, 8, 8)
     shifted = definitions.forward_layer(images, model[0].weight, 0.0)
     own = torch.relu(model[0](images) - model[0].bias[:, None, None])

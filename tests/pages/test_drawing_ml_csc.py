@@ -16,7 +16,7 @@ def untrained(monkeypatch):
     """Two networks as they start, in place of ten trained ones."""
     images = trained.test_images(SETTING)
     torch.manual_seed(0)
-    nets = [trained._read(trained.Network(), images, torch.zeros(len(images), dtype=torch.int64)) for _ in range(2)]
+    nets = [trained._read(trained.circular_cnn(), images, torch.zeros(len(images), dtype=torch.int64)) for _ in range(2)]
     monkeypatch.setattr(trained, "trained", lambda setting: nets)
 
 

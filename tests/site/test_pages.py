@@ -159,7 +159,8 @@ LEAVING = """() => [...document.querySelectorAll(".deepatoms-explorer")].flatMap
         for (const text of drawing.querySelectorAll("text")) {
             const box = text.getBoundingClientRect();
             const out = Math.max(frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom);
-            if (out > 2) leaving.add(`${text.textContent}, ${out.toFixed(1)} px: ${figure.querySelector("figcaption").textContent}`);
+            const shown = figure.querySelector("figcaption").textContent;
+            if (out > 2) leaving.add(`${text.textContent}, ${out.toFixed(1)} px: ${shown}`);
         }
     };
     walk(0);

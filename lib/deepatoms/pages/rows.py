@@ -65,7 +65,7 @@ def interval(ends, check):
 def plain(check, outcome):
     """Return a check's line for where there is no HTML."""
     return (f"{check.id}: {outcome.result}; measured {number(outcome.measured, check)}, criterion {check.criterion}, "
-            f"control {number(outcome.control, check)}")
+            f"control {number(outcome.control, check)}{', full scale' * (outcome.scale == 'full')}")
 
 
 def check_row(check, outcome=None, source="", claim=None):
@@ -88,7 +88,7 @@ def _name(check, claim):
 def _line(name, check, outcome):
     return (f'<b class="deepatoms-result"><span aria-hidden="true">{SYMBOLS[outcome.result]} </span>{outcome.result}</b> '
             f'{name} <span class="deepatoms-numbers">{_measured(check, outcome)} · criterion {criterion(check)} · '
-            f"control {typeset(number(outcome.control, check))}</span>")
+            f"control {typeset(number(outcome.control, check))}{' · full scale' * (outcome.scale == 'full')}</span>")
 
 
 def _measured(check, outcome):

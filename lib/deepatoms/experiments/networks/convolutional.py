@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 from torch.nn.functional import batch_norm as normalised
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
 from deepatoms.theory.arguments import integer, refuse
 
@@ -60,8 +60,10 @@ class Chain(nn.Sequential):
 def _side_by_side(layer, values, h, members):
     """Apply one layer, with each member's values, to the features of all members, (batch, members * channels, ...)."""
     if isinstance(layer, nn.Conv2d):
-        bias = values["bias"].flatten() if "bias" in values else None
-        return conv2d(h, values["weight"].flatten(0, 1), bias, layer.stride, layer.padding, layer.dilation, members)
+        bias, padding = values["bias"].flatten() if "bias" in values else None, layer.padding
+        if layer.padding_mode != "zeros":
+            h, padding = pad(h, [side for side in reversed(padding) for _ in range(2)], layer.padding_mode), 0
+        return conv2d(h, values["weight"].flatten(0, 1), bias, layer.stride, padding, layer.dilation, members)
     if isinstance(layer, nn.BatchNorm2d):
         mean, variance = (values[name].view(-1) for name in ("running_mean", "running_var"))
         return normalised(h, mean, variance, values["weight"].flatten(), values["bias"].flatten(), layer.training,

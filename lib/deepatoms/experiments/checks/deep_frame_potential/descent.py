@@ -4,6 +4,7 @@ import functools
 
 from torch.utils.flop_counter import FlopCounterMode
 
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import EXACT, Measurement, check, experiment
 from deepatoms.experiments.checks.deep_frame_potential.bounds import free_descents
 from deepatoms.theory import frame_potential, induced
@@ -11,7 +12,7 @@ from deepatoms.theory import frame_potential, induced
 # ---- does the minimum depend on the start? ----
 
 
-@functools.lru_cache(maxsize=2)
+@Remembered
 def unit_runs(setting):
     """Return what three seeds reach with unit magnitudes, by (family, n), base width 4, 100 steps."""
     seeds = [3 * setting.seed + i for i in range(3)]
@@ -20,7 +21,7 @@ def unit_runs(setting):
             for family in ("resnet", "chain") for n in (1, 2)}
 
 
-@functools.lru_cache(maxsize=2)
+@Remembered
 def free_runs(setting):
     """Return the energies that the analysis chain (n = 2, base width 4) reaches with free magnitudes from three gains."""
     net = induced.cifar("chain", 2, 4)

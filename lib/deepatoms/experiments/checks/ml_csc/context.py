@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import EXACT, Measurement, check, instances
 from deepatoms.experiments.checks.ml_csc.drawn import certified, group, noises, thresholded
 from deepatoms.theory import convolutional, multilayer, pursuit, recovery, stability
@@ -108,6 +109,7 @@ def _distinct(codes):
 # ---- stability of the deep coding problem ----
 
 @check("csc.stab/ratio", instances(1000))
+@Remembered
 def stable(setting):
     """Construct pairs of solutions half-way between which the noisy signal lies, and divide distance by bound."""
     own = SparseLayer(1, (200,), 4, 49, own_channels=True)
@@ -184,6 +186,7 @@ def _hard_trial(setting, name, count):
 # ---- basis pursuit without noise ----
 
 @check("csc.lbp_noiseless/recovery", instances(100))
+@Remembered
 def noiseless(setting):
     """Recover both layers by linear programmes; the control has more nonzeros at layer 1 than samples."""
     drawn = _noiseless(setting)
@@ -215,8 +218,8 @@ def _dense_error(D, draw):
 
 # ---- basis pursuit with noise ----
 
-@functools.lru_cache(maxsize=2)
-def _pursued(setting):
+@Remembered
+def pursued(setting):
     """Return for the two noises errors over bounds, false positives and missed entries, and the control's numbers."""
     wide = replace(CONFIGURATIONS["K2-1D"].layers[0], spacing=25)
     drawn = group(setting, "K2-1D", 200, "pursued", layers=(wide,), amplitudes=(1e-3, 1.0), logarithmic=True)
@@ -251,14 +254,14 @@ def sparse_layers(signals, noise, weights):
 @check("csc.lbp/contained_and_bound", instances(200))
 def contained(setting):
     """Divide the errors of exact basis pursuit by the bound; a false positive counts as 2."""
-    trials, small, inside = _pursued(setting)
+    trials, small, inside = pursued(setting)
     return Measurement(trials[..., 0].max() if inside else np.inf, small[..., 0].max())
 
 
 @check("csc.lbp/finds_large_entries", instances(200))
 def finds_large(setting):
     """Count the entries above 7.5 times the noise that exact basis pursuit misses, and those above half of it."""
-    trials, _, inside = _pursued(setting)
+    trials, _, inside = pursued(setting)
     return Measurement(trials[..., 1].sum() if inside else np.inf, trials[..., 2].sum())
 
 

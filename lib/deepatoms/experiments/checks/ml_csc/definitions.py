@@ -48,7 +48,7 @@ def sampled(setting):
     """Recompute every product by FFT for signals whose codes were placed tap by tap, and count their stripes."""
     found = []
     for name, count in (("K2-1D", 100), ("K3-1D", 100), ("K2-2D", 30), ("K3-2D", 30)):
-        drawn = pool(setting, name)[np.arange(count)]
+        drawn = pool(setting, name, False)[np.arange(count)]
         for rows in chunks(drawn):
             found.append(_violations(drawn[rows]))
     measured, moved = np.concatenate(found, axis=1)

@@ -1,10 +1,10 @@
 """Signals that the checks of this chapter share, and one trial of a pursuit on them."""
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.theory import multilayer, pursuit, stability
 
 CHUNK = 100
@@ -39,8 +39,8 @@ def group(setting, name, count, label="signals", **changes):
     return Group(signals, stability.layers(signals.dictionaries, signals.codes))
 
 
-@functools.lru_cache(maxsize=16)
-def pool(setting, name, nonnegative=False):
+@Remembered
+def pool(setting, name, nonnegative):
     """Return the signals of a configuration that the checks share, drawn without regard to certificates."""
     return group(setting, name, POOL[name], f"pool {nonnegative}", nonnegative=nonnegative)
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, pad
 
 from deepatoms.experiments import datasets, ensembles, training
 from deepatoms.experiments.checking import Measurement, check, experiment
 from deepatoms.experiments.checks.ml_csc.drawn import certified
-from deepatoms.experiments.networks.sparse import affine
+from deepatoms.experiments.networks.convolutional import Chain
 from deepatoms.theory import stability
 
 SEEDS, EPOCHS = 10, 8
@@ -27,21 +26,11 @@ class Trained:
     accuracy: float
 
 
-class Network(nn.Sequential):
-    """The ReLU CNN for digits: two circular 3 x 3 convolutions with 8 and 16 channels, a linear head."""
-
-    def __init__(self):
-        super().__init__(nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), nn.ReLU(),
-                         nn.Conv2d(8, 16, 3, padding=1, padding_mode="circular"), nn.ReLU(),
-                         nn.Flatten(), nn.Linear(16 * 64, 10))
-
-    def together(self, values, x):
-        """Return the class scores of many networks at once, (members, batch, classes), by grouped convolutions."""
-        h = x.transpose(0, 1).flatten(1, 2)
-        for name in ("0", "2"):
-            weight, bias = values[name + ".weight"].flatten(0, 1), values[name + ".bias"].flatten()
-            h = conv2d(pad(h, (1, 1, 1, 1), mode="circular"), weight, bias, groups=len(x)).relu()
-        return affine(values, "5", h.unflatten(1, (len(x), -1)).transpose(0, 1).flatten(2))
+def circular_cnn():
+    """Return the ReLU CNN for digits: two circular 3 x 3 convolutions with 8 and 16 channels, a linear head."""
+    return Chain(nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), nn.ReLU(),
+                 nn.Conv2d(8, 16, 3, padding=1, padding_mode="circular"), nn.ReLU(),
+                 nn.Flatten(), nn.Linear(16 * 64, 10))
 
 
 @functools.lru_cache(maxsize=2)
@@ -51,7 +40,7 @@ def trained(setting):
     digits, tests = ([datasets.load("digits", split, seed) for seed in seeds] for split in ("train", "test"))
     images, labels = (torch.stack([getattr(split, name) for split in digits]).to(setting.device)
                       for name in ("images", "labels"))
-    start = [training.seeded(Network, seed).to(setting.device) for seed in seeds]
+    start = [training.seeded(circular_cnn, seed).to(setting.device) for seed in seeds]
     models = ensembles.train(start, images, labels, EPOCHS, batch=64, rate=3e-3, seeds=seeds)
     return [_read(model, test.images.to(setting.device), test.labels.to(setting.device))
             for model, test in zip(models, tests, strict=True)]

@@ -1,12 +1,12 @@
 """The digits nets that the chapter's checks share: ten paired seeds, without and with the penalty of Eq. 13."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import nn
 
 from deepatoms.experiments import datasets, ensembles, networks
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.training import seeded, train
 from deepatoms.theory import orthogonality
 
@@ -32,7 +32,7 @@ def seeds(setting):
     return range(SEEDS * setting.seed, SEEDS * (setting.seed + 1))
 
 
-@lru_cache(maxsize=2)
+@Remembered
 def digits_nets(setting):
     """Train all twenty nets as one ensemble; each pair starts from the same weights and sees the same order of samples."""
     learning, held_out = ([datasets.load("digits", split, seed, training=TRAINING) for seed in seeds(setting)]
@@ -60,7 +60,7 @@ def calibrated(model, images):
     return model.eval()
 
 
-@lru_cache(maxsize=2)
+@Remembered
 def orthogonal_net(setting):
     """Train one digits net whose classifier is held orthogonal by torch's parametrisation; return it in float64.
 

@@ -7,6 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from deepatoms.experiments import datasets, ensembles, inner_products, networks, training
+from deepatoms.experiments.ahead import Remembered
 from deepatoms.experiments.checking import EXACT, Measurement, check, experiment, instances
 from deepatoms.experiments.checks.spline_templates.operators import normal
 from deepatoms.theory import splines
@@ -157,7 +158,7 @@ def _ten_nets(setting, batch_norm):
     return found
 
 
-@lru_cache(maxsize=4)
+@Remembered
 def trained_nets(setting, batch_norm):
     """Return ten trained nets, one a seed, each on its own split of the digits; 8 epochs, trained as one ensemble."""
     seeds = range(SEEDS * setting.seed, SEEDS * (setting.seed + 1))
