@@ -5,4 +5,5 @@ from deepatoms.experiments.checks.spline_templates import approximation, convexi
 
 __all__ = ["approximation", "convexity", "maps", "operators", "templates"]
 
-ahead.plan("spline-templates", *((templates.trained_nets, batch_norm) for batch_norm in (True, False)))
+ahead.plan("spline-templates", *((templates.trained_nets, batch_norm) for batch_norm in (False, True)),
+           (templates.optimum, "plain"), (templates.optimum, "squared"), (templates.white,))

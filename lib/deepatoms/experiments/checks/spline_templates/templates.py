@@ -47,6 +47,7 @@ def shift_invariance(setting):
 
 
 @check("spl.matched_filter/white", instances(200_000))
+@Remembered
 def white(setting):
     """Classify ten noisy signals with matched filters and with fifty other linear banks."""
     random = setting.numpy("spl.matched_filter")
@@ -89,8 +90,8 @@ def _whitened(signals, covariance):
     return filters, -0.5 * (filters * signals).sum(1)
 
 
-@lru_cache(maxsize=8)
-def _optimum(setting, norms, biased=False):
+@Remembered
+def optimum(setting, norms, biased=False):
     """Largest distance of the projected-gradient optimum from Eq. 12, along x and (second) off the line of x."""
     along, off = [], []
     for classes, budget in CASES:
@@ -109,13 +110,13 @@ def _optimum(setting, norms, biased=False):
 @check("spl.prop5/sum_of_norms", instances(len(CASES)))
 def sum_of_norms(setting):
     """Optimise free templates under the printed constraint and compare their inner products with Eq. 12."""
-    return Measurement(_optimum(setting, "plain")[0], _optimum(setting, "squared")[0])
+    return Measurement(optimum(setting, "plain")[0], optimum(setting, "squared")[0])
 
 
 @check("spl.prop5/sum_of_squares", instances(len(CASES)))
 def sum_of_squares(setting):
     """Optimise free templates under the sum of squared norms; unequal biases of two wrong classes break Eq. 12."""
-    return Measurement(max(_optimum(setting, "squared")), max(_optimum(setting, "squared", biased=True)))
+    return Measurement(max(optimum(setting, "squared")), max(optimum(setting, "squared", True)))
 
 
 @check("spl.dirac/one_hot", EXACT)
