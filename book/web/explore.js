@@ -25,6 +25,7 @@ const deepatoms = (() => {
     const [label, range, shown] = row.children;
     label.textContent = name;
     range.max = stops.length - 1;
+    shown.style.minWidth = `${Math.max(4, ...stops.map(stop => stop.text.length))}ch`;  // the slider keeps its length
     const tell = () => {
       shown.textContent = stops[range.value].text;
       range.setAttribute("aria-valuetext", stops[range.value].text);

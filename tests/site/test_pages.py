@@ -158,7 +158,9 @@ LEAVING = """() => [...document.querySelectorAll(".deepatoms-explorer")].flatMap
         const drawing = figure.querySelector("svg[role=img]"), frame = drawing.getBoundingClientRect();
         for (const text of drawing.querySelectorAll("text")) {
             const box = text.getBoundingClientRect();
-            const out = Math.max(frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom);
+            // a box is higher than its letters
+            const high = box.height / 4, out = Math.max(frame.left - box.left, box.right - frame.right,
+                frame.top - box.top - high, box.bottom - frame.bottom - high);
             const shown = figure.querySelector("figcaption").textContent;
             if (out > 2) leaving.add(`${text.textContent}, ${out.toFixed(1)} px: ${shown}`);
         }

@@ -27,6 +27,7 @@ COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#
 rcParams.update({
     "svg.hashsalt": "deepatoms", "svg.fonttype": "none",
     "font.size": 10.5, "axes.titlesize": 11, "legend.frameon": False, "figure.constrained_layout.use": True,
+    "axes.labelpad": 8,  # a phone enlarges labels: they must not run into those of the ticks
     "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.8,
     "axes.prop_cycle": cycler(color=[COLOURS[name] for name in ("blue", "orange", "green", "red", "purple", "sky", "grey")]),
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",

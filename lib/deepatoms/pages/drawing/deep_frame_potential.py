@@ -129,7 +129,8 @@ def calibration():
     axes.plot(places, plotted, "o", markersize=11, fillstyle="none", color="black", label="read from the published plot")
     axes.plot(places, ours, "x", color=COLOURS["blue"], markersize=8, label="closed form")
     axes.plot(places, printed, "_", color=COLOURS["red"], markersize=14, label="Eq. 22 as printed, c = 1")
-    axes.set(yscale="log", ylabel="minimum F", xticks=places)
+    axes.set(yscale="log", xticks=places)
+    axes.set_ylabel("minimum F", labelpad=12)
     axes.set_xticklabels(names, rotation=20, fontsize=8)
     axes.legend()
     worst = max(abs(a - b) for a, b in zip(ours, plotted, strict=True))
@@ -307,7 +308,8 @@ def scaling():
         axes[3].plot(*np.array(points).T, "o", color=LINES[family][1], markersize=3, label=LINES[family][0].split(",")[0])
     axes[3].set_title("together")
     axes[3].legend(fontsize=7)
-    axes[0].set(xscale="log", yscale="log", ylabel="minimum F")
+    axes[0].set(xscale="log", yscale="log")
+    axes[0].set_ylabel("minimum F", labelpad=12)
     figure.supxlabel("parameters", fontsize=10)
     low, high = budgets(envelopes(own, "unit"))[[0, -1]]
     return figures.describe(

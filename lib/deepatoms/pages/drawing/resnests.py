@@ -140,7 +140,7 @@ def probes(found):
         axes.set(xticks=places, xlabel="block (0: the input)")
     left.set(ylabel="risk of a linear probe", ylim=(0, None))
     right.set(ylabel="held-out accuracy of the probe", ylim=(0, 1))
-    left.legend()
+    left.legend(fontsize=8.5)
     accuracies = ", ".join(f"{risk.accuracy:.2f}" for risk in found)
     return figures.describe(
         figure, "Where could this network be cut? A linear probe after every block of a residual network trained on digits. (Its "
@@ -224,7 +224,7 @@ def valley_frame(b, w):
     axes.plot(*path.T, color=COLOURS["red"])
     axes.plot([b], [w], "o", color=COLOURS["red"])
     axes.plot(*best, "*", color=COLOURS["blue"], markersize=13)
-    axes.set(xlabel="b (prediction weight)", ylabel="w (last block weight)", xlim=(-2, 2), ylim=(-8, 8))
+    axes.set(xlabel="b (prediction weight)", ylabel="w (last block weight)", xlim=(-2, 2), ylim=(-8, 8), xticks=range(-2, 3))
     end, least = plane.risk(*path[-1]), plane.risk(*best)
     arrives = end - least < 1e-3
     said = "arrives at the minimum" if arrives else "runs down a valley to infinity"
@@ -256,9 +256,9 @@ def escape_frame(rank, step):
     curve.plot([step], [problem.risk(W, B)], "o", color=COLOURS["red"], markersize=8)
     curve.set(xlabel="way along the escape direction", ylabel="risk")
     curve.yaxis.set_major_formatter("{x:.2f}")
-    curve.legend(fontsize=8.5)
+    curve.legend(loc="center left", fontsize=8.5)
     bars.bar([1, 2, 3], np.linalg.svd(B, compute_uv=False), color=COLOURS["blue"])
-    bars.set(xlabel="singular value of the last matrix", xticks=[1, 2, 3], ylim=(0, 3.2))
+    bars.set(xlabel="singular value of the last matrix", xticks=[1, 2, 3], ylim=(0, 5.5))
     return figures.describe(
         figure, f"A saddle of rank {rank}, {step:g} along its escape direction: risk {problem.risk(W, B):.4f}, "
         f"at the saddle {here:.4f}, curvature {bent:.2f}. (Training risk at fixed features; three outputs.)",

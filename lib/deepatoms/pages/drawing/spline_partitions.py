@@ -109,7 +109,7 @@ def counts(setting):
                color=COLOURS["blue"], label="exact count")
     lines.plot(n[:12], 2.0 ** n[:12], "--", color=COLOURS["red"], label="2ⁿ")
     lines.set(xscale="log", yscale="log", xlabel="units n", ylabel="regions of the plane")
-    lines.legend()
+    lines.legend(loc="upper left")
     sides, shares, total = _found_by_grids(setting)
     grid.plot(sides, shares, "o-", color=COLOURS["blue"])
     grid.axhline(1, color=COLOURS["grey"], linewidth=0.8)

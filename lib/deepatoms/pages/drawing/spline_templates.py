@@ -95,7 +95,7 @@ def convex_and_not():
         line.plot(np.linspace(-4, 4, 201), (z - z.min()) / (z.max() - z.min()), color=COLOURS[colour], label=name)
     line.set(xlabel="position on a line", ylabel="output, scaled to [0, 1]")
     line.set_ylim(-0.05, 1.4)
-    line.legend(loc="upper left")
+    line.legend(loc="upper left", fontsize=8.5)
     for name, colour, signed in (("signed", "red", True), ("nonnegative", "blue", False)):
         pairs = np.array([_greedy_and_global(generator, signed) for _ in range(60)])
         scatter.plot(*pairs.T, ".", color=COLOURS[colour], markersize=4, label=name)
@@ -177,8 +177,9 @@ def figure_two(batch_norm=True):
             axes.stairs(counts / counts.sum(), np.linspace(low, high, len(counts) + 1), fill=True, alpha=0.6,
                         color=COLOURS[colour], label=label)
         area = np.mean([net["auc"] for net in nets])
-        axes.set(title=f"{name}, {len(nets)} nets, area {area:.2f}", xlabel="inner product with a template", yticks=[])
+        axes.set(title=f"{name}, {len(nets)} nets\narea {area:.2f}", yticks=[])
     columns[0].legend(loc="upper left", fontsize=8.5)
+    figure.supxlabel("inner product with a template", fontsize=10.5)
     return figure
 
 
