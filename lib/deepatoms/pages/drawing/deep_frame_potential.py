@@ -349,8 +349,8 @@ def flips(blocks=2, convention="unit magnitudes"):
     if axes.get_legend_handles_labels()[0]:
         axes.legend(ncols=3, fontsize=9)
     return figures.describe(
-        figure, f"{blocks} blocks in each group, {convention}: {_order(own, key, blocks)} (Recorded; all bars of a group have "
-        "the same parameters.)", "Bars of F in two groups: " + "; ".join(words) + ".")
+        figure, f"{blocks} block{'s' * (blocks > 1)} in each group, {convention}: {_order(own, key, blocks)} "
+        "(Recorded; all bars of a group have the same parameters.)", "Bars of F in two groups: " + "; ".join(words) + ".")
 
 
 def _order(own, key, blocks):

@@ -194,7 +194,7 @@ def gap_frame(width, features):
     curve.set(xlabel="width M", ylabel="gap ε", ylim=(1e-17, 2))
     values = np.linalg.svd(np.hstack(weights), compute_uv=False)
     bars.bar(range(1, 18), np.pad(values, (0, 17 - len(values))), color=COLOURS["blue"])
-    bars.set(xlabel="singular value of [W₀ W₁ W₂]", ylabel="size", ylim=(0, 3.9))
+    bars.set(xlabel="singular value", ylabel="size", title="[W₀ W₁ W₂]", ylim=(0, 3.9))
     gap = max(_gap(width, predictable)[0], 0)
     return figures.describe(
         figure, f"M = {width}, {features}: gap {gap:.1e}; {held}. (Diabetes, training risk at fixed random features.)",
@@ -258,7 +258,7 @@ def escape_frame(rank, step):
     curve.yaxis.set_major_formatter("{x:.2f}")
     curve.legend(loc="center left", fontsize=8.5)
     bars.bar([1, 2, 3], np.linalg.svd(B, compute_uv=False), color=COLOURS["blue"])
-    bars.set(xlabel="singular value of the last matrix", xticks=[1, 2, 3], ylim=(0, 5.5))
+    bars.set(xlabel="singular value", title="last matrix", xticks=[1, 2, 3], ylim=(0, 5.5))
     return figures.describe(
         figure, f"A saddle of rank {rank}, {step:g} along its escape direction: risk {problem.risk(W, B):.4f}, "
         f"at the saddle {here:.4f}, curvature {bent:.2f}. (Training risk at fixed features; three outputs.)",

@@ -48,7 +48,7 @@ def max_affine_approximations():
     left.plot(x, x**2, color=COLOURS["grey"], linewidth=5, label="x²")
     left.plot(x, (at**2 + 2 * at * (x[:, None] - at)).max(1), color=COLOURS["blue"], label="maximum of 4 tangents")
     left.set(xlabel="x")
-    left.legend(loc="upper center")
+    left.legend(loc="upper center", fontsize=9)
     wide = np.linspace(-6, 6, 241)
     distance, nearest = approximation.nearest_convex(approximation.sigmoid(wide))
     right.plot(wide, approximation.sigmoid(wide), color=COLOURS["grey"], linewidth=5, label="sigmoid")
@@ -269,8 +269,8 @@ def morph_frame(digits, step):
     axes.bar(np.arange(STEPS - 1) + 0.5, changes / changes.max() * float(scores.max()) / 2, 0.3, color=COLOURS["grey"],
              alpha=0.5, label="units that change code")
     axes.axvline(step, color="black", linewidth=1)
-    axes.set(xlabel="step", xlim=(-0.5, STEPS - 0.5))
-    axes.legend(fontsize=8, loc="lower center", ncols=3)
+    axes.set(xlabel="step", ylabel="score", xlim=(-0.5, STEPS - 0.5), ylim=(0, 1.35 * float(scores.max())), yticks=[0, 5, 10])
+    axes.legend(fontsize=8, loc="upper center", ncols=3)
     changed = int(changes[step - 1]) if step else 0
     return figures.describe(
         figure, f"Step {step} from {first} to {second}: {changed} units changed their code since the step before; the "
@@ -305,7 +305,7 @@ def segment_frame(position):
     axes.axvspan(low, high, color=COLOURS["orange"], alpha=0.5, linewidth=0, label="its region")
     axes.plot([position], [float(A[0, 3] @ x.flatten() + b[0, 3])], "o", color="black")
     axes.set(xlabel="position between the 3 and the 8", ylim=(scores.min() - 3, scores.max() + 3), xlim=(0, 1))
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", fontsize=9)
     return figures.describe(
         figure, f"{len(cuts) + 1} affine pieces lie between the two images; the map of the point at {position:.2f} is exact "
         f"on {high - low:.4f} of the way and drifts off beyond. (Digits, small CNN without batch norm.)",
@@ -363,7 +363,7 @@ def tie_frame(digit_shown, noise):
     moved_by = float((first - last).norm() / first.norm())
     return figures.describe(
         figure, f"A {digit_shown} with noise of {noise:g}: the tie rule moves the template by {100 * moved_by:.0f} % and its "
-        f"inner product by {abs(products[0] - products[1]):.0e}. (Digits on a canvas, small CNN without batch norm.)",
+        f"inner product by {abs(products[0] - products[1]):.1g}. (Digits on a canvas, small CNN without batch norm.)",
         f"The image, its template when pooling takes the first of equal entries, its template when it takes the last, and "
         f"their difference, which is {'empty' if moved_by < 1e-6 else 'visible'}; both inner products are {products[0]:.2f}.")
 
@@ -386,7 +386,7 @@ def common_row(strength):
     moved_by = (torch.softmax(changed(images), 1) - torch.softmax(model(images), 1)).abs().max()
     return figures.describe(
         figure, f"A common row of strength {strength:g} moves the mean of the other classes to {float(others.mean()):+.1f}; "
-        f"no probability moves by more than {float(moved_by):.0e}. (Digits, small CNN with batch norm.)",
+        f"no probability moves by more than {float(moved_by):.1g}. (Digits, small CNN with batch norm.)",
         f"Two histograms of inner products, own class to the right of the other classes; with strength {strength:g} the mean "
         f"of the other classes is {float(others.mean()):.1f} and that of the own class {float(own.mean()):.1f}.")
 
