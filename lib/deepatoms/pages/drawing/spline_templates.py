@@ -301,11 +301,11 @@ def segment_frame(position):
     figure, axes = figures.subplots(size=(7, 3.1))
     axes.vlines(cuts, 0, 0.05, color=COLOURS["grey"], linewidth=0.4, transform=axes.get_xaxis_transform())
     axes.plot(at, scores, color=COLOURS["blue"], linewidth=3, label="score of “3”")
-    axes.plot(at, line, color=COLOURS["red"], linewidth=1.2, label="affine map of the marked point")
+    axes.plot(at, line, color=COLOURS["red"], linewidth=1.2, label="affine map at the point")
     axes.axvspan(low, high, color=COLOURS["orange"], alpha=0.5, linewidth=0, label="its region")
     axes.plot([position], [float(A[0, 3] @ x.flatten() + b[0, 3])], "o", color="black")
     axes.set(xlabel="position between the 3 and the 8", ylim=(scores.min() - 3, scores.max() + 3), xlim=(0, 1))
-    axes.legend(loc="upper right", fontsize=9)
+    axes.legend(loc="upper right")
     return figures.describe(
         figure, f"{len(cuts) + 1} affine pieces lie between the two images; the map of the point at {position:.2f} is exact "
         f"on {high - low:.4f} of the way and drifts off beyond. (Digits, small CNN without batch norm.)",
