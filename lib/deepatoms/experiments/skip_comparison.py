@@ -45,6 +45,7 @@ def misled(setting):
 
 @Remembered
 def trained(setting, kind):
+    """Return ten trained nets of a kind; plain nets are five, and the last five sparse ones saw shuffled labels."""
     count, shuffled = 5 if kind == "plain" else 10, 5 if kind == "sparse" else 0
     return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, count, shuffled)
 
