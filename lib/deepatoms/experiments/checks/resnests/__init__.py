@@ -7,7 +7,7 @@ __all__ = ["augmented", "identities", "landscape", "trained"]
 
 # In the order in which the chapter shows them.
 ahead.plan("resnests", (landscape.ends, 16, 100), (landscape.saddles,), (landscape.real_saddles,), (landscape.searched_saddles,),
-           (landscape.dense_descent_arrives,), (augmented.nested_increases, 28, 1000),
+           (landscape.minima,), (landscape.dense_descent_arrives,), (augmented.nested_increases, 28, 1000),
            *((trained.trained_task, name) for name in trained.SETS),
            *((trained.wide_nets, name, steps) for name, steps in trained.STEPS.items()),
            (resnests_landscape.arrivals,), (landscape.ends, 16, 20), (landscape.ends, 8, 20), (digits_resnests.probed,),

@@ -60,6 +60,13 @@ def real_saddles(setting):
     return found
 
 
+@Remembered
+def minima(setting):
+    """Return all eigenvalues of the Hessian at the full-rank critical point of each of the 200 problems."""
+    problems = [task.coupled() for task in tasks(setting)]
+    return [spectrum(problem, problem.critical_point(range(3))) for problem in problems]
+
+
 @check("nest.prop1/indefinite", instances(3))
 def indefinite(setting):
     """Take the extreme eigenvalues of the Hessian at the rank-0 critical point, on diabetes, digits and a drawn problem."""
@@ -75,11 +82,7 @@ def indefinite(setting):
 def no_maxima(setting):
     """Count explicit critical points, other than the global minimum, without curvature of both signs."""
     wrong = sum(not (low < -1e-6 and high > 1e-6) for *_, low, high in saddles(setting))
-    control = 0
-    for task in tasks(setting):
-        problem = task.coupled()
-        values = -spectrum(problem, problem.critical_point(range(3)))
-        control += not (values.min() < -1e-6 and values.max() > 1e-6)
+    control = sum(not (-values.max() < -1e-6 and -values.min() > 1e-6) for values in minima(setting))
     return Measurement(wrong, control)
 
 
@@ -207,8 +210,7 @@ def negative_curvature(setting):
     every = [*saddles(setting), *real_saddles(setting)]
     found = [low for problem, point, low, _ in every if critical(problem, point)]
     demand(len(found), 0.9 * len(every), "number of explicit saddles with a vanishing gradient")
-    minima = [(problem := task.coupled(), problem.critical_point(range(3))) for task in tasks(setting)]
-    return Measurement(max(found), max(spectrum(*minimum)[0] for minimum in minima))
+    return Measurement(max(found), max(values[0] for values in minima(setting)))
 
 
 @check("nest.thm2_curvature/explicit_direction", instances(200))
@@ -217,16 +219,17 @@ def explicit_direction(setting):
     found, control = [], []
     for problem, (W, B), *_ in [*saddles(setting), *real_saddles(setting)]:
         if critical(problem, (W, B)):
-            found.append(along(problem, W, B))
+            hessian = problem.hessian(W, B)
+            found.append(along(hessian, problem.escape_direction(W, B)))
             if B.any():
-                control.append(along(problem, W, B, np.linalg.svd(B)[2][0]))
+                control.append(along(hessian, problem.escape_direction(W, B, np.linalg.svd(B)[2][0])))
     return Measurement(max(found), max(control))
 
 
-def along(problem, W, B, null=None):
-    """Return the curvature of the risk along the escape direction, from the Hessian."""
-    direction = np.concatenate([part.ravel() for part in problem.escape_direction(W, B, null)])
-    return float(direction @ problem.hessian(W, B) @ direction)
+def along(hessian, direction):
+    """Return the curvature of the risk along a direction, from the Hessian."""
+    flat = np.concatenate([part.ravel() for part in direction])
+    return float(flat @ hessian @ flat)
 
 
 @check("nest.rem1/hessian", experiment(26))
