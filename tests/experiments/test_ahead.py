@@ -15,6 +15,7 @@ def begun(monkeypatch):
     monkeypatch.setattr(ends, "begun", {})
 
     def begin(*arguments, device="cpu"):
+        monkeypatch.setattr(ahead, "_planned", {})
         ahead.plan("a chapter", *((ends, *each) for each in arguments))
         setting = checking.Setting(5, device)
         ahead.begin("a chapter", setting)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepatoms.experiments import catalogue, checking, ensembles, training
+from deepatoms.experiments import catalogue, checking
 from deepatoms.experiments.checks.ml_csc import context, definitions, drawn, trained
 from deepatoms.theory import stability
 
@@ -32,13 +32,6 @@ def test_a_network_is_read_as_normalised_filters_and_scaled_feature_maps():
         layers = torch.nn.Sequential(*list(net.model)[:2 * i + 2])
         assert torch.allclose(code * norms[:, None, None], layers(images).double(), atol=1e-6)
     assert len(trained.measured_layers(net)) == 2
-
-
-def test_networks_trained_together_put_out_what_they_would_alone():
-    models = [training.seeded(trained.circular_cnn, seed) for seed in range(3)]
-    images = torch.rand(3, 5, 1, 8, 8)
-    alone = torch.stack([model(x) for model, x in zip(models, images, strict=True)])
-    assert torch.allclose(ensembles.outputs(models, images), alone, atol=1e-6)
 
 
 def test_the_padding_of_the_network_only_shifts_the_map():

@@ -258,7 +258,7 @@ def escape_frame(rank, step):
     curve.yaxis.set_major_formatter("{x:.2f}")
     curve.legend(loc="center left", fontsize=8.5)
     bars.bar([1, 2, 3], np.linalg.svd(B, compute_uv=False), color=COLOURS["blue"])
-    bars.set(xlabel="singular value", title="last matrix", xticks=[1, 2, 3], ylim=(0, 5.5))
+    bars.set(xlabel="singular value", title="last matrix", xticks=[1, 2, 3], ylim=(0, 1.05 * np.linalg.norm(_saddle(2)[1][1], 2)))
     return figures.describe(
         figure, f"A saddle of rank {rank}, {step:g} along its escape direction: risk {problem.risk(W, B):.4f}, "
         f"at the saddle {here:.4f}, curvature {bent:.2f}. (Training risk at fixed features; three outputs.)",

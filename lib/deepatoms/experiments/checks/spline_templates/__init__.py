@@ -6,4 +6,4 @@ from deepatoms.experiments.checks.spline_templates import approximation, convexi
 __all__ = ["approximation", "convexity", "maps", "operators", "templates"]
 
 ahead.plan("spline-templates", *((templates.trained_nets, batch_norm) for batch_norm in (False, True)),
-           (templates.optimum, "plain"), (templates.optimum, "squared"), (templates.white,))
+           (templates.optimum, "plain", False), (templates.optimum, "squared", False), (templates.white,))

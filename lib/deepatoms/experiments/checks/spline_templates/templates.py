@@ -91,7 +91,7 @@ def _whitened(signals, covariance):
 
 
 @Remembered
-def optimum(setting, norms, biased=False):
+def optimum(setting, norms, biased):
     """Largest distance of the projected-gradient optimum from Eq. 12, along x and (second) off the line of x."""
     along, off = [], []
     for classes, budget in CASES:
@@ -110,13 +110,13 @@ def optimum(setting, norms, biased=False):
 @check("spl.prop5/sum_of_norms", instances(len(CASES)))
 def sum_of_norms(setting):
     """Optimise free templates under the printed constraint and compare their inner products with Eq. 12."""
-    return Measurement(optimum(setting, "plain")[0], optimum(setting, "squared")[0])
+    return Measurement(optimum(setting, "plain", False)[0], optimum(setting, "squared", False)[0])
 
 
 @check("spl.prop5/sum_of_squares", instances(len(CASES)))
 def sum_of_squares(setting):
     """Optimise free templates under the sum of squared norms; unequal biases of two wrong classes break Eq. 12."""
-    return Measurement(max(optimum(setting, "squared")), max(optimum(setting, "squared", True)))
+    return Measurement(max(optimum(setting, "squared", False)), max(optimum(setting, "squared", True)))
 
 
 @check("spl.dirac/one_hot", EXACT)
