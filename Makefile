@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 BIN := .venv/bin
-PRESS = $(BIN)/python -m deepatoms.pages.press
+PRESS = $(BIN)/python -m deepatoms.press
 # One thread each: results repeat to the last digit, and two processes use two cores better than two threads.
 export OMP_NUM_THREADS = 1
 export PYTHONHASHSEED = 0

@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from deepatoms.experiments import datasets
-from deepatoms.experiments.datasets import files, official
+from deepatoms import data
+from deepatoms.data import files, official
 
 paths = [files.locate(file) for file in official.FILES["cifar10", "train"]]
 
@@ -23,7 +23,7 @@ def seconds(function, repeats=7):
     return min(found)
 
 
-first = seconds(lambda: datasets.load("cifar10"), 1)
+first = seconds(lambda: data.load("cifar10"), 1)
 numpy = seconds(lambda: [np.fromfile(path, np.uint8) for path in paths])
-ours = seconds(lambda: datasets.load("cifar10"))
+ours = seconds(lambda: data.load("cifar10"))
 print(f"numpy {numpy:.3f} s, load {ours:.3f} s ({ours / numpy:.2f} x), first load of this process {first:.3f} s")

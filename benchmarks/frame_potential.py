@@ -1,7 +1,8 @@
 """What one evaluation of the frame potential costs: prints the table of the recorded experiment ``potential-speed``, run now."""
 
-from deepatoms.experiments import potential_speed, results
+from deepatoms.runs import results
+from deepatoms.studies.deep_frame_potential import speed
 
 if __name__ == "__main__":
     configuration, = results.experiments()["potential-speed"].configurations
-    print(potential_speed.table(potential_speed.potential_speed(configuration, "cpu")))
+    print(speed.table(speed.potential_speed(configuration, "cpu")))

@@ -7,7 +7,8 @@ import time
 
 import dictlearn
 
-from deepatoms.experiments import datasets, ksvd
+from deepatoms import data
+from deepatoms.studies.skip_dictionaries import ksvd
 from deepatoms.theory import dictionaries, skip_dictionaries
 
 ATOMS, NONZEROS, ITERATIONS = 128, 5, 15
@@ -31,7 +32,7 @@ def ratio(D, X):
 
 
 def main():
-    training, test = (datasets.load("digits", split).images.flatten(1).double().numpy() for split in ("train", "test"))
+    training, test = (data.load("digits", split).images.flatten(1).double().numpy() for split in ("train", "test"))
     print(f"{'':18}{'CPU s':>8}{'train dB':>10}{'test dB':>10}")
     for name, learn in {"ours": ours, "dictlearn ksvd": peer("ksvd"), "dictlearn aksvd": peer("aksvd")}.items():
         started = time.process_time()

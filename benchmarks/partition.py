@@ -5,11 +5,12 @@ With ``--record`` the table goes to the recorded results that the chapter shows.
 
 import sys
 
-from deepatoms.experiments import partition_speed, results
+from deepatoms.runs import results
+from deepatoms.studies.spline_partitions import speed
 
 planned = results.experiments()["partition-speed"]
 if "--record" in sys.argv:
     table = results.run(planned.name, planned.configurations, planned.function)[0]["result"]
 else:
-    table = partition_speed.recorded(planned.configurations[0], "cpu")
-print("\n".join(partition_speed.lines(table)))
+    table = speed.recorded(planned.configurations[0], "cpu")
+print("\n".join(speed.lines(table)))

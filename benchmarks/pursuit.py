@@ -6,11 +6,12 @@ the table goes to the recorded results that the chapter shows.
 
 import sys
 
-from deepatoms.experiments import pursuit_speed, results
+from deepatoms.runs import results
+from deepatoms.studies.ml_csc import speed
 
 planned = results.experiments()["pursuit-speed"]
 if "--record" in sys.argv:
     records = results.run(planned.name, planned.configurations, planned.function)
 else:
     records = [{"configuration": each, "result": planned.function(each, "cpu")} for each in planned.configurations]
-print("\n".join(pursuit_speed.lines(records)))
+print("\n".join(speed.lines(records)))

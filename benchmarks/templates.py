@@ -5,13 +5,14 @@ With ``--record`` the table goes to the recorded results that the chapter shows.
 
 import sys
 
-from deepatoms.experiments import results, template_speed
+from deepatoms.runs import results
+from deepatoms.studies.spline_templates import speed
 
 planned = results.experiments()["template-speed"]
 if "--record" in sys.argv:
     table = results.run(planned.name, planned.configurations, planned.function)[0]["result"]
 else:
-    table = template_speed.template_speed(planned.configurations[0], "cpu")
+    table = speed.template_speed(planned.configurations[0], "cpu")
 slowest = table["vmap(jacrev)"]["seconds"]
 print(f"{'':34}{'CPU s':>8}{'forward passes':>16}{'MiB':>7}{'x vmap(jacrev)':>16}")
 for name, found in table.items():

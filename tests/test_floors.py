@@ -1,4 +1,4 @@
-"""The floors of the house: theory knows nothing of experiments, experiments nothing of pages, no chapter of the press."""
+"""The house by subject: rooms import only downwards, no study imports another, and only what draws imports what draws."""
 
 import ast
 import pathlib
@@ -6,7 +6,10 @@ import pathlib
 import pytest
 
 LIB = pathlib.Path(__file__).parents[1] / "lib" / "deepatoms"
-FLOORS = ("theory", "experiments", "pages")
+# From the ground up; rooms of one floor do not import each other.
+FLOORS = (("theory",), ("runs", "data"), ("learning", "claims"), ("pages",), ("studies",), ("site", "press"))
+HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
+DRAWING = ("matplotlib", "IPython", "anywidget", "traitlets", "sphinx", "docutils", "deepatoms.pages")
 MODULES = sorted(LIB.rglob("*.py"))
 
 
@@ -18,13 +21,44 @@ def imported(path):
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(LIB)))
-def test_a_floor_imports_only_downwards(path):
-    floor = path.relative_to(LIB).parts[0]
-    if floor not in FLOORS:
-        return
-    above = tuple(f"deepatoms.{name}" for name in FLOORS[FLOORS.index(floor) + 1:])
-    assert not [name for name in imported(path) if name.startswith(above)]
+def parts(path):
+    return path.relative_to(LIB).parts
+
+
+def rooms(path):
+    """The rooms of the house that a module imports, but its own."""
+    found = {name.split(".")[1] for name in imported(path) if name.startswith("deepatoms.")}
+    return found - {parts(path)[0]}
+
+
+def draws(path):
+    """Studies draw in ``drawing``; pages, site and press may as well."""
+    return parts(path)[0] in ("pages", "site", "press") or parts(path)[0] == "studies" and path.stem == "drawing"
+
+
+INSIDE = [path for path in MODULES if parts(path)[0] in HEIGHT]
+
+
+def test_every_folder_is_a_room_of_the_house():
+    assert {path.name for path in LIB.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(HEIGHT)
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=lambda path: str(path.relative_to(LIB)))
+def test_a_room_imports_only_downwards(path):
+    own = HEIGHT[parts(path)[0]]
+    assert not [room for room in rooms(path) & set(HEIGHT) if HEIGHT[room] >= own]
+
+
+@pytest.mark.parametrize("path", [path for path in INSIDE if parts(path)[0] == "studies"],
+                         ids=lambda path: str(path.relative_to(LIB)))
+def test_no_study_imports_another(path):
+    others = [name for name in imported(path) if name.startswith("deepatoms.studies.")]
+    assert not [name for name in others if name.split(".")[2] != parts(path)[1]]
+
+
+@pytest.mark.parametrize("path", [path for path in INSIDE if not draws(path)], ids=lambda path: str(path.relative_to(LIB)))
+def test_only_what_draws_imports_what_draws(path):
+    assert not [name for name in imported(path) if name.startswith(DRAWING)]
 
 
 @pytest.mark.parametrize("path", sorted((LIB / "theory").rglob("*.py")), ids=lambda path: path.name)

@@ -3,10 +3,10 @@
 import nbformat
 import pytest
 
-from deepatoms.experiments import catalogue, checking
-from deepatoms.pages.press import house, notebooks, regress
+from deepatoms.claims import catalogue, checking
+from deepatoms.press import checkout, notebooks, regress
 
-CHAPTERS = [pytest.param(path, id=path.stem) for path in sorted(house.NOTEBOOKS.glob("*.ipynb"))]
+CHAPTERS = [pytest.param(path, id=path.stem) for path in sorted(checkout.NOTEBOOKS.glob("*.ipynb"))]
 
 
 @pytest.mark.parametrize("path", CHAPTERS)
@@ -22,10 +22,12 @@ def test_a_chapter_is_at_most_two_megabytes(path):
 
 @pytest.mark.parametrize("path", CHAPTERS)
 def test_every_check_of_a_chapter_is_registered_and_stored(path):
-    """Catalogue, register and stored outcomes match one to one (checks that await a recording aside)."""
+    """Catalogue, register and stored outcomes match one to one (those that await a recording, or its experiment, aside)."""
     planned = {check.id for claim in catalogue.load().chapter(path.stem) for check in claim.checks}
     registered = checking.registered(path.stem)
-    assert {entry.id for entry in registered} == planned
+    assert {entry.id for entry in registered} <= planned
+    unwritten = planned - {entry.id for entry in registered}
+    assert all(catalogue.load().claims[check.split("/")[0]].scale_required == "full" for check in unwritten)
     live = {(entry.id, entry.scale) for entry in registered if entry.records is None}
     assert live <= set(regress.read(path))
 

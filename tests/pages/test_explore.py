@@ -135,7 +135,7 @@ def test_outside_a_kernel_nothing_is_live():
 
 
 def test_under_a_kernel_the_widget_draws_what_was_not_stored(grid, monkeypatch):
-    from deepatoms.pages.live import LiveExplorer
+    from deepatoms.pages.widget import LiveExplorer
     widget = LiveExplorer(grid)
     sent = []
     monkeypatch.setattr(widget, "send", sent.append)

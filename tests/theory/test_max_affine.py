@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from deepatoms.experiments.networks import digits_cnn
-from deepatoms.experiments.training import seeded
+from deepatoms.learning.networks import digits_cnn
+from deepatoms.learning.training import seeded
 from deepatoms.theory import max_affine, splines
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from deepatoms.experiments.networks import digits_cnn, residual_cnn
-from deepatoms.experiments.training import seeded
+from deepatoms.learning.networks import digits_cnn, residual_cnn
+from deepatoms.learning.training import seeded
 from deepatoms.theory import splines
 
 

@@ -51,7 +51,7 @@ def explore(draw, **axes):
     explorer = Explorer(draw, axes)
     bundle = {"text/html": explorer.page(), "text/plain": explorer.plain()}
     if is_live():
-        from deepatoms.pages.live import LiveExplorer
+        from deepatoms.pages.widget import LiveExplorer
         bundle = LiveExplorer(explorer).bundle() | bundle
     display(bundle, raw=True)
 

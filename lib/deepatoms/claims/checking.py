@@ -1,0 +1,192 @@
+"""How a claim is measured: the register of check functions, and what running one of them yields."""
+
+import importlib
+import math
+import zlib
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from deepatoms.claims import catalogue
+from deepatoms.runs import results
+
+
+class ControlError(AssertionError):
+    """A control came out like the claim itself: the check cannot tell right from wrong."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Seed, device and profile of a run; hashable, so that checks can share costly work through ``functools.lru_cache``."""
+
+    seed: int = 0
+    device: str = "cpu"
+    profile: str = "laptop"
+
+    def numpy(self, label):
+        """Return a numpy generator of its own for each label, so that checks do not disturb each other's draws."""
+        return np.random.default_rng([self.seed, zlib.crc32(label.encode())])
+
+    def torch(self, label):
+        """Return a torch generator (on the CPU, so that draws agree between devices) of its own for each label."""
+        return torch.Generator().manual_seed(int(self.numpy(label).integers(2**62)))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured number and its control, each with a 95 % interval where the catalogue asks for one."""
+
+    measured: float
+    control: float
+    interval: tuple[float, float] | None = None
+    control_interval: tuple[float, float] | None = None
+    vacuous: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check rests on: an exact identity, an exhaustive search, N random instances, or an experiment with seeds."""
+
+    kind: str
+    count: int | None = None
+
+    def __str__(self):
+        if self.kind == "random instances":
+            return f"{self.count:,} random instances"
+        return f"experiment, {self.count} seed{'s' * (self.count != 1)}" if self.kind == "experiment" else self.kind
+
+
+EXACT = Evidence("exact identity")
+EXHAUSTIVE = Evidence("exhaustive")
+
+
+def instances(count):
+    """Return the evidence of a check on random instances."""
+    return Evidence("random instances", count)
+
+
+def experiment(seeds):
+    """Return the evidence of an experiment repeated over seeds."""
+    return Evidence("experiment", seeds)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A check that has run: the numbers, and how they compare with the criterion fixed beforehand."""
+
+    check: str
+    measured: float
+    control: float
+    result: str
+    evidence: str
+    scale: str
+    seed: int
+    recorded: bool = False
+    interval: tuple[float, float] | None = None
+    control_interval: tuple[float, float] | None = None
+    vacuous: bool = False
+
+    def as_dict(self):
+        """Return plain data for a notebook's metadata."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A check's function, what it rests on, and the recorded experiment it reads, if it reads one."""
+
+    id: str
+    function: object
+    evidence: Evidence
+    scale: str
+    records: str | None
+
+
+_register: dict[tuple[str, str], Registered] = {}
+
+
+def check(identifier, evidence, scale="laptop", records=None):
+    """Register the decorated function as the one that measures a check of the catalogue at a scale.
+
+    The function takes a ``Setting`` and returns a ``Measurement``. With ``records`` it takes a second argument, the
+    list of records of that experiment (``results.records``), and is shown as recorded.
+    """
+    catalogue.load().check(identifier)
+
+    def decorate(function):
+        if (identifier, scale) in _register and _register[identifier, scale].function.__module__ != function.__module__:
+            raise ValueError(f"check = {identifier!r} is registered twice at scale {scale}; keep one of the functions")
+        _register[identifier, scale] = Registered(identifier, function, evidence, scale, records)
+        return function
+
+    return decorate
+
+
+def registered(chapter):
+    """Return all registered checks of a chapter (importing its module), in the catalogue's order."""
+    module = f"deepatoms.studies.{chapter.replace('-', '_')}.checks"
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        if not module.startswith(missing.name or "?"):
+            raise
+        return []
+    wanted = [check.id for claim in catalogue.load().chapter(chapter) for check in claim.checks]
+    known = sorted(_register.items())
+    return sorted((entry for (name, _), entry in known if name in wanted), key=lambda entry: wanted.index(entry.id))
+
+
+def run(entry, setting):
+    """Measure one registered check and compare it with its criterion; None when it reads records that are not there.
+
+    Raises ControlError when the control does not come out as the catalogue demands, ValueError on a measurement that
+    is not a number.
+    """
+    found = _measure(entry, setting)
+    if found is None:
+        return None
+    planned = catalogue.load().check(entry.id)
+    _demand_number(planned, found)
+    _demand_control(planned, found)
+    return Outcome(entry.id, float(found.measured), float(found.control),
+                   planned.criterion.judge(found.measured, found.interval), str(entry.evidence), entry.scale,
+                   setting.seed, entry.records is not None, _pair(found.interval), _pair(found.control_interval),
+                   found.vacuous)
+
+
+def _measure(entry, setting):
+    if entry.records is None:
+        return entry.function(setting)
+    recorded = results.complete(entry.records, setting)
+    return None if recorded is None else entry.function(setting, recorded)
+
+
+def _pair(interval):
+    return None if interval is None else (float(interval[0]), float(interval[1]))
+
+
+def _demand_number(planned, found):
+    for name, value in (("measured", found.measured), ("control", found.control)):
+        if math.isnan(value):
+            raise ValueError(f"{planned.id}: {name} = {value} is not a number; a check must return one")
+    for name, interval in (("interval", found.interval), ("control_interval", found.control_interval)):
+        if interval is not None and not interval[0] <= interval[1]:
+            raise ValueError(f"{planned.id}: {name} = {interval} is no interval; give its lower end, then its upper end")
+
+
+def _demand_control(planned, found):
+    """A control that must fail may be inconclusive, never hold; one that must pass has to hold."""
+    came_out = planned.criterion.judge(found.control, found.control_interval)
+    must = _control_must(planned, found)
+    if (must == "fail" and came_out == "holds") or (must == "pass" and came_out != "holds"):
+        raise ControlError(
+            f"{planned.id}: control = {found.control:g} {came_out} the criterion {planned.criterion}, but it must "
+            f"{must} ({planned.control}); the check cannot tell right from wrong: mend it")
+
+
+def _control_must(planned, found):
+    """Where both controls are named, the one that opposes what was measured counts."""
+    if planned.control_must != "oppose":
+        return planned.control_must
+    return {"holds": "fail", "fails": "pass"}.get(planned.criterion.judge(found.measured, found.interval))

@@ -1,1 +1,0 @@
-"""Data sets, networks, training, results, and the checks that measure each claim."""

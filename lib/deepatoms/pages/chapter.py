@@ -1,0 +1,105 @@
+"""What a chapter shows of its claims: one line a check, and at its end the table of verdicts."""
+
+from IPython.display import display
+
+from deepatoms.claims import catalogue, checking
+from deepatoms.claims.verdicts import untested, verdict
+from deepatoms.pages import claim_html
+from deepatoms.runs import prefetch
+from deepatoms.theory.arguments import refuse
+
+METADATA = "deepatoms"
+_state = {}
+
+
+def begin(chapter, seed=0, device="cpu", profile="laptop"):
+    """Start a chapter: fix seed, device and profile of its checks, forget earlier outcomes, begin its long computations."""
+    catalogue.load().chapter(chapter)
+    device = ("cuda" if _cuda() else "cpu") if device == "auto" else device
+    _state.update(chapter=chapter, setting=checking.Setting(seed, device, profile), outcomes={})
+    checking.registered(chapter)  # importing the checks tells what is long
+    prefetch.begin(chapter, _state["setting"])
+
+
+def _cuda():
+    import torch
+    return torch.cuda.is_available()
+
+
+def setting():
+    """Return the setting that ``begin`` fixed, for a chapter's own figures."""
+    if not _state:
+        raise RuntimeError("no chapter has begun; call chapter.begin(chapter, seed=..., device=..., profile=...) first")
+    return _state["setting"]
+
+
+def check(*identifiers):
+    """Measure the named checks, compare each with its criterion and show one line for each."""
+    found = {entry: _outcome(entry) for identifier in identifiers for entry in _entries(identifier)}
+    text = "\n".join(_plain(*pair) for pair in found.items())
+    lines = "\n".join(_row(*pair, away=True) for pair in found.items())
+    _publish(f'<div class="deepatoms-checks">\n{lines}\n</div>', text, found.values())
+
+
+def verdicts(chapter):
+    """Run the chapter's remaining checks, then show its table of verdicts with every check beneath its claim."""
+    setting()
+    if chapter != _state["chapter"]:
+        refuse("chapter", chapter, f"is not the one that has begun, {_state['chapter']!r}", "name that one")
+    outcomes = {entry: _outcome(entry) for entry in checking.registered(chapter)}
+    found = [(claim, _verdict(claim)) for claim in catalogue.load().chapter(chapter)]
+    table = "\n".join(claim_html.claim(claim, said, [_row(entry, outcome) for entry, outcome in outcomes.items()
+                                               if entry.id.split("/")[0] == claim.id]) for claim, said in found)
+    text = "\n".join(f"{claim.id}: {said.text}" for claim, said in found)
+    _publish(f'<div class="deepatoms-verdicts">\n{table}\n</div>', text, outcomes.values())
+
+
+def _entries(identifier):
+    planned = catalogue.load().check(identifier)
+    setting()
+    found = [entry for entry in checking.registered(_state["chapter"]) if entry.id == planned.id]
+    if not found:
+        raise KeyError(f"check = {identifier!r} has no function in chapter {_state['chapter']}; "
+                       f"register one with @check in deepatoms.studies")
+    return found
+
+
+def _outcome(entry):
+    key = (entry.id, entry.scale)
+    if key not in _state["outcomes"]:
+        _state["outcomes"][key] = checking.run(entry, setting())
+    return _state["outcomes"][key]
+
+
+def _verdict(claim):
+    by_name = {check.name: [outcome for (name, _), outcome in _state["outcomes"].items()
+                            if name == check.id and outcome is not None] for check in claim.checks}
+    return verdict(claim, by_name, untested(claim))
+
+
+def _row(entry, outcome, away=False):
+    planned = catalogue.load().check(entry.id)
+    claim = catalogue.load().claims[entry.id.split("/")[0]] if away else None
+    # In JupyterLab the link opens the file; on the site the build points it at the function's page.
+    return claim_html.check_row(planned, outcome, f"../lib/{entry.function.__module__.replace('.', '/')}.py", claim)
+
+
+def _plain(entry, outcome):
+    if outcome is None:
+        return f"{entry.id}: not recorded yet; make full EXPERIMENT={entry.records}"
+    return claim_html.plain(catalogue.load().check(entry.id), outcome)
+
+
+def _publish(page, text, outcomes):
+    stored = [outcome.as_dict() for outcome in outcomes if outcome is not None]
+    display({"text/html": page, "text/plain": text}, raw=True, metadata={METADATA: {"outcomes": stored}})
+
+
+def stored(notebook):
+    """Return the outcomes in a notebook's outputs, by check and scale, as plain data."""
+    found = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for outcome in output.get("metadata", {}).get(METADATA, {}).get("outcomes", []):
+                found[outcome["check"], outcome["scale"]] = outcome
+    return found

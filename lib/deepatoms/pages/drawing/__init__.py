@@ -1,1 +1,0 @@
-"""What the chapters draw, one module a chapter."""

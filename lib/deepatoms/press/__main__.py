@@ -1,0 +1,100 @@
+"""The press from the command line; the Makefile calls it."""
+
+import argparse
+import importlib
+import pkgutil
+import subprocess
+import sys
+import time
+
+from tqdm import tqdm
+
+from deepatoms import studies
+from deepatoms.press import checkout, notebooks, regress, site, template
+from deepatoms.runs import results
+
+
+def main(arguments=None):
+    """Run one command of the press."""
+    options = _parser().parse_args(arguments)
+    options.command(options)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="press", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    _add(commands, "build", lambda options: site.build())
+    _add(commands, "serve", lambda options: site.serve(options.port)).add_argument("port", type=int)
+    _add(commands, "store", _store).add_argument("chapters", nargs="*")
+    _add(commands, "check-changed", _check_changed)
+    _add(commands, "chapter", lambda options: template.write(options.name)).add_argument("name")
+    again = _add(commands, "regress", _regress)
+    again.add_argument("--seed", type=int, default=1)
+    again.add_argument("--profile", choices=("laptop", "full"), default="laptop")
+    again.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    again.add_argument("--chapter", action="append", default=[])
+    record = _add(commands, "full", _full)
+    record.add_argument("experiment", nargs="?")
+    record.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    record.add_argument("--minutes", type=float)
+    return parser
+
+
+def _add(commands, name, function):
+    parser = commands.add_parser(name)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _store(options):
+    for path in tqdm(checkout.chapters(options.chapters)):
+        started = time.perf_counter()
+        notebooks.store(path)
+        tqdm.write(f"{path.stem}: {time.perf_counter() - started:.0f} s, {path.stat().st_size / 1e3:.0f} kB")
+
+
+def _check_changed(options):
+    """Run the chapters that differ from the last commit on main through nbval."""
+    changed = subprocess.run(["git", "diff", "--name-only", "main", "--", "notebooks"], cwd=checkout.ROOT, check=True,
+                             capture_output=True, text=True).stdout.split()
+    existing = [path for path in changed if (checkout.ROOT / path).exists()]
+    if existing and subprocess.run([sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env",
+                                    "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg", *existing],
+                                   cwd=checkout.ROOT, check=False).returncode:
+        raise SystemExit(1)
+
+
+def _regress(options):
+    report = regress.regress(checkout.chapters(options.chapter), options.seed, options.profile, options.device)
+    for chapter in report["chapters"]:
+        print(f"{chapter['chapter']}: {chapter['checks']} checks in {chapter['seconds']} s, "
+              f"{len(chapter['broken'])} broken", *chapter["broken"], sep="\n  ")
+    print("report:", regress.write(report).relative_to(checkout.ROOT))
+    if any(chapter["broken"] for chapter in report["chapters"]):
+        raise SystemExit(1)
+
+
+def _full(options):
+    for module in pkgutil.walk_packages(studies.__path__, studies.__name__ + "."):
+        importlib.import_module(module.name)
+    planned = results.experiments()
+    if options.experiment is None:
+        return _list(planned)
+    if options.experiment not in planned:
+        raise SystemExit(f"experiment = {options.experiment!r} is unknown; make full lists them")
+    chosen = planned[options.experiment]
+    found = results.run(chosen.name, chosen.configurations, chosen.function, chosen.claims,
+                        regress.device_name(options.device), options.minutes, progress=True)
+    print(f"{chosen.name}: {len(found)} of {len(chosen.configurations)} configurations recorded")
+
+
+def _list(planned):
+    for experiment in planned.values():
+        done = len(results.records(experiment.name))
+        total = len(experiment.configurations)
+        print(f"{experiment.name:32} {done:3} of {total:3} recorded, about {experiment.minutes * (1 - done / total):5.0f} "
+              f"minutes left   {experiment.title}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Every claim again: chapters run afresh with another seed, device or profile, against what is stored."""
+
+import datetime
+import json
+import os
+import platform
+import tempfile
+import time
+
+import joblib
+import nbformat
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from deepatoms.claims import catalogue
+from deepatoms.pages.chapter import stored
+from deepatoms.press import checkout, notebooks
+from deepatoms.runs import results
+
+
+def regress(paths, seed, profile, device):
+    """Run the chapters afresh (two at a time); return a report of what no longer holds.
+
+    At the full profile they see an empty folder of results, so that no recorded value can pass for a measurement; at
+    laptop they recompute from the records what the chapter shows as recorded.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        fresh = joblib.Parallel(n_jobs=1 if device == "cuda" else 2, return_as="generator")(
+            joblib.delayed(_fresh)(path, empty, seed=seed, profile=profile, device=device) for path in paths)
+        reports = [_compare(path, *found, seed) for path, found in
+                   zip(paths, tqdm(fresh, total=len(paths), desc="regress"), strict=True)]
+    return {"seed": seed, "profile": profile, "device": results.provenance((), device_name(device), 0)["device"],
+            "machine": platform.machine(), "date": datetime.date.today().isoformat(), "chapters": reports}
+
+
+def device_name(device):
+    """Return the device that ``auto`` stands for on this machine."""
+    import torch
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def _fresh(path, empty, **parameters):
+    """Return the outcomes of a fresh run, the sentence that says why it broke off (empty if it did not), and its seconds."""
+    if parameters["profile"] == "full":
+        os.environ[results.FOLDER] = empty
+    started = time.perf_counter()
+    try:
+        outcomes, stopped = stored(notebooks.run(path, **parameters)), ""
+    except PapermillExecutionError as error:
+        outcomes, stopped = {}, f"its run stopped with {error.ename}: {error.evalue}"
+    return outcomes, stopped, time.perf_counter() - started
+
+
+def read(path):
+    """Return the outcomes stored in a chapter."""
+    return stored(nbformat.read(path, as_version=4))
+
+
+def _compare(path, fresh, stopped, seconds, seed):
+    before = read(path)
+    if stopped:
+        return {"chapter": path.stem, "checks": 0, "seconds": round(seconds, 1), "broken": [stopped]}
+    broken = [said for key, outcome in sorted(fresh.items()) if (said := _difference(before.get(key), outcome, seed))]
+    missing = [f"{name} at {scale}: stored, but not measured again" for (name, scale), outcome in sorted(before.items())
+               if (name, scale) not in fresh and not outcome["recorded"]]
+    return {"chapter": path.stem, "checks": len(fresh), "seconds": round(seconds, 1), "broken": broken + missing}
+
+
+def _difference(before, now, seed):
+    """Say how a fresh outcome differs from the stored one: in its result, or beyond the tolerance with the same seed."""
+    if before is None:
+        return f"{now['check']} at {now['scale']}: measured, but not stored; run make store"
+    if before["result"] != now["result"]:
+        return (f"{now['check']}: stored as {before['result']} ({before['measured']:.4g}), "
+                f"now {now['result']} ({now['measured']:.4g})")
+    same = seed == before["seed"] or now["recorded"]
+    if same and not within(catalogue.load().check(now["check"]), before["measured"], now["measured"]):
+        return f"{now['check']}: stored {before['measured']:.6g}, now {now['measured']:.6g}, beyond its tolerance"
+    return ""
+
+
+def within(check, before, now):
+    """Tell whether two measurements of a check agree up to its tolerance.
+
+    Both may be infinite; a tolerance is absolute (``abs``) or relative to the earlier value (``rel``).
+    """
+    allowed = check.tolerance.get("abs", 0) + check.tolerance.get("rel", 0) * abs(before)
+    return before == now or abs(before - now) <= allowed
+
+
+def write(report):
+    """Write a report where the scoreboard finds it (``full``) or beside the built site (``laptop``); return the path."""
+    folder = results.folder() if report["profile"] == "full" else checkout.SITE.parent
+    path = folder / "regress" / f"{report['profile']}-{report['device'].split()[0].lower()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    return path

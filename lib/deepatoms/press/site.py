@@ -1,0 +1,27 @@
+"""Building and serving the site."""
+
+import functools
+import http.server
+import pathlib
+import subprocess
+import sys
+
+from deepatoms.press import checkout
+
+
+def build():
+    """Build the site from stored outputs, warnings as errors; print where it is."""
+    root = str(checkout.ROOT)
+    command = [pathlib.Path(sys.executable).with_name("jupyter-book"), "build", root,
+               "--path-output", root, "-W", "-n", "--keep-going", "-q"]
+    if status := subprocess.run(command, cwd=checkout.ROOT, check=False).returncode:
+        raise SystemExit(status)
+    print(f"The book stands at {checkout.SITE / 'index.html'}")
+
+
+def serve(port):
+    """Serve the built site on this machine until interrupted."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=checkout.SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"http://127.0.0.1:{port}/  (Ctrl-C stops)")
+        server.serve_forever()

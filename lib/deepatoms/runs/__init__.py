@@ -1,0 +1,1 @@
+"""Recorded results, and long computations begun ahead."""

@@ -1,0 +1,1 @@
+"""The chapter on atoms: sparse recovery, its checks, its drawing."""

@@ -1,0 +1,391 @@
+"""What the chapter on the deep frame potential draws."""
+
+import functools
+import itertools
+
+import numpy as np
+
+from deepatoms.pages import figures
+from deepatoms.pages.figures import COLOURS
+from deepatoms.studies.deep_frame_potential import minima as recorded
+from deepatoms.studies.deep_frame_potential.checks import bounds, forward_pass
+from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
+from deepatoms.theory import dictionaries, frame_potential, induced
+
+FAMILIES = {"chain (Eq. 6)": lambda sizes: induced.chain(sizes), "chain (Eq. 10)": lambda sizes: induced.chain(sizes, "analysis"),
+            "residual": induced.residual, "dense": induced.dense}
+LINES = {"chain": ("chain, analysis form", COLOURS["orange"], "o-"), "synthesis": ("chain of Eq. 6", COLOURS["purple"], "^:"),
+         "resnet": ("residual", COLOURS["blue"], "s-"), "densenet": ("dense", COLOURS["green"], "D-")}
+CONVENTIONS = {"unit": "unit magnitudes", "gain2": "free, usual start", "best": "free, best of three starts"}
+
+
+# ---- structure ----
+
+def structure(family="residual", layers=5, width=4):
+    """The induced dictionary of a fully connected network and its Gram matrix."""
+    figure, (left, right) = figures.subplots(1, 2, size=(7, 3.4))
+    net = FAMILIES[family]([width] * (layers + 1))
+    B = net.dictionary(net.init(0)).numpy()
+    picture(left, B)
+    G = dictionaries.gram(B)
+    picture(right, G)
+    left.set(title="induced dictionary", xlabel="units, layer by layer", ylabel="constraints")
+    right.set(title="Gram matrix", xlabel="units, layer by layer")
+    filled = net.structural_count / net.atoms**2
+    return figures.describe(
+        figure, f"{family}, {layers} layers of {width} units: {net.parameter_count} parameters, {net.rows} rows, {net.atoms} "
+        f"atoms; {filled:.0%} of the Gram matrix is structurally nonzero. (Exact, random weights.)",
+        f"Two block matrices. Left the dictionary: a staircase of parameter blocks and identity diagonals, lower triangular. "
+        f"Right the Gram matrix, symmetric; blocks of layers that share no constraint are empty. Family: {family}.")
+
+
+def picture(axes, matrix):
+    """Draw a matrix's absolute entries; nothing where it is zero."""
+    shown = np.ma.masked_equal(np.abs(matrix), 0)
+    axes.imshow(shown, cmap="viridis_r", vmin=0, vmax=1, aspect="auto" if matrix.shape[0] != matrix.shape[1] else "equal")
+    axes.set(xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set_visible(True)
+
+
+def families_side_by_side(layers=6, width=3):
+    """Figure 2a to c: three families' dictionaries above their Gram matrices."""
+    figure, axes = figures.subplots(2, 3, size=(7, 4.6))
+    names, fills = ("chain (Eq. 10)", "residual", "dense"), []
+    for (top, bottom), name in zip(axes.T, names, strict=True):
+        net = FAMILIES[name]([width] * (layers + 1))
+        B = net.dictionary(net.init(0)).numpy()
+        picture(top, B)
+        picture(bottom, dictionaries.gram(B))
+        fills.append(net.structural_count / net.atoms**2)
+        top.set_title(name)
+        bottom.set_xlabel(f"{fills[-1]:.0%} filled")
+    axes[0, 0].set_ylabel("dictionary")
+    axes[1, 0].set_ylabel("Gram matrix")
+    return figures.describe(
+        figure, f"Skips fill the Gram matrix: {', '.join(f'{fill:.0%}' for fill in fills)} for chain, residual and dense nets "
+        f"of {layers} layers of {width} units, all in the analysis form. (Figures 1 and 2a to c; exact, random weights.)",
+        "Two rows of three matrices. Above, dictionaries: a chain has blocks on the diagonal and just below it, the residual one "
+        "also identity diagonals two blocks below, the dense one a full lower triangle. Below, Gram matrices: a narrow band of "
+        "blocks, a wider band, and all blocks.")
+
+
+def convolutional_dictionary(draw):
+    """Figure 3: a one-dimensional convolutional dictionary, its permutation, its Gram matrix and the local interactions."""
+    figure, axes = figures.subplots(1, 4, size=(7.4, 2.6), width_ratios=[5, 5, 5, 1.8])
+    filters = draw.normal(size=(2, 5, 3))
+    D = induced.filter_dictionary(filters, 8)
+    order = induced.toeplitz_order(5, 8)
+    permuted = D[induced.toeplitz_order(2, 8)][:, order]
+    G = dictionaries.gram(permuted)
+    for panel, matrix, title in zip(axes, (D, permuted, G, G[:25, :5]), ("channel by channel", "position by position",
+                                                                       "Gram matrix", "one column"), strict=True):
+        picture(panel, matrix)
+        panel.set_title(title)
+    return figures.describe(
+        figure, "Sorted by position, a convolutional dictionary is block-Toeplitz, and so is its Gram matrix: one block column "
+        "of local filter interactions, at offsets minus two to two, says it all. (Figure 3: two input channels, five filters of "
+        "size three, eight positions, circular; exact.)",
+        "Four matrices. The first is made of ten striped squares. The second, permuted, has one diagonal band of small blocks "
+        "that repeat. The third is a symmetric matrix of repeated blocks along five diagonals with wrapped corners. The fourth "
+        "shows the top of a single block column.")
+
+
+# ---- the bridge ----
+
+def accuracy_of_a_pass(setting):
+    """How near a thresholding step comes to the sparse code by three measures, against coherence, for two kinds of frames."""
+    figure, axes = figures.subplots(2, 3, size=(7, 4.6), sharex="row", sharey="col")
+    _, shared, mu = forward_pass.equicoherent(setting)
+    worst, random = forward_pass.random_accuracy(setting)
+    for row, (coherence, measures, colour) in zip(axes, ((mu, shared, "blue"), (worst, random, "orange")), strict=True):
+        for panel, values in zip(row, measures, strict=True):
+            panel.plot(coherence, values, "o", color=COLOURS[colour], markersize=3)
+    for (above, below), title in zip(axes.T, ("distance", "objective gap", "support overlap"), strict=True):
+        above.set(title=title, xlabel="shared coherence", ylim=(0, 1.05))
+        below.set(xlabel="worst coherence")
+    axes[0, 1].set(yscale="log", ylim=(1e-3, 300))
+    axes[0, 0].set_ylabel("equicoherent")
+    axes[1, 0].set_ylabel("random Gaussian")
+    return figures.describe(
+        figure, "One thresholding step comes nearer to the sparse code when all pairs of atoms are less coherent; among random "
+        "dictionaries of one size the worst pair says next to nothing. (Laptop scale: 60 and 200 dictionaries, medians over "
+        "inputs. Distance and gap: 0 is exact, 1 as bad as no answer; overlap: 1 is exact.)",
+        "Two rows of three scatter plots against coherence. Above, equicoherent frames: distance and objective gap rise along "
+        "smooth curves, and the overlap of supports drops from one to a fifth as soon as the coherence leaves zero. Below, "
+        "random frames: shapeless clouds.")
+
+
+# ---- chains in closed form ----
+
+def calibration():
+    """Six points of the published Figure 4 against the closed form, and against what the printed bound gives."""
+    figure, axes = figures.subplots(size=(7, 3.3))
+    names = [", ".join(map(str, hidden)) for hidden in bounds.PUBLISHED]
+    plotted = list(bounds.PUBLISHED.values())
+    ours = [frame_potential.chain_minimum([3072, *hidden])[1] for hidden in bounds.PUBLISHED]
+    printed = [bounds.composed_at_one(hidden) for hidden in bounds.PUBLISHED]
+    places = np.arange(len(names))
+    axes.plot(places, plotted, "o", markersize=11, fillstyle="none", color="black", label="read from the published plot")
+    axes.plot(places, ours, "x", color=COLOURS["blue"], markersize=8, label="closed form")
+    axes.plot(places, printed, "_", color=COLOURS["red"], markersize=14, label="Eq. 22 as printed, c = 1")
+    axes.set(yscale="log", xticks=places)
+    axes.set_ylabel("minimum F", labelpad=12)
+    axes.set_xticklabels(names, rotation=20, fontsize=8)
+    axes.legend()
+    worst = max(abs(a - b) for a, b in zip(ours, plotted, strict=True))
+    return figures.describe(
+        figure, f"The closed form for hidden layers only, input width 3072, meets all six points of the published Figure 4 to "
+        f"{worst:.4f}; so F itself is plotted there, without a classifier. (Exact.)",
+        "Six architectures along the axis, F on a logarithmic axis from 0.17 down to 0.015. In each a cross lies inside a ring; "
+        "a red dash, the printed bound, lies clearly above.")
+
+
+@functools.lru_cache(maxsize=1)
+def _thousands():
+    widths, found = [2**power for power in range(4, 12)], []
+    for depth in (2, 3, 4):
+        for hidden in itertools.product(widths, repeat=depth):
+            sizes = [3072, *hidden]
+            energy = frame_potential.lower_energy(sizes)
+            parameters = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+            found.append((parameters, np.sqrt(energy / _pairs(hidden)), depth))
+    return np.array(found)
+
+
+def _pairs(hidden):
+    return sum(a * (a - 1) for a in hidden) + 2 * sum(a * b for a, b in zip(hidden, hidden[1:], strict=False))
+
+
+def diminishing_returns():
+    """Thousands of fully connected architectures: parameters against the proved lower value of F."""
+    figure, axes = figures.subplots(size=(7, 3.4))
+    found = _thousands()
+    told = found[found[:, 1] > 0]
+    for depth, colour in ((4, "sky"), (3, "orange"), (2, "blue")):
+        own = told[told[:, 2] == depth]
+        axes.plot(own[:, 0], own[:, 1], ".", color=COLOURS[colour], markersize=3, rasterized=True, label=f"{depth} hidden layers")
+    widths = 2 ** np.arange(4, 11)
+    line = [frame_potential.chain_minimum([3072, a, 2 * a])[1] for a in widths]
+    axes.plot(3072 * widths + 2 * widths**2, line, color="black", label="(a, 2a)")
+    axes.set(xscale="log", xlabel="parameters", ylabel="minimum F", ylim=(0, None))
+    axes.legend(markerscale=3, loc="upper right")
+    tied = 1 - len(told) / len(found)
+    return figures.describe(
+        figure, f"Diminishing returns: along a family such as (a, 2a) each doubling of the parameters lowers F less. Parameters "
+        f"alone do not fix it. Of {len(found):,} architectures {tied:.0%} have F = 0 and are not shown: the measure cannot rank "
+        "them. (Figure 4's horizontal axis, proved lower value, no training.)",
+        "A cloud of points, F against parameters on a logarithmic axis: at every size some are near zero, some near a quarter. "
+        "A black line, two layers of which the second is twice as wide, falls through it ever more slowly.")
+
+
+@functools.lru_cache(maxsize=64)
+def _descended(sizes, seeds=2, iterations=150):
+    starts = [frame_potential.chain_start(sizes, [np.ones(k) for k in sizes[1:]], seed) for seed in range(seeds)]
+    return min(frame_potential.descend(starts, iterations))
+
+
+@functools.lru_cache(maxsize=64)
+def _energies(first, middle, last):
+    sizes = (first, middle, last)
+    lower, attained = frame_potential.chain_bracket(sizes)
+    composed = frame_potential.composed_bound(sizes, [np.full(k, 0.5) for k in sizes[1:]]) - sum(sizes[1:])
+    return lower, attained, max(0.0, composed), _descended(sizes)
+
+
+LAST_WIDTHS = (2, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24)
+
+
+def last_width(last=8, middle=6):
+    """Bound, attained value and descent of a two-layer chain as its last width grows."""
+    figure, (curve, bars) = figures.subplots(1, 2, size=(7, 3.4), width_ratios=[2, 1])
+    counts = [_pairs((middle, k)) for k in LAST_WIDTHS]
+    values = np.sqrt(np.array([_energies(10, middle, k) for k in LAST_WIDTHS]) / np.array(counts)[:, None])
+    styles = {"proved lower value": (COLOURS["sky"], "-"), "attained in the limit": ("black", "--"),
+              "Eq. 22, c = 1": (COLOURS["red"], ":"), "descent, 150 steps": (COLOURS["orange"], "-")}
+    at = LAST_WIDTHS.index(last)
+    for (label, (colour, style)), column in zip(styles.items(), values.T, strict=True):
+        curve.plot(LAST_WIDTHS, column, style, color=colour, label=label)
+        curve.plot([last], [column[at]], "o", color=colour)
+    curve.axvline(min(middle, 10), color=COLOURS["grey"], linewidth=0.8)
+    curve.set(xlabel="width of the last layer", ylabel="F", ylim=(-0.01, 0.62))
+    curve.legend(loc="upper left", fontsize=8)
+    pure = frame_potential.attained_magnitudes([10, middle, last])
+    bars.bar(["layer 1", "layer 2"], [layer.sum() for layer in pure], color=COLOURS["blue"], label="pure parameter")
+    bars.bar(["layer 1", "layer 2"], [(1 - layer).sum() for layer in pure], bottom=[layer.sum() for layer in pure],
+             color=COLOURS["grey"], label="pure identity")
+    bars.set(ylim=(0, 40), ylabel="atoms")
+    bars.legend(fontsize=8, loc="upper left")
+    lower, attained, _, reached = values[at]
+    return figures.describe(
+        figure, f"Chain 10-{middle}-{last}: lower value {lower:.3f}, attained {attained:.3f}, descent reaches {reached:.3f}. "
+        f"{'F can be 0: the last layer is no wider than any other.' if attained == 0 else 'F cannot be 0.'} (Closed form; "
+        f"descent from c = 1, two seeds.)",
+        f"Left, four curves of F against the last width. Lower and attained value are zero up to the smallest other width, "
+        f"marked by a vertical line, then rise together; descent and the printed bound lie above. Dots mark width {last}. "
+        f"Right, two bars: at the attained value {int(pure[0].sum())} of {middle} atoms of layer 1 are pure parameter, in layer "
+        f"2 all {last}.")
+
+
+def tightness():
+    """The bracket against free descent and the printed bound on chains whose lower and attained values differ."""
+    figure, axes = figures.subplots(size=(7, 3.2))
+    chains = [(4, 20, 10), (3, 10, 9, 5), (2, 12, 12, 6), (16, 32, 32), (16, 64, 24)]
+    places = np.arange(len(chains))
+    rows = []
+    for sizes in chains:
+        lower, attained = frame_potential.chain_bracket(sizes)
+        printed = frame_potential.composed_minimum(sizes) - sum(sizes[1:])
+        rows.append((lower / attained, 1.0, max(0.0, printed) / attained, _descended(sizes) / attained))
+    styles = (("proved lower value", "_", "sky"), ("attained", "o", "grey"), ("Eqs. 17-22 minimised", "v", "red"),
+              ("descent from c = 1", "x", "orange"))
+    for (label, marker, colour), column in zip(styles, np.array(rows).T, strict=True):
+        axes.plot(places, column, marker, color=COLOURS[colour], label=label, markersize=9)
+    axes.set(xticks=places, ylabel="energy / attained value", ylim=(0, 1.6))
+    axes.set_xticklabels(["-".join(map(str, sizes)) for sizes in chains])
+    axes.legend(ncols=2, fontsize=8)
+    return figures.describe(
+        figure, "The bracket is tight where descent is not: free descent stays above the value that its magnitudes could reach "
+        "in the limit, and the bound composed of the printed equations falls short of it. (Laptop scale, 150 steps, two seeds.)",
+        "Five chains along the axis, energies divided by the attained value. Circles at one; dashes at or slightly below one; "
+        "triangles, the composed bound, at or below one; crosses, descent, between one and about one and a half.")
+
+
+# ---- the recorded grid ----
+
+@functools.lru_cache(maxsize=1)
+def grid():
+    """Return all recorded minima."""
+    return Grid(recorded.recorded())
+
+
+def _scale():
+    runs = recorded.recorded()
+    return f"{len(runs)} recorded configurations, {runs[0]['provenance']['device']}, {runs[0]['provenance']['date']}"
+
+
+def depth_and_pairs():
+    """Figures 5b and 6b from the recorded grid: F against depth, and residual against chain."""
+    figure, (depth, pairs) = figures.subplots(1, 2, size=(7.4, 3.6))
+    own = grid()
+    widths = sorted({width for _, width in own.sizes()})
+    for family in ("synthesis", "chain", "resnet"):
+        label, colour, style = LINES[family]
+        for width in widths:
+            blocks = [n for n, w in own.sizes(family) if w == width]
+            depth.plot([1 + 6 * n for n in blocks], [own.get(family, (n, width)) for n in blocks], style, color=colour,
+                       label=label if width == widths[0] else None, markersize=4)
+    depth.set(xlabel="layers", ylabel="minimum F", title="by depth", ylim=(0, None))
+    depth.legend(fontsize=8, loc="lower left")
+    for width in widths:
+        sizes = [size for size in own.sizes("resnet") if size[1] == width and size in own.sizes("chain")]
+        pairs.plot([own.get("chain", size) for size in sizes], [own.get("resnet", size) for size in sizes], "o-", markersize=4,
+                   label=f"width {width}")
+    pairs.axline((0.03, 0.03), slope=1, color=COLOURS["grey"], linewidth=0.8)
+    pairs.set(xlabel="chain, analysis form", ylabel="residual", title="at equal parameters")
+    pairs.legend(fontsize=8)
+    return figures.describe(
+        figure, f"With unit magnitudes residual networks lie below chains of equal parameters, the more the deeper they are. "
+        f"(Figures 5b and 6b; {_scale()}; widths {', '.join(map(str, widths))}.)",
+        "Left, F against the number of layers for each width: the chains' curves flatten, the residual ones keep falling and lie "
+        "below. Right, F of the residual net against F of the chain; every point lies below the diagonal.")
+
+
+def scaling():
+    """Figures 7b, d, f and 2e: F against parameters, family by family and pooled."""
+    figure, axes = figures.subplots(1, 4, size=(7.8, 3.2), sharey=True, sharex=True)
+    own = grid()
+    for panel, family in zip(axes, ("chain", "resnet", "densenet"), strict=False):
+        label, colour, _ = LINES[family]
+        sizes = own.sizes(family)
+        for first in sorted({size[0] for size in sizes}):
+            line = [size for size in sizes if size[0] == first]
+            panel.plot([own.get(family, size, quantity="parameters") for size in line],
+                       [own.get(family, size) for size in line], "o-", markersize=3, label=f"{first}")
+        panel.set_title(label.split(",")[0])
+        panel.legend(fontsize=7, title="layers/group" if family == "densenet" else "blocks/group", title_fontsize=7)
+    for points, family in zip(envelopes(own, "unit"), ("densenet", "resnet", "chain"), strict=True):
+        axes[3].plot(*np.array(points).T, "o", color=LINES[family][1], markersize=3, label=LINES[family][0].split(",")[0])
+    axes[3].set_title("together")
+    axes[3].legend(fontsize=7)
+    axes[0].set(xscale="log", yscale="log")
+    axes[0].set_ylabel("minimum F", labelpad=12)
+    figure.supxlabel("parameters", fontsize=10)
+    low, high = budgets(envelopes(own, "unit"))[[0, -1]]
+    return figures.describe(
+        figure, f"F against parameters with unit magnitudes: chains hardly gain from depth, residual and dense networks do. The "
+        f"families compete between {low:,.0f} and {high:,.0f} parameters. (Figures 7b, d, f and 2e; {_scale()}.)",
+        "Four panels with logarithmic axes. In the first, chains, curves for deeper networks lie to the right of shallower ones "
+        "at nearly the same height. In the second and third they continue downwards. The fourth pools the points of all three.")
+
+
+def _convention_ratios(own, convention):
+    """Chain over residual, by (family, size), where recorded."""
+    sizes = {"unit": own.deep("resnet", "chain") + [(1, 4), (1, 8)], "best": own.started("resnet", "chain"),
+             "gain2": own.sizes("resnet", "free")}[convention]
+    return {size: own.ratios("chain", convention, [size])[0] for size in sizes}
+
+
+def flips(blocks=2, convention="unit magnitudes"):
+    """Residual against both chains at equal parameters, for a depth and a convention."""
+    figure, axes = figures.subplots(size=(7, 3.2))
+    own, key = grid(), {text: name for name, text in CONVENTIONS.items()}[convention]
+    words, at = [], 0
+    for width in (4, 8):
+        for family in ("resnet", "chain", "synthesis"):
+            try:
+                value = own.get(family, (blocks, width), key)
+            except KeyError:
+                axes.text(at, 0.001, "not run", rotation=90, ha="center", va="bottom", fontsize=9)
+                words.append(f"{LINES[family][0]} of width {width} not run")
+            else:
+                axes.bar(at, value, color=LINES[family][1], label=LINES[family][0] if width == 4 else None)
+                axes.text(at, value, f"{value:.4f}", ha="center", va="bottom", fontsize=9)
+                words.append(f"{LINES[family][0]} of width {width} {value:.4f}")
+            at += 1
+        at += 1
+    axes.set(xticks=[1, 5], xlim=(-0.75, 6.75), ylim=(0, 0.065), ylabel="F")
+    axes.set_xticklabels(["width 4", "width 8"])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(ncols=3, fontsize=9)
+    return figures.describe(
+        figure, f"{blocks} block{'s' * (blocks > 1)} in each group, {convention}: {_order(own, key, blocks)} "
+        "(Recorded; all bars of a group have the same parameters.)", "Bars of F in two groups: " + "; ".join(words) + ".")
+
+
+def _order(own, key, blocks):
+    sizes = [(blocks, width) for width in (4, 8) if (blocks, width) in _convention_ratios(own, key)]
+    if not sizes:
+        return "not run here."
+    below = sum(ratio > 1 for ratio in own.ratios("chain", key, sizes))
+    return f"the residual net is below its chain at {below} of {len(sizes)} widths."
+
+
+def sensitivity():
+    """Return the table of conventions: the range of chain over residual under each, and how often it is above 1."""
+    own = grid()
+    lines = [f"{'convention':<43}{'smallest ratio':>16}{'largest':>16}{'above 1':>12}"]
+    rows = [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
+            ("Eq. 6 chain, unit magnitudes", "synthesis", "unit", "potential"),
+            ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
+            ("analysis chain, free, gain 2", "chain", "gain2", "potential"),
+            ("analysis chain, free, best of three gains", "chain", "best", "potential")]
+    for name, family, convention, quantity in rows:
+        ratios = {}
+        for size in own.sizes("resnet", "unit" if convention == "unit" else "free"):
+            try:
+                ratios[size] = _ratio(own, family, convention, size, quantity)
+            except KeyError:
+                continue
+        ends = [f"{ratio:.2f} at {size[0]},{size[1]}" for size, ratio in sorted(ratios.items(), key=lambda one: one[1])]
+        above = f"{sum(ratio > 1 for ratio in ratios.values())} of {len(ratios)}"
+        lines.append(f"{name:<43}{ends[0] if ends else 'not run':>16}{ends[-1] if ends else '':>16}{above:>12}")
+    return "\n".join(lines)
+
+
+def _ratio(own, family, convention, size, quantity):
+    if quantity == "potential":
+        return own.ratios(family, convention, [size])[0]
+    energies = [min(own.get(name, size, convention, "energies")) / own.get(name, size, convention, "atoms")
+                for name in (family, "resnet")]
+    return energies[0] / energies[1]

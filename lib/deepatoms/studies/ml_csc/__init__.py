@@ -1,0 +1,1 @@
+"""The chapter on multi-layer convolutional sparse coding: its checks, its drawing."""

@@ -1,0 +1,1 @@
+"""The chapter on ResNEsts: nets of tanh blocks, the landscape, digits, its checks, its drawing."""

@@ -1,0 +1,18 @@
+"""How the claims of the ResNEst paper are measured."""
+
+from deepatoms.runs import prefetch
+from deepatoms.studies.resnests import descents, digits
+from deepatoms.studies.resnests.checks import augmented, identities, landscape, trained
+
+__all__ = ["augmented", "identities", "landscape", "trained"]
+
+# In the order in which the chapter shows them.
+prefetch.plan("resnests", (landscape.ends, 16, 100), (landscape.saddles,), (landscape.real_saddles,),
+              (landscape.searched_saddles,),
+              (landscape.minima,), (landscape.dense_descent_arrives,), (augmented.nested_increases, 28, 1000),
+              *((trained.trained_task, name) for name in trained.SETS),
+              *((trained.wide_nets, name, steps) for name, steps in trained.STEPS.items()),
+              (descents.arrivals,), (landscape.ends, 16, 20), (landscape.ends, 8, 20), (digits.probed,),
+              (identities.parameter_counts,), (augmented.predictable_changes_nothing,), (augmented.refitted_strictness,),
+              (augmented.unique_strictness,), (augmented.every_minimiser,), (identities.dense_gap,),
+              (identities.fewer_assumptions,), (identities.dense_no_worse,))

@@ -1,0 +1,1 @@
+"""The chapter on partitions: certificates, neighbourhoods, moons, penalties, its checks, its drawing."""

@@ -1,0 +1,166 @@
+"""Codes and the distance between them (Eqs. 14 and 15), and the regions that training images occupy."""
+
+import copy
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepatoms.claims.checking import EXACT, Measurement, check, experiment, instances
+from deepatoms.learning import networks
+from deepatoms.learning.training import seeded
+from deepatoms.studies.spline_partitions.checks.trained import SEEDS, digits_nets
+from deepatoms.theory import partition, splines
+from deepatoms.theory.partition.codes import unequal
+
+PAIRS = 100_000
+
+
+# ---- Eq. 14 ----
+
+@check("spl.eq14/same_map", instances(300))
+def same_map(setting):
+    """Compare the maps at 300 inputs with those half-way to the first change of code, and just across one live unit's wall."""
+    generator = setting.torch("same_map")
+    model, cnn = seeded(_dense, setting.seed), seeded(networks.digits_cnn, setting.seed).double().eval()
+    x, images = _normal(generator, 250, 8), _normal(generator, 50, 1, 8, 8)
+    inside = max(float(_map_changes(net, at, _half_way(net, at, generator)).max()) for net, at in ((model, x), (cnn, images)))
+    return Measurement(inside, _across_one_live_unit(model, x))
+
+
+def _normal(generator, *shape):
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _dense():
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3)).double().eval()
+
+
+def _half_way(model, x, generator):
+    direction = _normal(generator, *x.shape)
+    length = splines.reach(model, x, direction)
+    return x + 0.5 * length.reshape(-1, *[1] * (x.ndim - 1)) * direction
+
+
+def _map_changes(model, x, y):
+    """Return the largest difference between the maps at each pair of inputs."""
+    return torch.maximum(*((here - there).abs().flatten(1).amax(1) for here, there in
+                           zip(splines.affine_map(model, x), splines.affine_map(model, y), strict=True)))
+
+
+def _across_one_live_unit(model, x):
+    """A unit of the last hidden layer is live: it reaches the output. Step over its wall where that is the nearest one."""
+    wall = partition.nearest_walls(model, x)
+    x, step = (each[wall.layer == 1] for each in (x, wall.step))
+    beyond = x + (1 + 1e-6) * step
+    codes = [partition.region_codes(model, at) for at in (x, beyond)]
+    apart = sum(unequal(*pair) for pair in zip(*codes, strict=True))
+    alone = torch.as_tensor(apart == 1)
+    return float(_map_changes(model, x[alone], beyond[alone]).min())
+
+
+# ---- Eq. 15 ----
+
+@lru_cache(maxsize=2)
+def _drawn(setting):
+    """Return codes, signs and argmax positions of 600 random images at a random network's first ReLU and pooling."""
+    model = seeded(networks.digits_cnn, setting.seed, batch_norm=False).double().eval()
+    x = _normal(setting.torch("eq15"), 600, 1, 8, 8)
+    with torch.no_grad():
+        before = model[0](x)
+    pooled = nn.functional.unfold(before.relu(), 2, stride=2).reshape(600, 16, 4, 16)
+    return partition.region_codes(model, x)[:2], (before > 0).flatten(1).numpy(), pooled.argmax(2).flatten(1).numpy(), \
+        (pooled.amax(2) > 0).flatten(1).numpy()
+
+
+@check("spl.eq15/counts", EXACT)
+def counts(setting):
+    """Compare distances of packed codes with signs and argmax positions read from the layers' own inputs."""
+    (relu, pool), signs, positions, pooled_signs = _drawn(setting)
+    first, second = setting.numpy("pairs").integers(0, 600, (2, PAIRS))
+    wrong, control = 0, 0
+    for part in np.array_split(np.arange(PAIRS), 20):
+        a, b = first[part], second[part]
+        by_position = unequal(pool[a], pool[b])
+        wrong += int((unequal(relu[a], relu[b]) != (signs[a] != signs[b]).sum(1)).sum())
+        wrong += int((by_position != (positions[a] != positions[b]).sum(1)).sum())
+        control += int((by_position != (pooled_signs[a] != pooled_signs[b]).sum(1)).sum())
+    return Measurement(wrong, control)
+
+
+@check("spl.eq15/triangle", EXACT)
+def triangle(setting):
+    """Count violations of symmetry and the triangle inequality in whole numbers of unequal units."""
+    codes = _drawn(setting)[0][1]
+    random = setting.numpy("triples")
+    a, b, c = random.integers(0, 600, (3, PAIRS))
+    found = _violations(lambda i, j: unequal(codes[i], codes[j]), a, b, c)
+    points = random.normal(size=(600, 2))
+    return Measurement(found, _violations(lambda i, j: ((points[i] - points[j]) ** 2).sum(1), a, b, c))
+
+
+def _violations(distance, a, b, c):
+    ab, bc, ac = distance(a, b), distance(b, c), distance(a, c)
+    return int((ab != distance(b, a)).sum() + (ac > ab + bc + 1e-12).sum())
+
+
+# ---- codes from gradients ----
+
+@check("spl.backprop_distance/codes", instances(200))
+def from_gradients(setting):
+    """Read codes off the gradients of each operator's summed output, and off those of one class output."""
+    nets = digits_nets(setting)
+    model = copy.deepcopy(nets.plain[0]).double()
+    noise = 0.01 * _normal(setting.torch("noise"), 200, 1, 8, 8)
+    x = (nets.held_out[0].images[:200].double() + noise).requires_grad_()
+    inputs, outputs, scores = [], [], x
+    for module in model:
+        given, scores = scores, module(scores)
+        if isinstance(module, (nn.ReLU, nn.MaxPool2d)):
+            inputs.append(given)
+            outputs.append(scores)
+    codes = [np.asarray(layer) for layer in partition.region_codes(model, x.detach())]
+    own = [torch.autograd.grad(output.sum(), given, retain_graph=True)[0] for given, output in zip(inputs, outputs, strict=True)]
+    of_class = torch.autograd.grad(scores[:, 0].sum(), inputs)
+    return Measurement(*(sum(int((_read(gradient) != code).sum()) for gradient, code in zip(gradients, codes, strict=True))
+                         for gradients in (_by_kind(own, outputs), _by_kind(of_class, outputs))))
+
+
+def _by_kind(gradients, outputs):
+    return [(gradient, gradient.shape != output.shape) for gradient, output in zip(gradients, outputs, strict=True)]
+
+
+def _read(gradient):
+    """Return the codes that a gradient shows: where it is not zero; in each pool, where it is largest in size."""
+    slopes, pooling = gradient
+    if not pooling:
+        return (slopes != 0).flatten(1).int().numpy()
+    height, width = slopes.shape[-2] // 2 * 2, slopes.shape[-1] // 2 * 2
+    windows = nn.functional.unfold(slopes[..., :height, :width].abs(), 2, stride=2)
+    return windows.reshape(len(slopes), slopes.shape[1], 4, -1).argmax(2).flatten(1).numpy()
+
+
+# ---- occupancy ----
+
+@lru_cache(maxsize=2)
+def occupancies(setting):
+    """Return, seed by seed, how many training images each occupied region of each layer holds."""
+    nets = digits_nets(setting)
+    return [[np.unique(layer.bits, axis=0, return_counts=True)[1] for layer in partition.region_codes(model, part.images)]
+            for model, part in zip(nets.plain, nets.learning, strict=True)]
+
+
+def alone(counts):
+    """Return the fraction of occupied regions that hold exactly one image."""
+    return float((counts == 1).mean())
+
+
+@check("spl.vq/single", experiment(SEEDS))
+def single(setting):
+    """Count the training images in each occupied region of the first layer; three dense units have at most eight."""
+    few = []
+    for seed, part in enumerate(digits_nets(setting).learning):
+        units = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU()), seed)
+        few.append(alone(np.unique(partition.region_codes(units, part.images)[0].bits, axis=0, return_counts=True)[1]))
+    return Measurement(np.mean([alone(layers[0]) for layers in occupancies(setting)]), np.mean(few))

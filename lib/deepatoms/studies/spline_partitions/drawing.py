@@ -1,0 +1,353 @@
+"""What the chapter on partitions and orthogonal templates draws."""
+
+import copy
+import functools
+
+import numpy as np
+import torch
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from PIL import Image, ImageDraw
+
+from deepatoms import data
+from deepatoms.learning.training import seeded
+from deepatoms.pages import figures
+from deepatoms.pages.figures import COLOURS
+from deepatoms.studies.spline_partitions import moons, neighbourhoods, penalties
+from deepatoms.studies.spline_partitions.checks import codes as occupancy_checks
+from deepatoms.studies.spline_partitions.checks import neighbours as neighbour_checks
+from deepatoms.studies.spline_partitions.checks import regions
+from deepatoms.studies.spline_partitions.checks.trained import digits_nets
+from deepatoms.theory import partition
+from deepatoms.theory.partition.codes import unequal
+
+LAYERS = ("ReLU 1", "pool 1", "ReLU 2", "pool 2", "ReLU 3", "pool 3")
+DIGITS = (0, 3, 7, 8)
+DEPTH = 3  # layers of the planar networks
+RADII = (0.99, 1.01, 10.0, 1000.0, 10_000.0, 30_000.0)
+
+
+# ---- planar networks ----
+
+def _segments(axes, segments, **style):
+    """Draw segments, shape (segments, 2, 2), as one path: a quarter of the time and weight of one path each."""
+    path = Path(segments.reshape(-1, 2), [Path.MOVETO, Path.LINETO] * len(segments))
+    path.should_simplify = False
+    axes.add_artist(PathPatch(path, fill=False, **style))
+
+
+def _edges(axes, found, low, high, **style):
+    """Draw the outlines of all regions, each shared side once, in the coordinates of the box."""
+    size = np.array(high) - low
+    sides = [np.stack([polygon, np.roll(polygon, -1, axis=0)], 1) for polygon in found.polygons()]
+    sides = np.round(low + np.concatenate(sides) * size, 2)
+    turned = (sides[:, 0] > sides[:, 1])[:, 0] | ((sides[:, 0] == sides[:, 1])[:, 0] & (sides[:, 0] > sides[:, 1])[:, 1])
+    sides[turned] = sides[turned][:, ::-1]
+    _segments(axes, np.unique(sides, axis=0), **style)
+
+
+def _box(found):
+    corners = found.corners.numpy()
+    return corners[0], np.array([corners[1, 0], corners[2, 1]])
+
+
+@functools.lru_cache(maxsize=32)
+def _sliced(model, layers):
+    return partition.slice_plane(model, moons.BOX, layers)
+
+
+def _plane(axes, model, layers, points=None, labels=None, boundary=False):
+    found = _sliced(model, layers)
+    low, high = _box(found)
+    _edges(axes, found, low, high, color=COLOURS["grey"], linewidth=0.5)
+    if points is not None:
+        for label, name in enumerate(("blue", "orange")):
+            axes.plot(*points[labels == label][::2].T, ".", color=COLOURS[name], markersize=3)
+    if boundary:
+        segments = _sliced(model, DEPTH).decision_boundary()
+        _segments(axes, np.round(low + segments * (high - low), 2), color="black", linewidth=2, capstyle="round")
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    return len(found)
+
+
+def layer_by_layer(seed):
+    """The partition of one trained planar network after its first, second and third layer."""
+    figure, axes = figures.subplots(1, 3, size=(7, 2.5))
+    model = moons.snapshots(seed)[-1]
+    counts = []
+    for depth, panel in enumerate(axes, 1):
+        counts.append(_plane(panel, model, depth, boundary=depth == DEPTH))
+        panel.set_title(f"{depth} layer{'s' * (depth > 1)}: {counts[-1]} regions")
+    return figures.describe(
+        figure, "Each layer cuts the regions of the layers before and moves none of their walls; the thick decision boundary "
+        "bends only at walls. Trained planar network with three layers of ten units; exact partition.",
+        f"Three panels with the same square. The first is cut by ten straight lines into {counts[0]} regions; the second adds "
+        f"lines that bend at those of the first, {counts[1]} regions; the third adds more, {counts[2]} regions, and a thick "
+        "curve of straight pieces, the decision boundary, which bends where it crosses the thin lines.")
+
+
+def training_frame(step, layers, seed=0):
+    """Regions and decision boundary at one moment of training, a network trained on shuffled classes beside it."""
+    figure, axes = figures.subplots(1, 2, size=(7, 3.1))
+    counts = []
+    for panel, shuffled, title in zip(axes, (False, True), ("two moons", "shuffled classes"), strict=True):
+        model = moons.snapshots(seed, shuffled=shuffled)[moons.STEPS.index(step)]
+        counts.append(_plane(panel, model, layers, *(each.numpy() for each in moons.moons(seed, shuffled)), boundary=True))
+        panel.set_title(f"{title}: {counts[-1]} regions")
+    return figures.describe(
+        figure, f"After {step} steps, {layers} layer{'s' * (layers > 1)}: {counts[0]} regions on the left; trained on shuffled "
+        f"classes, {counts[1]} on the right. Ten units a layer; exact partition.",
+        f"Two squares cut into regions by thin lines, {counts[0]} and {counts[1]}, with the points of the two half-moons in two "
+        "colours, mixed on the right, and the decision boundary as a thick line.")
+
+
+def counts(setting):
+    """Regions of lines in the plane against the formula, and the share of a network's regions that a grid finds."""
+    figure, (lines, grid) = figures.subplots(1, 2, size=(7, 3.1))
+    n = np.arange(1, 151)
+    lines.plot(n, 1 + n + n * (n - 1) / 2, color=COLOURS["grey"], label="1 + n + n(n−1)/2")
+    lines.plot(regions.LINES, [len(regions.lines_in_the_plane(setting, count)) for count in regions.LINES], "o",
+               color=COLOURS["blue"], label="exact count")
+    lines.plot(n[:12], 2.0 ** n[:12], "--", color=COLOURS["red"], label="2ⁿ")
+    lines.set(xscale="log", yscale="log", xlabel="units n", ylabel="regions of the plane")
+    lines.legend(loc="upper left")
+    sides, shares, total = _found_by_grids(setting)
+    grid.plot(sides, shares, "o-", color=COLOURS["blue"])
+    grid.axhline(1, color=COLOURS["grey"], linewidth=0.8)
+    grid.set(xscale="log", xlabel="points along each side of the grid", ylabel="share of the regions found", ylim=(0, 1.05))
+    grid.set_xticks(sides, labels=map(str, sides))
+    grid.minorticks_off()
+    return figures.describe(
+        figure, "Left: n units cut the plane into as many regions as the formula says, far fewer than $2^n$ as soon as there are "
+        f"more units than dimensions. Right: of the {total:,} regions of a network with three layers of 32 units a grid "
+        "misses the small ones. Untrained networks, torch's default weights; exact counts.",
+        "Left, on logarithmic axes, three dots lie on a grey curve that rises like n squared; a dashed curve, two to the n, "
+        f"leaves it steeply at once. Right, the share of regions found rises from {shares[0]:.2f} to {shares[-1]:.2f} as "
+        "the grid is refined and stays below one.")
+
+
+@functools.lru_cache(maxsize=2)
+def _found_by_grids(setting, sides=(25, 50, 100, 200, 400)):
+    model = seeded(functools.partial(regions.planar_net, 32), setting.seed)
+    found = partition.slice_plane(model, regions.BOX)
+    return sides, [float(regions.seen_by_a_grid(model, found, side).mean()) for side in sides], len(found)
+
+
+# ---- digits ----
+
+def digits_slice(setting, side=460):
+    """The exact partition of the plane through three digits: walls as pixels, the decision boundary as a line."""
+    held_out, model = data.load("digits", "test", setting.seed), moons.little_digits_net(setting.seed)
+    chosen = [int((held_out.labels == label).nonzero()[0]) for label in (0, 1, 7)]
+    a, b, c = held_out.images[chosen].double()
+    corner = a - 0.1 * (b - a) - 0.1 * (c - a)
+    corners = torch.stack([corner, corner + 1.2 * (b - a), corner + 1.2 * (c - a)])
+    found = partition.slice_plane(model, corners)
+    segments = found.decision_boundary()
+    figure, axes = figures.subplots(size=(7, 4.6))
+    axes.imshow(_wall_pixels(found, side), extent=(0, 1, 0, 1), cmap="gray", vmin=0, vmax=1, aspect="equal")
+    _segments(axes, np.round(segments, 3), color=COLOURS["red"], linewidth=1.2, capstyle="round")
+    for image, label in zip((a, b, c), "017", strict=True):
+        u, v = _coordinates(found.corners, image)
+        axes.plot(u, v, "o", color=COLOURS["orange"], markersize=9)
+        axes.annotate(label, (u, v), (6, 6), textcoords="offset points", color=COLOURS["orange"], fontsize=14, weight="bold")
+    axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
+    return figures.describe(
+        figure, f"The plane through a 0, a 1 and a 7 is cut into {len(found):,} regions; the decision boundary (red) runs across "
+        "them. CNN of few filters with batch norm and max-pooling, trained on digits; every wall is exact.",
+        "A square of fine dark lines on white, straight within and bent at each other, densest between the digits. Three orange "
+        "dots mark the digits 0, 1 and 7; a red line of short straight pieces separates them.")
+
+
+def _double(model):
+    return copy.deepcopy(model).double().eval()
+
+
+def _coordinates(corners, image):
+    basis = (corners[1:] - corners[:1]).flatten(1).T
+    return torch.linalg.lstsq(basis, (image - corners[0]).flatten()[:, None]).solution[:, 0].tolist()
+
+
+def _wall_pixels(found, side):
+    """Draw all outlines into one small picture: thousands of polygons would weigh megabytes as lines."""
+    scale = 3
+    picture = Image.new("L", (scale * side, scale * side), 255)
+    pen = ImageDraw.Draw(picture)
+    for polygon in found.polygons():
+        corners = [(scale * side * u, scale * side * (1 - v)) for u, v in polygon]
+        pen.line([*corners, corners[0]], fill=90)
+    small = picture.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(small) // 16 / 15  # sixteen greys
+
+
+def occupancy(setting):
+    """How many of the occupied regions hold a single training image, layer by layer."""
+    figure, axes = figures.subplots(size=(7, 2.8))
+    shares = np.array([[occupancy_checks.alone(counts) for counts in layers] for layers in
+                       occupancy_checks.occupancies(setting)])
+    axes.plot(LAYERS, shares.T, ".", color=COLOURS["sky"], markersize=6)
+    axes.plot(LAYERS, shares.mean(0), "o-", color=COLOURS["blue"])
+    axes.set(ylabel="occupied regions\nwith one image", ylim=(0, 1.05))
+    return figures.describe(
+        figure, "Read as a vector quantiser the partition is almost useless: nearly every occupied region holds one training "
+        "image. Digits, 1,000 training images, small CNN with batch norm, ten seeds (light) and their mean.",
+        f"Six columns, one for each layer. All shares lie near one: the means run from {shares.mean(0).min():.3f} to "
+        f"{shares.mean(0).max():.3f}.")
+
+
+def neighbours_by_layer(setting, records):
+    """Same-class fraction of neighbours layer by layer: digits in the page, recorded CIFAR-10 and MNIST beside it."""
+    sets = {f"digits, {neighbour_checks.SEEDS} seeds": neighbour_checks.digits_profiles(setting)}
+    for name, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
+        if recorded := neighbour_checks.of(records, name):
+            sets[f"{title}, {len(recorded)} seeds"] = recorded
+    figure, axes = figures.subplots(1, len(sets), size=(7, 3.1), squeeze=False)
+    for panel, (title, profiles) in zip(axes[0], sets.items(), strict=True):
+        _neighbour_panel(panel, title, profiles)
+    axes[0][0].set_ylabel(f"same class among {neighbourhoods.NEIGHBOURS}")
+    axes[0][0].legend(fontsize=9)
+    return figures.describe(
+        figure, "Neighbours in code come from the same class more often in later layers of a trained network, but not from layer "
+        "to layer: pooling loses some of it, the first layer gains next to nothing over an untrained network, and on CIFAR-10 "
+        "most neighbours remain of another class. Ties averaged; queries and base held out. Digits with batch norm, "
+        "computed here; the others recorded.",
+        "One panel for each data set, the fraction against the layer. The trained line rises in zigzag above the dashed "
+        "untrained one from the third layer on; a grey line shows pixel neighbours.")
+
+
+def _neighbour_panel(panel, title, profiles):
+    x = np.arange(1, 7)
+    for state, style in (("trained", "o-"), ("untrained", "s--")):
+        rows = np.array([profile[state]["same_class"] for profile in profiles])
+        colour = COLOURS["blue" if state == "trained" else "orange"]
+        panel.fill_between(x, rows.min(0), rows.max(0), color=colour, alpha=0.2, linewidth=0)
+        panel.plot(x, rows.mean(0), style, color=colour, label=state, markersize=4)
+    panel.axhline(np.mean([profile["pixels"]["same_class"] for profile in profiles]), color=COLOURS["grey"], label="pixels")
+    panel.set(title=title, xlabel="layer", xticks=x, ylim=(0, 1))
+
+
+def _halves(setting):
+    held_out = digits_nets(setting).held_out[0]
+    return held_out.subset(slice(500, None)), held_out.subset(slice(0, 500))
+
+
+@functools.lru_cache(maxsize=2)
+def _codes_of_halves(setting):
+    nets = digits_nets(setting)
+    return {name: [partition.region_codes(model, part.images) for part in _halves(setting)]
+            for name, model in (("trained", nets.plain[0]), ("untrained", nets.untrained[0]))}
+
+
+def neighbours_frame(layer, digit, setting):
+    """A held-out digit and its fifteen neighbours at one layer, trained and untrained."""
+    base, queries = _halves(setting)
+    row = int((queries.labels == digit).nonzero()[0])
+    figure, axes = figures.subplots(1, 2, size=(7, 3.3))
+    shares = []
+    for panel, name in zip(axes, ("trained", "untrained"), strict=True):
+        of_base, of_queries = (codes[layer - 1] for codes in _codes_of_halves(setting)[name])
+        nearest = partition.neighbours(of_base, of_queries[row], 15).indices[0, :15]
+        shares.append(float((base.labels[nearest] == digit).double().mean()))
+        mosaic = torch.cat([queries.pixels[row:row + 1], base.pixels[torch.as_tensor(nearest)]])[:, 0].reshape(4, 4, 8, 8)
+        panel.imshow(np.pad(mosaic.numpy(), ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(36, 36), cmap="gray",
+                     vmin=0, vmax=16)
+        panel.plot([-0.5, 7.5, 7.5, -0.5, -0.5], [-0.5, -0.5, 7.5, 7.5, -0.5], color=COLOURS["orange"])
+        panel.set(title=f"{name}: {round(15 * shares[-1])} of 15", xticks=[], yticks=[])
+    return figures.describe(
+        figure, f"At {LAYERS[layer - 1]} the fifteen neighbours of this {digit} hold {round(15 * shares[0])} of its class in the "
+        f"trained network, {round(15 * shares[1])} in the untrained one. Digits, one seed.",
+        f"Two mosaics of sixteen small digits. Top left, framed, the query, a {digit}; the others are its nearest neighbours in "
+        "code.")
+
+
+# ---- Fig. 3 and the certificate ----
+
+def penalties_paired(records):
+    """Differences of test accuracy and of the generalisation gap to the same seed without a penalty."""
+    figure, axes = figures.subplots(1, 2, size=(7, 4.4), sharey=True)
+    measures = (("test accuracy, points", lambda net: net["test"]),
+                ("train − test, points", lambda net: net["train"] - net["test"]))
+    for panel, (title, measure) in zip(axes, measures, strict=True):
+        arms = penalties.paired(records, measure)
+        names = [f"{name}\nλ = {strength:g}".replace("^2", "²") if strength else name.replace(" ", "\n")
+                 for name, strength, _ in arms]
+        for row, (_, _, differences) in enumerate(arms):
+            panel.plot(differences, [row] * len(differences), ".", color=COLOURS["sky"])
+            middle, half = np.mean(differences), 2.14 * np.std(differences, ddof=1) / len(differences) ** 0.5
+            panel.errorbar(middle, row, xerr=half, fmt="o", color=COLOURS["blue"], capsize=3)
+        panel.axvline(0, color=COLOURS["grey"], linewidth=0.8)
+        panel.tick_params("y", pad=9, length=0)
+        panel.set(yticks=range(len(names)), yticklabels=names, xticks=[-0.5, 0, 0.5], xlabel=title)
+    return figures.describe(
+        figure, f"Paired with the same seed without penalty, no penalty moves test accuracy by more than a fraction of a point. "
+        f"Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % intervals. (Recorded.)",
+        "Two panels with one row for each penalty: light dots for the seeds, a dark one with a bar for their mean, scattered on "
+        "both sides of a vertical line at zero.")
+
+
+def ladder(found, shown=250):
+    """Certified noise, in-radius and breaks of many instances, all divided by the in-radius."""
+    figure, axes = figures.subplots(size=(7, 3.1))
+    rungs = {"random break": found["random"] / found["radius"], "smallest break": found["adversarial"] / found["radius"],
+             "certificate": found["certified"] / found["local"]}
+    order = np.argsort(rungs["certificate"])
+    every = -(-len(order) // shown)
+    for (name, values), colour in zip(rungs.items(), ("orange", "green", "blue"), strict=True):
+        axes.plot(np.arange(len(order))[::every], values[order][::every], ".", markersize=3, color=COLOURS[colour], label=name)
+    axes.axhline(1, color=COLOURS["grey"], linewidth=0.8)
+    axes.set(yscale="log", xlabel="instances, ordered", ylabel="in units of the in-radius")
+    axes.legend(loc="lower right", markerscale=3)
+    random, _, certified = rungs.values()
+    return figures.describe(
+        figure, f"The certificate never exceeds the in-radius, and in many of the {len(order):,} instances it equals it; the "
+        "smallest break found is the in-radius; random noise has to be several times as long. Random two-layer convolutional "
+        f"signals, nonnegative codes{f'; one instance in {every} is drawn' if every > 1 else ''}.",
+        f"Dots ordered along the horizontal axis. The lowest rise from {certified.min():.2g} to the line at one and stay on it; "
+        f"the middle ones all lie on the line at one; the highest lie between {random.min():.2g} and {random.max():.2g}.")
+
+
+@functools.lru_cache(maxsize=2)
+def _breaks(setting):
+    """For each shown digit: the image, its nearest wall, a short adversarial step and the smallest of twenty random breaks.
+
+    A little noise takes the images off the walls on which their constant background puts them (pooling windows tie there).
+    """
+    nets = digits_nets(setting)
+    model, held_out = _double(nets.plain[0]), nets.held_out[0]
+    with torch.no_grad():
+        right = model(held_out.images.double()).argmax(1) == held_out.labels
+    x = torch.stack([held_out.images[((held_out.labels == digit) & right).nonzero()[0, 0]] for digit in DIGITS]).double()
+    generator = torch.Generator().manual_seed(setting.seed)
+    x = x + 0.01 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    noise = torch.randn(20, *x.shape, generator=generator, dtype=torch.float64)
+    noise /= noise.flatten(2).norm(dim=2)[..., None, None, None]
+    random = torch.stack([moons.class_breaks(model, x, each, 20.0) for each in noise]).amin(0)
+    return model, x, partition.nearest_walls(model, x), moons.adversarial_steps(model, x), random, noise[0]
+
+
+def breaks_table(setting):
+    """Return the rungs of each shown digit: digit, certified, in-radius, adversarial break, random-noise break."""
+    _, _, wall, step, random, _ = _breaks(setting)
+    return [(digit, 0.0, *(float(value) for value in values)) for digit, *values in
+            zip(DIGITS, wall.radius, step.flatten(1).norm(dim=1), random, strict=True)]
+
+
+def radius_frame(digit, radius, setting):
+    """A digit moved by a multiple of its in-radius: towards another class, across the nearest wall, and at random."""
+    model, x, wall, adversarial, _, noise = _breaks(setting)
+    row = DIGITS.index(digit)
+    here, length = x[row:row + 1], radius * float(wall.radius[row])
+    moved = {"nearest wall": wall.step[row:row + 1], "other class": adversarial[row:row + 1], "random": noise[row:row + 1]}
+    there = torch.cat([here + length * step / step.norm() for step in moved.values()])
+    changes = sum(unequal(codes[:1], codes[1:]) for codes in partition.region_codes(model, torch.cat([here, there])))
+    classes, said = model(there).argmax(1).tolist(), []
+    figure, axes = figures.subplots(1, 3, size=(7, 2.9))
+    for panel, name, image, changed, label in zip(axes, moved, there, changes.tolist(), classes, strict=True):
+        said.append(f"{name}: {changed} unit{'s' * (changed != 1)} changed, class {label}")
+        panel.imshow(image[0].numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
+        panel.set(title=f"{name}\n{changed} unit{'s' * (changed != 1)}, class {label}", xticks=[], yticks=[])
+    return figures.describe(
+        figure, f"At {radius:g} in-radii (length {length:.2g}) from this {digit}; " + "; ".join(said) + ". Certified "
+        "noise: none. Trained digits net.",
+        "Three small images of the digit, moved by the same length in three directions, with the number of units whose code "
+        "changed and the class the network gives. " + ". ".join(said) + ".")

@@ -1,0 +1,103 @@
+"""A planar classifier at several moments of its training, and how far an image is from a change of code and of class."""
+
+import copy
+from functools import lru_cache
+
+import torch
+from sklearn.datasets import make_moons
+from torch import nn
+
+from deepatoms import data
+from deepatoms.learning import networks
+from deepatoms.learning.training import seeded, train
+from deepatoms.theory import splines
+
+BOX = torch.tensor([[-2.0, -1.8], [3.0, -1.8], [-2.0, 2.3]], dtype=torch.float64)
+STEPS = (0, 30, 100, 400)
+
+
+def planar_network(width=10, depth=3):
+    """Return a dense ReLU network of the plane with two outputs, in float64."""
+    widths = [2] + [width] * depth
+    hidden = [layer for pair in zip(widths[:-1], widths[1:], strict=True) for layer in (nn.Linear(*pair), nn.ReLU())]
+    return nn.Sequential(*hidden, nn.Linear(width, 2)).double()
+
+
+@lru_cache(maxsize=4)
+def moons(seed=0, shuffled=False):
+    """Return 200 points of two half-moons, float64, and their classes, or these permuted at random."""
+    points, labels = map(torch.from_numpy, make_moons(200, noise=0.15, random_state=seed))
+    return points, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))] if shuffled else labels
+
+
+@lru_cache(maxsize=4)
+def snapshots(seed=0, steps=STEPS, shuffled=False):
+    """Train on the two half-moons with full-batch Adam and return copies of the network after the given steps.
+
+    With ``shuffled`` the classes are permuted at random: a control that trains without learning the moons.
+    """
+    points, labels = moons(seed, shuffled)
+    model, found = seeded(planar_network, seed), []
+    descent = torch.optim.Adam(model.parameters(), lr=0.01)
+    for step in range(max(steps) + 1):
+        if step in steps:
+            found.append(copy.deepcopy(model).eval())
+        descent.zero_grad()
+        nn.functional.cross_entropy(model(points), labels).backward()
+        descent.step()
+    return found
+
+
+@lru_cache(maxsize=2)
+def little_digits_net(seed=0):
+    """Train a digits net of few filters, whose planar slices stay small enough to draw; return it in float64."""
+    learning = data.load("digits", "train", seed)
+    model = seeded(networks.digits_cnn, seed, widths=(3, 4, 8))
+    train(model, learning.images, learning.labels, 15, 0.005, 64, seed=seed)
+    return model.double().eval()
+
+
+def adversarial_steps(model, x, iterations=30, overshoot=1.02):
+    """Return, for each input, a short step that changes its class: towards the nearest wall of its class, map by map.
+
+    Each iteration treats the class scores as the affine map of the present region, as DeepFool does; at the end the step is
+    shortened by bisection. It is an upper bound on the smallest such step.
+
+    Args:
+        model: A network in evaluation mode.
+        x: Inputs, shape (inputs, ...).
+    """
+    with torch.no_grad():
+        start = model(x).argmax(1)
+    step = torch.zeros_like(x)
+    for _ in range(iterations):
+        A, b = splines.affine_map(model, x + step)
+        scores = torch.einsum("ncd,nd->nc", A, (x + step).flatten(1)) + b
+        change = _towards_nearest(A, scores, start)
+        staying = (scores.argmax(1) == start).reshape(-1, *[1] * (x.ndim - 1))
+        step = step + overshoot * staying * change.reshape(x.shape)
+    return class_breaks(model, x, step).reshape(-1, *[1] * (x.ndim - 1)) * step
+
+
+def _towards_nearest(A, scores, start):
+    rows = torch.arange(len(A))
+    normals = A - A[rows, start][:, None]
+    gaps = scores[rows, start][:, None] - scores
+    distances = torch.where(gaps.new_zeros(gaps.shape).scatter(1, start[:, None], 1) > 0, torch.inf,
+                            gaps / normals.norm(dim=2).clamp_min(1e-12))
+    nearest = distances.argmin(1)
+    normal = normals[rows, nearest]
+    return (gaps[rows, nearest] / normal.square().sum(1).clamp_min(1e-12))[:, None] * normal
+
+
+def class_breaks(model, x, direction, farthest=1.0, halvings=40):
+    """Return the multiple of each direction at which the class is no longer that of x (``farthest`` if it still is there)."""
+    shape = (-1, *[1] * (x.ndim - 1))
+    with torch.no_grad():
+        start = model(x).argmax(1)
+        near, far = torch.zeros(len(x), dtype=x.dtype), torch.full((len(x),), float(farthest), dtype=x.dtype)
+        for _ in range(halvings):
+            middle = (near + far) / 2
+            same = model(x + middle.reshape(shape) * direction).argmax(1) == start
+            near, far = torch.where(same, middle, near), torch.where(same, far, middle)
+    return far

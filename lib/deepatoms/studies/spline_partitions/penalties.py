@@ -1,0 +1,68 @@
+"""Figure 3 on digits: what orthogonality penalties do to accuracy, seed by seed against the same net without."""
+
+import functools
+
+import torch
+
+from deepatoms import data
+from deepatoms.learning import ensembles, networks, training
+from deepatoms.runs import results
+from deepatoms.theory import orthogonality
+
+NAME = "orthogonal-penalties"
+SEEDS = 15
+TRAINING = 300
+RECIPE = {"epochs": 25, "batch": 50, "rate": 0.003}
+HARD = "orthogonal rows"
+ARMS = [("none", 0.0), ("Eq. 13", 0.1), ("Eq. 13", 1.0), ("Eq. 13 / C^2", 1.0), ("authors' code", 1.0), ("norms only", 1.0),
+        (HARD, 0.0)]
+CONFIGURATIONS = [{"penalty": name, "lambda": strength, "training": TRAINING, "seeds": SEEDS} for name, strength in ARMS]
+
+
+@results.experiment(NAME, CONFIGURATIONS, minutes=4, claims=("spl.fig3a", "spl.overfit"),
+                    title="Figure 3 on digits: paired seeds under every penalty and under a hard constraint")
+def recorded(configuration, device):
+    """Train fifteen digits nets with batch norm; return each one's accuracies and mean absolute cosine of its rows."""
+    sets = [[data.load("digits", split, seed, training=configuration["training"]) for split in data.SPLITS]
+            for seed in range(configuration["seeds"])]
+    train = _hard if configuration["penalty"] == HARD else _soft
+    models = train([learning for learning, _ in sets], configuration, device)
+    return [{"train": training.accuracy(model, learning.images, learning.labels),
+             "test": training.accuracy(model, held_out.images, held_out.labels),
+             "rows": float(orthogonality.cosines(model[-1].weight.detach()).mean())}
+            for model, (learning, held_out) in zip(models, sets, strict=True)]
+
+
+def _soft(sets, configuration, device):
+    models = [training.seeded(networks.digits_cnn, seed).to(device) for seed in range(len(sets))]
+    images, labels = (torch.stack([getattr(each, name) for each in sets]).to(device) for name in ("images", "labels"))
+    classifier = [name for name, _ in models[0].named_parameters()][-1]
+    measure, strength = orthogonality.PENALTIES.get(configuration["penalty"]), configuration["lambda"]
+    penalty = None if measure is None else lambda weights: strength * measure(weights[classifier]).sum()
+    return ensembles.train(models, images, labels, seeds=range(len(sets)), penalty=penalty, **RECIPE)
+
+
+def _hard(sets, configuration, device):
+    """Train one by one: torch's parametrisation does not stack."""
+    models = []
+    for seed, learning in enumerate(sets):
+        model = training.seeded(functools.partial(hard_constrained, networks.digits_cnn), seed).to(device)
+        training.train(model, learning.images, learning.labels, RECIPE["epochs"], RECIPE["rate"], RECIPE["batch"], seed=seed)
+        torch.nn.utils.parametrize.remove_parametrizations(model[-1], "weight")
+        models.append(model)
+    return models
+
+
+def hard_constrained(build):
+    """Return ``build()`` with the rows of its last layer held orthonormal by torch's parametrisation."""
+    model = build()
+    torch.nn.utils.parametrizations.orthogonal(model[-1])
+    return model
+
+
+def paired(records, measure):
+    """Return, for each arm but the first, its name and the paired differences to the first, in points."""
+    by_arm = {(record["configuration"]["penalty"], record["configuration"]["lambda"]): record["result"] for record in records}
+    plain = [measure(net) for net in by_arm["none", 0.0]]
+    return [(name, strength, [100 * (measure(net) - before) for net, before in zip(by_arm[name, strength], plain, strict=True)])
+            for name, strength in ARMS[1:] if (name, strength) in by_arm]

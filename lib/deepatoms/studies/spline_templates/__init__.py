@@ -1,0 +1,1 @@
+"""The chapter on templates: inner products, its checks, its drawing."""

@@ -1,0 +1,9 @@
+"""Checks of the chapter "a network is a set of templates": spline theory, Sections 2 to 5."""
+
+from deepatoms.runs import prefetch
+from deepatoms.studies.spline_templates.checks import approximation, convexity, maps, operators, templates
+
+__all__ = ["approximation", "convexity", "maps", "operators", "templates"]
+
+prefetch.plan("spline-templates", *((templates.trained_nets, batch_norm) for batch_norm in (False, True)),
+           (templates.optimum, "plain", False), (templates.optimum, "squared", False), (templates.white,))

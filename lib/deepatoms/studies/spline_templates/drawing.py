@@ -1,0 +1,406 @@
+"""What the chapter on templates draws."""
+
+import copy
+import functools
+
+import numpy as np
+import torch
+
+from deepatoms import data
+from deepatoms.learning import networks, training
+from deepatoms.pages import chapter, figures
+from deepatoms.pages.figures import COLOURS
+from deepatoms.runs import results
+from deepatoms.studies.spline_templates import inner_products
+from deepatoms.studies.spline_templates.checks import approximation, convexity, templates
+from deepatoms.theory import splines
+
+STEPS = 21
+NOISES = (0.0, 1e-6, 1e-3, 0.03, 0.1)
+
+
+@functools.lru_cache(maxsize=4)
+def trained(batch_norm=False):
+    """Return the chapter's first digits net and the test images that belong to its split."""
+    setting = chapter.setting()
+    model = templates.trained_nets(setting, batch_norm)[0].cpu().requires_grad_(False)
+    return model, data.load("digits", "test", templates.SEEDS * setting.seed)
+
+
+def digit(label, number=0, batch_norm=False):
+    """Return a correctly classified test image of a class, shape (1, 8, 8)."""
+    model, test = trained(batch_norm)
+    right = (model(test.images).argmax(1) == test.labels) & (test.labels == label)
+    return test.images[right][number]
+
+
+def _picture(axes, values, shape, diverging=True, limit=None):
+    limit = limit or float(np.abs(values).max()) or 1.0
+    image = np.asarray(values).reshape(shape)
+    axes.imshow(image, cmap="RdBu_r" if diverging else "gray_r", vmin=-limit if diverging else 0, vmax=limit)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def max_affine_approximations():
+    """A convex function under its tangents, and the sigmoid with the nearest convex function."""
+    figure, (left, right) = figures.subplots(1, 2, size=(7, 2.8))
+    x = np.linspace(-3, 3, 301)
+    at = np.array([-2.25, -0.75, 0.75, 2.25])
+    left.plot(x, x**2, color=COLOURS["grey"], linewidth=5, label="x²")
+    left.plot(x, (at**2 + 2 * at * (x[:, None] - at)).max(1), color=COLOURS["blue"], label="maximum of 4 tangents")
+    left.set(xlabel="x")
+    left.legend(loc="upper center", fontsize=9)
+    wide = np.linspace(-6, 6, 241)
+    distance, nearest = approximation.nearest_convex(approximation.sigmoid(wide))
+    right.plot(wide, approximation.sigmoid(wide), color=COLOURS["grey"], linewidth=5, label="sigmoid")
+    right.plot(wide[1:-1], nearest[1:-1], color=COLOURS["red"], label=f"nearest convex,\noff by {distance:.2f}")
+    right.set(xlabel="x")
+    right.legend(loc="lower right")
+    return figure
+
+
+def errors_beyond_the_boundary():
+    """The error of one point's affine map along random directions, in units of the distance to the boundary."""
+    model, test = trained()
+    x = test.images[:1].double() + 0.02 * torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+    twin = _double(model)
+    A, b = splines.affine_map(twin, x)
+    directions = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(1)).double()
+    distance = splines.reach(twin, x.expand(20, -1, -1, -1), directions)
+    at = np.linspace(0, 3, 61)
+    figure, axes = figures.subplots(size=(7, 2.8))
+    for direction, far in zip(directions, distance, strict=True):
+        y = x + torch.from_numpy(at)[:, None, None, None] * far * direction
+        error = (twin(y) - (y.flatten(1) @ A[0].T + b)).abs().amax(1)
+        axes.semilogy(at, error.clamp_min(1e-16), color=COLOURS["blue"], linewidth=0.8, alpha=0.7)
+    axes.axvline(1, color="black", linewidth=1, linestyle=":")
+    axes.set(xlabel="distance from x, in units of the distance to the first change of code",
+             ylabel="error of the map", ylim=(1e-17, 1))
+    return figure
+
+
+def _double(model):
+    twin = networks.digits_cnn(batch_norm=any(isinstance(part, torch.nn.BatchNorm2d) for part in model)).double()
+    twin.load_state_dict(model.state_dict())
+    return twin.eval().requires_grad_(False)
+
+
+def convex_and_not():
+    """The same small MLP along one line, with signed and with nonnegative weights from layer 2 on; greedy against global."""
+    figure, (line, scatter) = figures.subplots(1, 2, size=(7, 3))
+    generator = torch.Generator().manual_seed(16)
+    model = convexity.wide_mlp(generator)
+    x = torch.linspace(-4, 4, 201, dtype=torch.float64)[:, None] * torch.randn(8, generator=generator).double()
+    for name, colour, change in (("signed", "red", None), ("nonnegative from layer 2", "blue", convexity.nonnegative)):
+        z = (change(model) if change else model)(x)[:, 0]
+        line.plot(np.linspace(-4, 4, 201), (z - z.min()) / (z.max() - z.min()), color=COLOURS[colour], label=name)
+    line.set(xlabel="position on a line", ylabel="output, scaled to [0, 1]")
+    line.set_ylim(-0.05, 1.4)
+    line.legend(loc="upper left", fontsize=8.5)
+    for name, colour, signed in (("signed", "red", True), ("nonnegative", "blue", False)):
+        pairs = np.array([_greedy_and_global(generator, signed) for _ in range(60)])
+        scatter.plot(*pairs.T, ".", color=COLOURS[colour], markersize=4, label=name)
+    scatter.axline((0, 0), slope=1, color="black", linewidth=0.8)
+    scatter.set(xlabel="network (greedy)", ylabel="best of all 1,024 choices", xlim=(-25, 60), ylim=(-25, 60))
+    scatter.legend(loc="lower right")
+    return figure
+
+
+def _greedy_and_global(generator, signed):
+    weights, biases = convexity.small_net(generator, signed)
+    x = torch.randn(4, generator=generator, dtype=torch.float64)
+    return [float(match(weights, biases, x)[0]) for match in (splines.greedy_matching, splines.global_matching)]
+
+
+def figure_one():
+    """One zero with three templates: our digits net, and the recorded MNIST and CIFAR-10 nets with the classes of the paper."""
+    rows = [_digits_example(), *(_recorded_example(dataset) for dataset in ("mnist", "cifar10"))]
+    rows = [row for row in rows if row is not None]
+    figure, grid = figures.subplots(len(rows), 4, size=(6.4, 1.9 * len(rows)), squeeze=False)
+    for axes, (name, shown, names) in zip(grid, rows, strict=True):
+        shape = shown["shape"][1:]
+        pictures = [np.asarray(values).reshape(shown["shape"]).mean(0) for values in (shown["image"], *shown["templates"])]
+        _picture(axes[0], pictures[0] - pictures[0].min(), shape, diverging=False)
+        axes[0].set_title(name, fontsize=9.5)
+        for each, picture, label, product in zip(axes[1:], pictures[1:], names, shown["products"], strict=True):
+            _picture(each, picture, shape)
+            each.set_title(f"“{label}”: {product:+.1f}", fontsize=9.5)
+    return figure
+
+
+def _digits_example():
+    model, test = trained()
+    shown = inner_products.example(model, test.images, test.labels, "digits")
+    return "digits", _decoded(shown), [str(number) for number in shown["classes"]]
+
+
+def _recorded_example(dataset):
+    names = {"mnist": [str(number) for number in range(10)], "cifar10": datasets_names()}[dataset]
+    for record in recorded():
+        chosen = record["configuration"]
+        if chosen["data"] == dataset and not chosen["batch_norm"] and "example" in record["result"]:
+            shown = _decoded(record["result"]["example"])
+            return {"mnist": "MNIST", "cifar10": "CIFAR-10"}[dataset], shown, [names[number] for number in shown["classes"]]
+    return None
+
+
+def datasets_names():
+    """Return CIFAR-10's class names, in the order of its labels."""
+    return ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def _decoded(shown):
+    return shown | {"image": inner_products.decode(shown["image"]),
+                    "templates": [inner_products.decode(row) for row in shown["templates"]]}
+
+
+@functools.lru_cache(maxsize=1)
+def recorded():
+    """Return the recorded full-scale runs of Fig. 1 and 2."""
+    return results.records("template-inner-products")
+
+
+def nets_of(dataset):
+    """Return summaries of trained nets for digits (this page) or a recorded data set."""
+    if dataset == "digits":
+        return templates.digits_nets(chapter.setting())
+    return templates.recorded_nets(recorded(), dataset)
+
+
+def figure_two(batch_norm=True):
+    """Histograms of the inner products, correct and other classes, for three data sets."""
+    figure, columns = figures.subplots(1, 3, size=(7.4, 2.7))
+    for axes, (dataset, name) in zip(columns, (("digits", "digits"), ("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
+        nets = [net["trained"] for net in nets_of(dataset) if net["batch_norm"] is batch_norm]
+        for key, colour, label in (("correct", "green", "own class"), ("others", "red", "other classes")):
+            counts = np.sum([net["histogram"][key] for net in nets], axis=0)
+            low, high = nets[0]["histogram"]["low"], nets[0]["histogram"]["high"]
+            axes.stairs(counts / counts.sum(), np.linspace(low, high, len(counts) + 1), fill=True, alpha=0.6,
+                        color=COLOURS[colour], label=label)
+        area = np.mean([net["auc"] for net in nets])
+        axes.set(title=f"{name}, {len(nets)} nets\narea {area:.2f}", yticks=[])
+    columns[0].legend(loc="upper left", fontsize=8.5)
+    figure.supxlabel("inner product with a template", fontsize=10.5)
+    return figure
+
+
+def table_two():
+    """Print what Fig. 2 and Eq. 12 compare, one line for each data set, with and without batch norm."""
+    print(f"{'':22}{'accuracy':>9}{'own':>7}{'others':>8}{'ratio':>7}{'Eq. 12':>8}{'area':>6}{'cosine':>8}{'all ten signs':>15}")
+    for dataset in ("digits", "mnist", "cifar10"):
+        for batch_norm in (True, False):
+            nets = [net["trained"] for net in nets_of(dataset) if net["batch_norm"] is batch_norm]
+            mean = {key: np.mean([net[key] for net in nets]) for key in nets[0] if key != "histogram"}
+            ratio = mean["mean_correct"] / mean["mean_others"]
+            print(f"{dataset + (', batch norm' if batch_norm else ', biases'):22}{mean['accuracy']:9.3f}"
+                  f"{mean['mean_correct']:7.1f}{mean['mean_others']:8.1f}{ratio:7.1f}{-9:8}{mean['auc']:6.2f}"
+                  f"{mean['cosine']:8.2f}{mean['all_classes']:15.2f}")
+
+
+def proposition_five(classes=10, budget=10.0):
+    """Inner products of the optimal templates under the printed and under the corrected constraint, beside Eq. 12."""
+    x = torch.nn.functional.normalize(torch.arange(1.0, 21, dtype=torch.float64), dim=0)
+    figure, axes = figures.subplots(size=(7, 2.6))
+    at = np.arange(classes)
+    for shift, (name, norms, colour) in enumerate((("sum of norms (printed)", "plain", "orange"),
+                                                   ("sum of squared norms", "squared", "blue"))):
+        found = splines.optimise_templates(x, 0, classes, budget, norms, generator=torch.Generator().manual_seed(0))
+        axes.bar(at + 0.4 * shift - 0.2, found @ x, 0.4, color=COLOURS[colour], label=name)
+    axes.plot(at, splines.eq12_templates(x, 0, classes, budget) @ x, "k_", markersize=14, markeredgewidth=2, label="Eq. 12")
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xlabel="class (0 is the true one)", ylabel="inner product with a template", xticks=at)
+    axes.legend()
+    return figure
+
+
+@functools.lru_cache(maxsize=1)
+def residual_net():
+    """Train a small residual net on the chapter's digits; return it with its test images."""
+    setting = chapter.setting()
+    train, test = (data.load("digits", split, setting.seed) for split in ("train", "test"))
+    model = training.seeded(networks.residual_cnn, setting.seed, shape=(1, 8, 8), widths=(8, 16), blocks=2)
+    training.train(model, train.images, train.labels, 3, 0.003, 100, seed=setting.seed)
+    return model.requires_grad_(False), test
+
+
+def templates_by_block(number=0):
+    """One image's template of its own class, split exactly into one part for the stem and one for each block."""
+    model, test = residual_net()
+    x, label = test.images[number:number + 1], int(test.labels[number])
+    parts = splines.block_templates(model, x)[0, :, label]
+    whole = splines.affine_map(model, x)[0][0, label]
+    shown = [*parts, whole]
+    titles = ["stem", *(f"block {block}" for block in range(1, len(parts))), "sum"]
+    figure, axes = figures.subplots(1, len(shown) + 1, size=(7.4, 1.9))
+    _picture(axes[0], x[0, 0], (8, 8), diverging=False)
+    axes[0].set_title("x", fontsize=9.5)
+    limit = max(float(each.abs().max()) for each in shown)
+    for each, values, title in zip(axes[1:], shown, titles, strict=True):
+        _picture(each, values, (8, 8), limit=limit)
+        each.set_title(f"{title}\n{float(values @ x.flatten()):+.1f}", fontsize=9.5)
+    return figure
+
+
+@functools.lru_cache(maxsize=4)
+def _morph(first, second):
+    """Return morphed images, their templates, scores, biases and how many units changed their code at each step."""
+    model, _ = trained()
+    at = torch.linspace(0, 1, STEPS)[:, None, None, None]
+    x = (1 - at) * digit(first) + at * digit(second)
+    A, b = splines.affine_map(model, x)
+    codes = splines.trace(model, x).codes
+    return x, A, A.flatten(2) @ x.flatten(1)[..., None], model(x), (codes[1:] != codes[:-1]).sum(1)
+
+
+def morph_frame(digits, step):
+    """Ten templates of an image on the way from one digit to another, with scores and code changes along the way."""
+    first, second = (int(part) for part in digits.split(" to "))
+    x, A, products, scores, changes = _morph(first, second)
+    figure = figures.Figure(figsize=(7.2, 4.3))
+    grid = figure.add_gridspec(3, 6, height_ratios=[1, 1, 1.2])
+    _picture(figure.add_subplot(grid[0, 0]), x[step, 0], (8, 8), diverging=False)
+    limit = float(A.abs().amax())
+    for number in range(10):
+        axes = figure.add_subplot(grid[number // 5, 1 + number % 5])
+        _picture(axes, A[step, number], (8, 8), limit=limit)
+        axes.set_title(f"“{number}” {float(products[step, number, 0]):+.1f}", fontsize=8.5)
+    axes = figure.add_subplot(grid[2, :])
+    for number, colour in ((first, "blue"), (second, "orange")):
+        axes.plot(np.arange(STEPS), scores[:, number], color=COLOURS[colour], label=f"score of “{number}”")
+    axes.bar(np.arange(STEPS - 1) + 0.5, changes / changes.max() * float(scores.max()) / 2, 0.3, color=COLOURS["grey"],
+             alpha=0.5, label="units that change code")
+    axes.axvline(step, color="black", linewidth=1)
+    axes.set(xlabel="step", ylabel="score", xlim=(-0.5, STEPS - 0.5), ylim=(0, 1.35 * float(scores.max())), yticks=[0, 5, 10])
+    axes.legend(fontsize=8, loc="upper center", ncols=3)
+    changed = int(changes[step - 1]) if step else 0
+    return figures.describe(
+        figure, f"Step {step} from {first} to {second}: {changed} units changed their code since the step before; the "
+        f"templates jump with them, the scores do not. (Digits, small CNN without batch norm.)",
+        f"Left, the morphed image. Around it the templates of the ten classes in red and blue with their inner products. "
+        f"Below, the scores of {first} and {second} are continuous lines that cross, grey bars count code changes at each "
+        f"step, a vertical line marks step {step}.")
+
+
+@functools.lru_cache(maxsize=1)
+def segment():
+    """Return the net, the ends of the segment, its code changes, positions, the score of class 3 and the points."""
+    model, start, end = trained()[0], digit(3), digit(8)
+    twin = _double(model)
+    cuts = splines.pieces_along(twin, start.double(), end.double(), 1e-6)
+    at = torch.linspace(0, 1, 161, dtype=torch.float64)
+    points = start + at[:, None, None, None] * (end - start).double()
+    return twin, start.double(), end.double(), cuts.numpy(), at.numpy(), twin(points)[:, 3].numpy(), points
+
+
+def segment_frame(position):
+    """The score of class 3 on a segment from a 3 to an 8, its affine pieces, and one point's own affine map."""
+    model, start, end, cuts, at, scores, points = segment()
+    x = start + position * (end - start)
+    A, b = splines.affine_map(model, x[None])
+    line = (points.flatten(1) @ A[0, 3] + b[0, 3]).numpy()
+    low, high = cuts[cuts < position].max(initial=0.0), cuts[cuts > position].min(initial=1.0)
+    figure, axes = figures.subplots(size=(7, 3.1))
+    axes.vlines(cuts, 0, 0.05, color=COLOURS["grey"], linewidth=0.4, transform=axes.get_xaxis_transform())
+    axes.plot(at, scores, color=COLOURS["blue"], linewidth=3, label="score of “3”")
+    axes.plot(at, line, color=COLOURS["red"], linewidth=1.2, label="affine map at the point")
+    axes.axvspan(low, high, color=COLOURS["orange"], alpha=0.5, linewidth=0, label="its region")
+    axes.plot([position], [float(A[0, 3] @ x.flatten() + b[0, 3])], "o", color="black")
+    axes.set(xlabel="position between the 3 and the 8", ylim=(scores.min() - 3, scores.max() + 3), xlim=(0, 1))
+    axes.legend(loc="upper right")
+    return figures.describe(
+        figure, f"{len(cuts) + 1} affine pieces lie between the two images; the map of the point at {position:.2f} is exact "
+        f"on {high - low:.4f} of the way and drifts off beyond. (Digits, small CNN without batch norm.)",
+        f"A score that falls along the segment, smooth to the eye. Short grey ticks below mark {len(cuts)} code changes. A "
+        f"straight red line touches the curve at a black dot at {position:.2f} and leaves it on both sides; the dot's own "
+        f"region is a sliver.")
+
+
+@functools.lru_cache(maxsize=1)
+def canvas_net():
+    """Train a small CNN without batch norm on digits in the middle of a wide black canvas; return it with its test images."""
+    setting = chapter.setting()
+    train, test = (data.load("digits", split, setting.seed) for split in ("train", "test"))
+    model = training.seeded(networks.digits_cnn, setting.seed, shape=(1, 16, 16), batch_norm=False, widths=(8, 16, 32))
+    training.train(model, _on_canvas(train.images), train.labels, 4, 0.005, 50, seed=setting.seed)
+    return model.double().requires_grad_(False), _on_canvas(test.images).double(), test.labels
+
+
+def _on_canvas(images):
+    return torch.nn.functional.pad(images, (4, 4, 4, 4))
+
+
+def last_entry_twin(model):
+    """Return a network that selects the last instead of the first of equal entries, up to a flip of images.
+
+    Flipping all filters makes the network act on flipped images as before, while pooling windows are read backwards.
+    """
+    twin = copy.deepcopy(model)
+    for layer in twin:
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.weight.copy_(layer.weight.flip(-1, -2))
+    last = twin[-1].weight
+    last.copy_(last.reshape(10, -1, 2, 2).flip(-1, -2).flatten(1))
+    return twin
+
+
+def tie_frame(digit_shown, noise):
+    """One image's template under two tie rules, with noise added to image and background."""
+    model, images, labels = canvas_net()
+    x = images[labels == digit_shown][:1]
+    x = x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    first = splines.affine_map(model, x)[0][0, digit_shown]
+    last = splines.affine_map(last_entry_twin(model), x.flip(-1, -2))[0][0, digit_shown]
+    last = last.reshape(16, 16).flip(0, 1).flatten()
+    figure, axes = figures.subplots(1, 4, size=(7.2, 2.1))
+    _picture(axes[0], x[0, 0] - x.min(), (16, 16), diverging=False)
+    axes[0].set_title("x", fontsize=9.5)
+    limit = float(first.abs().max())
+    products = [float(each @ x.flatten()) for each in (first, last)]
+    for each, values, title in zip(axes[1:], (first, last, first - last),
+                                   (f"first entry: {products[0]:.6f}", f"last entry: {products[1]:.6f}", "difference"),
+                                   strict=True):
+        _picture(each, values, (16, 16), limit=limit)
+        each.set_title(title, fontsize=9.5)
+    moved_by = float((first - last).norm() / first.norm())
+    return figures.describe(
+        figure, f"A {digit_shown} with noise of {noise:g}: the tie rule moves the template by {100 * moved_by:.0f} % and its "
+        f"inner product by {abs(products[0] - products[1]):.1g}. (Digits on a canvas, small CNN without batch norm.)",
+        f"The image, its template when pooling takes the first of equal entries, its template when it takes the last, and "
+        f"their difference, which is {'empty' if moved_by < 1e-6 else 'visible'}; both inner products are {products[0]:.2f}.")
+
+
+def common_row(strength):
+    """Add one row to all rows of the classifier: predictions stay, the signs of the inner products do not."""
+    model, test = trained(batch_norm=True)
+    images, labels = test.images[:200], test.labels[:200]
+    changed = _with_common_row(model, strength)
+    figure, axes = figures.subplots(size=(7, 2.6))
+    products, _, _ = inner_products.measure(changed, images, labels)
+    own, others = inner_products.split(products, labels)
+    edges = np.linspace(-25, 45, 57)
+    for values, colour, label in ((own, "green", "own class"), (others.flatten(), "red", "other classes")):
+        counts = np.histogram(values, edges)[0]
+        axes.stairs(counts / counts.sum(), edges, fill=True, alpha=0.6, color=COLOURS[colour], label=label)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(xlabel="inner product with a template", yticks=[], ylim=(0, 0.35))
+    axes.legend()
+    moved_by = (torch.softmax(changed(images), 1) - torch.softmax(model(images), 1)).abs().max()
+    return figures.describe(
+        figure, f"A common row of strength {strength:g} moves the mean of the other classes to {float(others.mean()):+.1f}; "
+        f"no probability moves by more than {float(moved_by):.1g}. (Digits, small CNN with batch norm.)",
+        f"Two histograms of inner products, own class to the right of the other classes; with strength {strength:g} the mean "
+        f"of the other classes is {float(others.mean()):.1f} and that of the own class {float(own.mean()):.1f}.")
+
+
+def _with_common_row(model, strength):
+    twin = networks.digits_cnn(batch_norm=True)
+    twin.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        # The direction of the mean feature: what every image has in common.
+        features = torch.nn.Sequential(*list(model)[:-1])(trained(True)[1].images).mean(0)
+        twin[-1].weight += strength * features / features.norm()
+    return twin.eval().requires_grad_(False)
+
+

@@ -1,0 +1,71 @@
+"""All templates of a batch, five ways: time in forward passes and memory, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import torch
+
+from deepatoms.learning import networks, training
+from deepatoms.runs import results
+from deepatoms.runs.costs import least, peak
+from deepatoms.theory import splines
+
+SAMPLES, SHAPE = 256, (1, 28, 28)
+
+
+def ours(model, x):
+    """One backward pass for each class, of the output summed over the batch, with everything affine_map checks."""
+    return splines.affine_map(model, x)[0]
+
+
+def vmap_jacrev(model, x):
+    """The usual recipe: a Jacobian for each sample, vectorised over samples."""
+    return torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
+
+
+def jacrev_of_the_sum(model, x):
+    """jacrev of the output summed over the batch."""
+    return torch.func.jacrev(lambda batch: model(batch).sum(0))(x)
+
+
+def jacrev_in_chunks(model, x):
+    """The same, one output at a time."""
+    return torch.func.jacrev(lambda batch: model(batch).sum(0), chunk_size=1)(x)
+
+
+def batched_gradients(model, x):
+    """torch.autograd.grad with is_grads_batched."""
+    x = x.requires_grad_()
+    total = model(x).sum(0)
+    return torch.autograd.grad(total, x, torch.eye(len(total)), is_grads_batched=True)[0]
+
+
+WAYS = {"ours": ours, "vmap(jacrev)": vmap_jacrev, "jacrev of the sum": jacrev_of_the_sum,
+        "jacrev of the sum, chunk_size=1": jacrev_in_chunks, "is_grads_batched": batched_gradients}
+
+
+@results.experiment("template-speed", [{"samples": SAMPLES, "shape": list(SHAPE), "threads": 1}], minutes=5,
+                    title="Time and memory of all templates of a batch")
+def template_speed(configuration, device):
+    """Time every way in fresh processes, so that peak memory is its own; CPU seconds, best of three times five."""
+    turns = [{name: _in_a_process(name) for name in WAYS} for _ in range(3)]
+    return {name: min((turn[name] for turn in turns), key=lambda found: found["seconds"]) for name in WAYS}
+
+
+def _in_a_process(name):
+    call = [sys.executable, "-c", f"from deepatoms.experiments import template_speed; template_speed.main({name!r})"]
+    return json.loads(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
+
+
+def main(name):
+    """Print time (in CPU seconds and in forward passes) and peak memory above the start of one way, as JSON."""
+    torch.set_num_threads(1)
+    model = training.seeded(networks.small_cnn, 0, shape=SHAPE, batch_norm=False).eval().requires_grad_(False)
+    x = torch.randn(SAMPLES, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (forward,) = least(lambda: model(x), rounds=8)
+    WAYS[name](model, x[:2].clone())
+    start = peak()
+    (seconds,) = least(lambda: WAYS[name](model, x.clone()))
+    print(json.dumps({"seconds": seconds, "forward_passes": seconds / forward, "mebibytes": peak() - start}))

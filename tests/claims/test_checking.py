@@ -1,0 +1,54 @@
+"""Controls are mandatory, and a measurement is a number."""
+
+import math
+
+import pytest
+
+from deepatoms.claims import catalogue, checking
+from deepatoms.claims.checking import EXACT, ControlError, Measurement, Registered, Setting
+
+FAILS, PASSES, OPPOSES = "dfp.eq2/two_forms", "dfp.welch/is_minimum", "dfp.fig4a/outliers"  # <= 1e-12, <= 1e-3, > 0
+
+
+def outcome(identifier, measurement):
+    return checking.run(Registered(identifier, lambda setting: measurement, EXACT, "laptop", None), Setting())
+
+
+def test_what_a_control_must_do_is_read_off_the_catalogue():
+    checks = catalogue.load().checks
+    assert [checks[name].control_must for name in (FAILS, PASSES, OPPOSES)] == ["fail", "pass", "oppose"]
+    assert {check.control_must for check in checks.values()} == {"fail", "pass", "oppose"}
+
+
+@pytest.mark.parametrize("identifier, measurement, result", [
+    (FAILS, Measurement(0, 1), "holds"),
+    (FAILS, Measurement(1, 1), "fails"),
+    (FAILS, Measurement(0, 1, control_interval=(0, 2)), "holds"),
+    (PASSES, Measurement(1, 0), "fails"),
+    (PASSES, Measurement(0, 0), "holds"),
+    (OPPOSES, Measurement(1, -1), "holds"),
+    (OPPOSES, Measurement(-1, 1), "fails"),
+    (OPPOSES, Measurement(1, -1, interval=(-1, 3)), "inconclusive"),
+])
+def test_a_control_that_comes_out_the_other_way_is_accepted(identifier, measurement, result):
+    assert outcome(identifier, measurement).result == result
+
+
+@pytest.mark.parametrize("identifier, measurement", [
+    (FAILS, Measurement(0, 0)),
+    (PASSES, Measurement(1, 1)),
+    (PASSES, Measurement(1, 0, control_interval=(0, 1))),
+    (OPPOSES, Measurement(1, 1)),
+    (OPPOSES, Measurement(-1, -1)),
+])
+def test_a_control_that_comes_out_like_the_claim_is_refused(identifier, measurement):
+    with pytest.raises(ControlError, match=identifier):
+        outcome(identifier, measurement)
+
+
+@pytest.mark.parametrize("measurement", [
+    Measurement(math.nan, 1), Measurement(0, math.nan), Measurement(0, 1, interval=(math.nan, 1)),
+    Measurement(0, 1, interval=(2, 1)), Measurement(0, 1, control_interval=(1, math.nan))])
+def test_what_is_no_number_is_refused(measurement):
+    with pytest.raises(ValueError, match=FAILS):
+        outcome(FAILS, measurement)

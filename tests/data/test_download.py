@@ -1,0 +1,117 @@
+"""The download path, against a server on this machine."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from deepatoms.data import files
+from deepatoms.data.files import DamagedFileError, DownloadError, File
+
+CONTENT = bytes(range(256)) * 1200
+
+
+@pytest.fixture
+def wanted(cache, site):
+    """A file that only the server has."""
+    site.content["/data.bin"] = CONTENT
+    return File("data.bin", hashlib.md5(CONTENT).hexdigest(), "set", (site.address + "/{}",))
+
+
+def leftovers(cache):
+    return sorted(path.name for path in (cache / "set").iterdir() if path.suffix != ".lock")
+
+
+def test_a_file_is_downloaded_once(cache, site, wanted):
+    assert files.read([wanted]) == files.read([wanted]) == [CONTENT]
+    assert len(site.requests) == 1 and leftovers(cache) == ["data.bin"]
+
+
+def test_the_reader_s_own_folder_comes_first(cache, site, wanted, tmp_path, monkeypatch):
+    (tmp_path / "own" / "set").mkdir(parents=True)
+    (tmp_path / "own" / "set" / "data.bin").write_bytes(CONTENT)
+    monkeypatch.setenv("DEEPATOMS_DATA", str(tmp_path / "own"))
+    assert files.read([wanted]) == [CONTENT] and site.requests == []
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_cut_connection_is_continued(cache, site, wanted, ranges):
+    site.cuts, site.ranges = [100_000], ranges
+    assert files.read([wanted]) == [CONTENT]
+    assert len(site.requests) == 2 and site.requests[1][1].startswith("bytes=")
+
+
+def test_what_arrived_is_kept_for_the_next_call(cache, site, wanted):
+    site.cuts = [90_000, 60_000, 0]
+    with pytest.raises(DownloadError, match=r"data\.bin.*DEEPATOMS_DATA"):
+        files.locate(wanted)
+    assert leftovers(cache) == ["data.bin.part"]
+    site.requests.clear()
+    assert files.read([wanted]) == [CONTENT]
+    assert int(site.requests[0][1][6:-1]) >= 130_000
+
+
+@pytest.mark.parametrize("sent", [CONTENT[:-7], CONTENT + b"more", b"<html>moved</html>", CONTENT[:-1] + b"!"])
+def test_a_wrong_file_is_thrown_away(cache, site, wanted, sent):
+    site.content["/data.bin"] = sent
+    with pytest.raises(DownloadError, match=f"{wanted.md5}.*thrown away") as refused:
+        files.locate(wanted)
+    assert hashlib.md5(sent).hexdigest() in str(refused.value) and leftovers(cache) == []
+
+
+def test_a_part_of_another_file_is_not_continued_for_ever(cache, site, wanted):
+    (cache / "set").mkdir(parents=True)
+    (cache / "set" / "data.bin.part").write_bytes(b"x" * (len(CONTENT) + 5))
+    with pytest.raises(DownloadError):
+        files.locate(wanted)
+    assert files.read([wanted]) == [CONTENT]
+
+
+def test_an_address_without_the_file_leads_to_the_next(cache, site, wanted):
+    both = File("data.bin", wanted.md5, "set", (site.address + "/gone/{}", *wanted.urls))
+    assert files.read([both]) == [CONTENT]
+
+
+def test_404_says_what_to_do(cache, site, wanted):
+    missing = File("data.bin", wanted.md5, "set", (site.address + "/gone/{}",))
+    with pytest.raises(DownloadError, match=r"404.*put the authors' file into a folder"):
+        files.locate(missing)
+    assert leftovers(cache) == []
+
+
+def test_no_server_at_all(cache, wanted):
+    with pytest.raises(DownloadError, match=r"data\.bin"):
+        files.locate(File("data.bin", wanted.md5, "set", ("http://127.0.0.1:9/{}",)))
+
+
+def test_two_processes_at_once_fetch_one_copy(cache, site, wanted):
+    site.delay = 0.01
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(files.read, [[wanted], [wanted]]) == [[CONTENT], [CONTENT]]
+    assert len(site.requests) == 1
+
+
+def test_a_killed_download_is_continued(cache, site, wanted):
+    site.delay = 0.05
+    child = multiprocessing.get_context("fork").Process(target=files.locate, args=(wanted,))
+    child.start()
+    part = cache / "set" / "data.bin.part"
+    deadline = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size > 20_000) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert not (cache / "set" / "data.bin").exists()
+    site.delay = 0.0
+    assert files.read([wanted]) == [CONTENT]
+    assert int(site.requests[-1][1][6:-1]) >= 20_000
+
+
+def test_a_damaged_file_in_the_cache_is_refused_not_replaced(cache, site, wanted):
+    path = files.locate(wanted)
+    path.write_bytes(CONTENT[:1000])
+    with pytest.raises(DamagedFileError, match="delete it: the next call downloads it again"):
+        files.read([wanted])

@@ -1,0 +1,48 @@
+"""The numbers of Fig. 1 and 2 are what they say, on small cases that one can count."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from deepatoms.learning.networks import digits_cnn
+from deepatoms.learning.training import seeded
+from deepatoms.runs import results
+from deepatoms.studies.spline_templates import inner_products
+from deepatoms.theory import splines
+
+
+def test_area_under_roc_is_sklearns():
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randn(40, generator=generator).double().round(decimals=1)
+    others = torch.randn(40, 9, generator=generator).double().round(decimals=1)
+    truth = np.r_[np.ones(40), np.zeros(360)]
+    expected = roc_auc_score(truth, torch.cat([own, others.flatten()]).numpy())
+    assert inner_products.area_under_roc(own, others) == pytest.approx(expected)
+
+
+def test_templates_of_equation_12_have_no_deviation_and_the_full_pattern():
+    x = torch.nn.functional.normalize(torch.arange(1.0, 9), dim=0).double()
+    products = torch.stack([splines.eq12_templates(x, label, 10, 4.0) @ x for label in range(10)])
+    own, others = inner_products.split(products, torch.arange(10))
+    assert inner_products.deviation(own, others) < 1e-12
+    assert (own > 0).all() and (others < 0).all() and inner_products.area_under_roc(own, others) == 1
+
+
+def test_products_are_scores_without_biases():
+    model = seeded(digits_cnn, 0, batch_norm=False, widths=(3, 4)).eval()
+    x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 3, 4])
+    products, cosines, hits = inner_products.measure(model, x, labels, chunk=2)
+    _, b = splines.affine_map(model, x)
+    assert torch.allclose(products, (model(x) - b).double(), atol=1e-5)
+    assert ((cosines >= 0) & (cosines <= 1)).all()
+    assert torch.equal(hits, model(x).argmax(1) == labels)
+    summary = inner_products.summary(model, x, labels, "digits")
+    assert sum(summary["histogram"]["correct"]) == 5 and sum(summary["histogram"]["others"]) == 45
+
+
+def test_records_say_where_they_come_from():
+    for record in results.records("template-inner-products"):
+        assert record["provenance"]["claims"] and record["provenance"]["seconds"] > 0
+        assert sum(record["result"]["trained"]["histogram"]["correct"]) == record["configuration"]["test_images"]
