@@ -8,7 +8,7 @@ import torch
 from deepatoms.learning import ensembles
 from deepatoms.learning.networks import digits_cnn, sparse
 from deepatoms.learning.networks.convolutional import Chain
-from deepatoms.learning.training import seeded
+from deepatoms.learning.training import Recipe, seeded, train
 from deepatoms.studies.ml_csc.checks.trained import circular_cnn
 
 INPUTS = torch.rand(3, 40, 8, generator=torch.Generator().manual_seed(0))
@@ -16,7 +16,7 @@ LABELS = torch.randint(0, 4, (3, 40), generator=torch.Generator().manual_seed(1)
 
 
 def networks(kind):
-    return [sparse.Network(kind, 2, 0.5, width=8, classes=4, seed=seed) for seed in range(3)]
+    return [sparse.SkipNetwork(kind, 2, 0.5, width=8, classes=4, seed=seed) for seed in range(3)]
 
 
 @pytest.fixture(autouse=True)
@@ -26,19 +26,19 @@ def few_kept(monkeypatch):
 
 @pytest.mark.parametrize("kind", sparse.KINDS)
 def test_together_equals_alone(kind):
-    together = ensembles.train(networks(kind), INPUTS, LABELS, epochs=2, batch=16)
+    together = train(networks(kind), INPUTS, LABELS, Recipe(2, batch_size=16))
     scores = ensembles.outputs(together, INPUTS)
     for seed, network in enumerate(networks(kind)):
         one = slice(seed, seed + 1)
-        alone = ensembles.train([network], INPUTS[one], LABELS[one], epochs=2, batch=16, seeds=[seed])
+        alone = train([network], INPUTS[one], LABELS[one], Recipe(2, batch_size=16), [seed])
         torch.testing.assert_close(alone[0](INPUTS[seed]), scores[seed], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", sparse.KINDS)
 def test_the_networks_own_way_equals_vmap(kind, monkeypatch):
-    quick = ensembles.train(networks(kind), INPUTS, LABELS, epochs=2, batch=16)
-    monkeypatch.delattr(sparse.Network, "together")
-    for one, other in zip(quick, ensembles.train(networks(kind), INPUTS, LABELS, epochs=2, batch=16), strict=True):
+    quick = train(networks(kind), INPUTS, LABELS, Recipe(2, batch_size=16))
+    monkeypatch.delattr(sparse.SkipNetwork, "together")
+    for one, other in zip(quick, train(networks(kind), INPUTS, LABELS, Recipe(2, batch_size=16)), strict=True):
         for name, value in one.state_dict().items():
             if not name.endswith("num_batches_tracked"):
                 torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-4, atol=1e-5)
@@ -50,10 +50,10 @@ def test_convolutions_side_by_side_equal_vmap(build, monkeypatch):
     """In float64, where another order of the sums hardly shows."""
     images = INPUTS.double().repeat(1, 1, 8).reshape(3, 40, 1, 8, 8) + torch.linspace(0, 1, 64).reshape(8, 8)
     models = [seeded(build, seed).double() for seed in range(3)]
-    quick = ensembles.train(models, images, LABELS, epochs=1, batch=16)
+    quick = train(models, images, LABELS, Recipe(1, batch_size=16))
     scores = ensembles.outputs(quick, images)
     monkeypatch.delattr(Chain, "together")
-    slow = ensembles.train(models, images, LABELS, epochs=1, batch=16)
+    slow = train(models, images, LABELS, Recipe(1, batch_size=16))
     assert torch.equal(scores.argmax(-1), ensembles.outputs(slow, images).argmax(-1))
     for one, other in zip(quick, slow, strict=True):
         for name, value in one.state_dict().items():
@@ -62,9 +62,10 @@ def test_convolutions_side_by_side_equal_vmap(build, monkeypatch):
 
 
 def test_training_leaves_the_given_networks_alone_and_lowers_the_loss():
-    start = networks("resnet")
-    trained = ensembles.train(start, INPUTS, LABELS, epochs=200, rate=0.01)
-    assert torch.equal(start[0].readout.weight, networks("resnet")[0].readout.weight)
+    start = [network.eval() for network in networks("resnet")]
+    trained = train(start, INPUTS, LABELS, Recipe(200, 0.01))
+    assert torch.equal(start[0].readout.weight, networks("resnet")[0].readout.weight) and not start[0].training
+    assert not any(network.training for network in trained)
     before, after = ensembles.accuracy(start, INPUTS, LABELS), ensembles.accuracy(trained, INPUTS, LABELS)
     assert (after > before + 0.1).all()
 

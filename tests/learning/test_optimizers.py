@@ -29,9 +29,9 @@ def by_torch(make, rates):
 
 def test_adam():
     parts = weights()
-    descent = optimizers.Adam(parts, 0.01)
+    descent = optimizers.Adam(parts)
     for _ in range(5):
-        descent.step(loss(parts))
+        descent.step(loss(parts), 0.01)
     for ours, theirs in zip(parts, by_torch(lambda parts: torch.optim.Adam(parts, fused=True), [0.01] * 5), strict=True):
         assert torch.equal(ours, theirs)
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepatoms.learning import ensembles
+from deepatoms.learning import training
 from deepatoms.studies.spline_partitions import certificate, moons, neighbourhoods, penalties
 
 
@@ -52,9 +52,9 @@ def test_a_penalty_reaches_every_member_of_an_ensemble_by_itself():
     models = [nn.Linear(4, 3) for _ in range(2)]
     inputs, labels = torch.randn(2, 30, 4), torch.randint(3, (2, 30))
     strengths = torch.tensor([0.0, 1.0])
-    together = ensembles.train(models, inputs, labels, 2, 10, penalty=lambda weights: (
+    together = training.train(models, inputs, labels, training.Recipe(2, batch_size=10), penalty=lambda weights: (
         strengths * weights["weight"].square().sum((1, 2))).sum())
-    plain = ensembles.train(models, inputs, labels, 2, 10)
+    plain = training.train(models, inputs, labels, training.Recipe(2, batch_size=10))
     assert torch.allclose(together[0].weight, plain[0].weight, atol=1e-6)
     assert not torch.allclose(together[1].weight, plain[1].weight, atol=1e-4)
 

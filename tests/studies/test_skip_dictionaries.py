@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepatoms.learning.networks.sparse import Network
+from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.studies.skip_dictionaries import comparison, counterexamples, ksvd
 from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
@@ -42,7 +42,7 @@ def test_every_statement_has_a_counterexample_of_integers(statement):
 
 @pytest.mark.parametrize("kind", comparison.NAMES)
 def test_a_layers_operator_is_exact_where_the_branch_is_linear(kind):
-    net = Network(kind, 1, 0.5, width=16, seed=1).eval()
+    net = SkipNetwork(kind, 1, 0.5, width=16, seed=1).eval()
     h = comparison.layer_features(net, torch.rand(300, 16))
     operator, = comparison.layer_operators(kind, net, h)
     error = np.linalg.norm(h[0] @ operator.T - h[1]) / np.linalg.norm(h[1])

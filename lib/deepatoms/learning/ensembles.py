@@ -1,34 +1,36 @@
-"""Networks of one shape trained together: several seeds for little more than the price of one.
+"""Networks of one shape evaluated together: several seeds for little more than the price of one.
 
-The parameters of all members are stacked along a new first axis and each step is one batched computation, by ``vmap`` or
-by the network's own method ``together`` where it has a quicker one. Members share nothing: the loss is the sum of their
-losses, Adam works entry by entry, and every member shuffles its data with its own generator, so that each ends where it
-would have ended alone.
+The parameters of all members are stacked along a new first axis and each evaluation is one batched computation, by
+``vmap`` or by the network's own method ``together`` where it has a quicker one. Members share nothing.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
+from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
-from torch.nn.functional import cross_entropy
 
-from deepatoms.learning.optimizers import Adam
 from deepatoms.theory import arguments
 
 
 class Ensemble:
-    """Several networks of one shape, evaluated at once on inputs of shape (members, batch, ...).
+    """Several networks of one shape, evaluated at once on inputs of shape (members, batch, ...); one is the case of one.
 
     Args:
-        models: list of torch modules that differ only in the values of their parameters and buffers.
+        models: torch modules that differ only in the values of their parameters and buffers; they are left as they are.
+        training: whether they are evaluated in training mode.
     """
 
-    def __init__(self, models):
-        self.skeleton = copy.deepcopy(models[0])
-        self.parameters, self.buffers = stack_module_state(models)
+    def __init__(self, models: Sequence[nn.Module], training: bool = False):
+        self.skeleton = copy.deepcopy(models[0]).train(training)
+        self.parameters, self.buffers = stack_module_state(list(models))
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the members' outputs, each on its own part of ``inputs``, shape (members, batch, ...)."""
+        if len(inputs) == 1:  # a network by itself may do what vmap cannot, torch's parametrisations for one
+            alone = [{name: values[0] for name, values in stacked.items()} for stacked in (self.parameters, self.buffers)]
+            return self._member(*alone, inputs[0])[None]
         if hasattr(self.skeleton, "together"):
             return self.skeleton.together({**self.parameters, **self.buffers}, inputs)
         return vmap(self._member)(self.parameters, self.buffers, inputs)
@@ -36,62 +38,59 @@ class Ensemble:
     def _member(self, parameters, buffers, inputs):
         return functional_call(self.skeleton, (parameters, buffers), (inputs,))
 
-    def models(self):
-        """Return the members as separate modules."""
+    def models(self) -> list[nn.Module]:
+        """Return the members as separate modules, in evaluation mode."""
         return [self._copy(number) for number in range(len(next(iter(self.parameters.values()))))]
 
     def _copy(self, number):
         model = copy.deepcopy(self.skeleton)
         stacked = {**self.parameters, **self.buffers}
         model.load_state_dict({name: values[number].detach().clone() for name, values in stacked.items()})
-        return model
+        return model.eval()
 
 
-def train(models, inputs, labels, epochs, batch=64, rate=1e-3, seeds=None, loss=cross_entropy, penalty=None):
-    """Train networks of one shape together with Adam; return them as separate modules, in evaluation mode.
+def outputs(models: Sequence[nn.Module], inputs: torch.Tensor) -> torch.Tensor:
+    """Return what networks of one shape put out in evaluation mode, without gradients.
 
     Args:
-        models: list of torch modules of one shape; they are left as they are.
-        inputs: tensor of shape (members, samples, ...), each member's training inputs.
-        labels: integer tensor of shape (members, samples).
-        epochs: passes over the data.
-        batch: samples of one step; the last step of a pass takes what is left.
-        rate: learning rate of Adam.
-        seeds: one integer a member, the seed of its order of samples; 0, 1, ... unless given.
-        loss: function of (outputs, labels), the average over all samples given; its sum over the members is minimised.
-        penalty: function of the stacked parameters (by name) whose value, summed over the members, is added to the loss.
+        models: the networks, all in one mode.
+        inputs: shape (members, samples, ...), each member's own.
+
+    Returns:
+        Tensor of shape (members, samples, ...).
+
+    Raises:
+        ValueError: not as many parts of inputs as networks.
     """
-    _as_many("inputs", inputs, models)
-    _as_many("labels", labels, models)
-    ensemble = Ensemble([model.train() for model in models])
-    orders = [torch.Generator().manual_seed(int(seed)) for seed in seeds or range(len(models))]
-    descent = Adam(ensemble.parameters.values(), rate)
-    for _ in range(arguments.integer("epochs", epochs)):
-        shuffled = torch.stack([torch.randperm(inputs.shape[1], generator=order) for order in orders])
-        for chosen in shuffled.to(inputs.device).split(batch, dim=1):
-            members = torch.arange(len(models), device=inputs.device)[:, None]
-            scores = ensemble(inputs[members, chosen])
-            value = len(models) * loss(scores.flatten(0, 1), labels[members, chosen].flatten(0, 1))
-            descent.step(value + penalty(ensemble.parameters) if penalty else value)
-    return [model.eval() for model in ensemble.models()]
-
-
-def outputs(models, inputs):
-    """Return what trained networks of one shape put out, shape (members, samples, ...), without gradients.
-
-    ``inputs`` has shape (members, samples, ...).
-    """
-    _as_many("inputs", inputs, models)
+    one_part_each("inputs", inputs, models)
     with torch.no_grad():
-        return Ensemble([model.eval() for model in models])(inputs)
+        return Ensemble(models)(inputs)
 
 
-def accuracy(models, inputs, labels):
-    """Return each member's share of samples classified correctly, shape (members,)."""
+def accuracy(models: Sequence[nn.Module], inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return each member's share of samples classified correctly.
+
+    Args:
+        models: the networks, all in one mode.
+        inputs: shape (members, samples, ...).
+        labels: integers, shape (members, samples).
+
+    Returns:
+        Tensor of shape (members,), float64.
+
+    Raises:
+        ValueError: not as many parts of inputs or labels as networks.
+    """
+    one_part_each("labels", labels, models)
     return (outputs(models, inputs).argmax(-1) == labels).double().mean(-1)
 
 
-def _as_many(name, values, models):
+def one_part_each(name: str, values: torch.Tensor, models: Sequence[nn.Module]) -> None:
+    """Refuse values that are not one part for each network.
+
+    Raises:
+        ValueError: not as many parts as networks.
+    """
     if len(values) != len(models):
         arguments.refuse(name, values, f"has {len(values)} parts for {len(models)} networks",
                          "stack one part for each network along the first axis")

@@ -1,4 +1,11 @@
-"""The functions behind torch's optimizers, without their classes: making one imports torch's compiler, 1.6 s a process."""
+"""The optimizers of all training here: the functions behind torch's classes, stepping down a loss at a given rate.
+
+They are not torch's classes because making the first of those imports torch's compiler, 1.6 s in every process. The
+theory's own descents over energies (``theory.frame_potential``) stay apart: the theory stands below this room.
+"""
+
+import math
+from collections.abc import Iterable
 
 import torch
 from torch.optim.adam import adam
@@ -14,31 +21,59 @@ def _pull_back(loss, parameters):
 
 
 class Adam:
-    """What ``torch.optim.Adam(parameters, lr=rate, fused=True)`` does."""
+    """What ``torch.optim.Adam(parameters, fused=True)`` does.
 
-    def __init__(self, parameters, rate):
-        self.parameters, self.rate = list(parameters), rate
+    Args:
+        parameters: leaf tensors that require gradients.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor]):
+        self.parameters = list(parameters)
         self.means, self.squares = ([torch.zeros_like(values) for values in self.parameters] for _ in range(2))
         self.steps = [torch.zeros((), device=values.device) for values in self.parameters]
 
-    def step(self, loss):
-        """Take one step down a loss."""
+    def step(self, loss: torch.Tensor, learning_rate: float) -> None:
+        """Take one step down a loss, a tensor of one number."""
         slopes = _pull_back(loss, self.parameters)
         with torch.no_grad():
             adam(self.parameters, slopes, self.means, self.squares, [], self.steps, fused=True, amsgrad=False, beta1=0.9,
-                 beta2=0.999, lr=self.rate, weight_decay=0.0, eps=1e-8, maximize=False)
+                 beta2=0.999, lr=learning_rate, weight_decay=0.0, eps=1e-8, maximize=False)
 
 
 class SGD:
-    """What ``torch.optim.SGD(parameters, momentum=momentum, nesterov=True, weight_decay=weight_decay)`` does."""
+    """What ``torch.optim.SGD(parameters, momentum=momentum, nesterov=True, weight_decay=weight_decay)`` does.
 
-    def __init__(self, parameters, momentum, weight_decay):
+    Args:
+        parameters: leaf tensors that require gradients.
+        momentum: share of the last velocity that is kept.
+        weight_decay: multiple of the parameters that is added to their gradients.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor], momentum: float, weight_decay: float):
         self.parameters, self.momentum, self.weight_decay = list(parameters), momentum, weight_decay
-        self.velocities = [None] * len(self.parameters)
+        self.velocities: list[torch.Tensor | None] = [None] * len(self.parameters)
 
-    def step(self, loss, rate):
-        """Take one step down a loss."""
+    def step(self, loss: torch.Tensor, learning_rate: float) -> None:
+        """Take one step down a loss, a tensor of one number."""
         slopes = _pull_back(loss, self.parameters)
         with torch.no_grad():
-            sgd(self.parameters, slopes, self.velocities, weight_decay=self.weight_decay, momentum=self.momentum, lr=rate,
-                dampening=0.0, nesterov=True, maximize=False)
+            sgd(self.parameters, slopes, self.velocities, weight_decay=self.weight_decay, momentum=self.momentum,
+                lr=learning_rate, dampening=0.0, nesterov=True, maximize=False)
+
+
+def constant(share: float) -> float:
+    """Return 1, the factor on a learning rate that stays.
+
+    >>> constant(0.5)
+    1.0
+    """
+    return 1.0
+
+
+def cosine(share: float) -> float:
+    """Return the factor on the learning rate after a share of the training, from 1 at 0 to 0 at 1 along a cosine.
+
+    >>> cosine(0.0), cosine(1.0)
+    (1.0, 0.0)
+    """
+    return (1 + math.cos(math.pi * share)) / 2

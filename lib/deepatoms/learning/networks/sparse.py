@@ -94,7 +94,7 @@ def _cut(h, magnitude, threshold):
     return h - torch.where(magnitude < threshold, h, 0.0).detach()
 
 
-class Network(nn.Module):
+class SkipNetwork(nn.Module):
     """Equal layers between an optional linear map from the pixels and a linear readout (started as torch does).
 
     Args:

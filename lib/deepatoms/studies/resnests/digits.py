@@ -1,16 +1,12 @@
 """The authors' four variants on digits: twenty paired seeds, the reduced form of their CIFAR tables."""
 
-import math
+import functools
 
 import torch
-from torch.func import vmap
-from torch.nn.functional import cross_entropy
 
 from deepatoms import data
-from deepatoms.learning import ensembles
+from deepatoms.learning import ensembles, optimizers, training
 from deepatoms.learning.networks import wide_residual
-from deepatoms.learning.optimizers import SGD
-from deepatoms.learning.training import seeded
 from deepatoms.runs import results
 from deepatoms.runs.prefetch import Remembered
 
@@ -36,19 +32,17 @@ def split(part, seed, configuration):
 
 
 def trained(configuration, seeds, device="cpu"):
-    """Return one network a seed, trained together by SGD: Nesterov momentum, cosine, weight decay, as in the authors' scripts."""
+    """Return one network a seed, trained together as in the authors' scripts."""
     data = [split("train", seed, configuration) for seed in seeds]
     images, labels = (torch.stack([getattr(part, name) for part in data]).to(device) for name in ("images", "labels"))
-    ensemble = ensembles.Ensemble([build(configuration, seed).to(device).train() for seed in seeds])
-    descent = SGD(ensemble.parameters.values(), momentum=0.9, weight_decay=5e-4)
-    orders = [torch.Generator().manual_seed(seed) for seed in seeds]
-    members = torch.arange(len(data), device=device)[:, None]
-    for epoch in range(configuration["epochs"]):
-        rate = configuration["rate"] * (1 + math.cos(math.pi * epoch / configuration["epochs"])) / 2
-        shuffled = torch.stack([torch.randperm(images.shape[1], generator=order) for order in orders]).to(device)
-        for chosen in shuffled.split(configuration["batch"], dim=1):
-            descent.step(vmap(cross_entropy)(ensemble(images[members, chosen]), labels[members, chosen]).sum(), rate)
-    return [model.eval() for model in ensemble.models()]
+    models = [build(configuration, seed).to(device) for seed in seeds]
+    return training.train(models, images, labels, recipe(configuration), seeds)
+
+
+def recipe(configuration):
+    """Return a configuration's recipe: SGD with Nesterov momentum and weight decay, the rate falling along a cosine."""
+    return training.Recipe(configuration["epochs"], configuration["rate"], configuration["batch"],
+                           functools.partial(optimizers.SGD, momentum=0.9, weight_decay=5e-4), optimizers.cosine)
 
 
 @Remembered
@@ -62,5 +56,5 @@ def probed(setting):
 def build(configuration, seed):
     """Return an untrained network of two stages for digits."""
     width, blocks = configuration["width"], configuration["blocks"]
-    return seeded(wide_residual.WideResidual, seed, widths=(width, 2 * width), blocks=(blocks, blocks),
+    return training.seeded(wide_residual.WideResidual, seed, widths=(width, 2 * width), blocks=(blocks, blocks),
                   variant=configuration["variant"], channels=1)

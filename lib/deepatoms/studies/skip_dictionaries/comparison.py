@@ -8,11 +8,9 @@ import torch
 from scipy import stats
 
 from deepatoms import data
-from deepatoms.learning import ensembles
-from deepatoms.learning.networks.sparse import Network
-from deepatoms.runs import results
+from deepatoms.learning import ensembles, training
+from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs.prefetch import Remembered
-from deepatoms.studies.skip_dictionaries import ksvd
 from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
 
@@ -29,9 +27,9 @@ def seeds(setting, count):
 
 
 @functools.lru_cache
-def digits(setting, split, count=10):
-    """Return the members' digits, each a split of its own: inputs (members, samples, 64) and labels."""
-    found = [data.load("digits", split, seed) for seed in seeds(setting, count)]
+def digits(setting, split):
+    """Return ten members' digits, each a split of its own: inputs (members, samples, 64) and labels."""
+    found = [data.load("digits", split, seed) for seed in seeds(setting, 10)]
     inputs = torch.stack([images.images.flatten(1) for images in found])
     return inputs.to(setting.device), torch.stack([images.labels for images in found]).to(setting.device)
 
@@ -49,15 +47,17 @@ def misled(setting):
 @Remembered
 def trained(setting, kind):
     """Return ten trained nets of a kind; plain nets are five, and the last five sparse ones saw shuffled labels."""
-    count, shuffled = 5 if kind == "plain" else 10, 5 if kind == "sparse" else 0
-    return train(setting, kind, DEPTH, STARTS[kind], EPOCHS, count, shuffled)
+    nets = untrained(setting, kind, DEPTH, STARTS[kind])[:5 if kind == "plain" else 10]
+    return train(setting, nets, EPOCHS, shuffled=5 if kind == "sparse" else 0)
 
 
 @Remembered
 def log_losses(setting, kind):
     """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
-    scale, start = (0.5 if kind == "resnet" else HE), (_half_orthogonal if kind == "orthogonal" else None)
-    nets = train(setting, "resnet" if kind == "resnet" else "plain", 32, scale, 5, 10, start=start)
+    nets = untrained(setting, "resnet", 32, 0.5) if kind == "resnet" else untrained(setting, "plain", 32, HE)
+    for net in nets if kind == "orthogonal" else ():
+        _half_orthogonal(net)
+    nets = train(setting, nets, epochs=5)
     inputs, labels = digits(setting, "train")
     scores = ensembles.outputs(nets, inputs)
     losses = torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
@@ -72,18 +72,18 @@ def _half_orthogonal(net):
             layer.linear.weight.copy_(0.5 * Q * torch.sign(torch.diagonal(R)))
 
 
-def train(setting, kind, depth, scale, epochs, count=10, shuffled=0, start=None):
-    """Train nets of width 64 on digits, the pixels as the first layer's input; Adam 0.001, batch 64.
+def untrained(setting, kind, depth, scale):
+    """Return ten nets of width 64 for digits, the pixels as the first layer's input."""
+    return [SkipNetwork(kind, depth, scale, seed=seed).to(setting.device) for seed in seeds(setting, 10)]
 
-    The last ``shuffled`` members see permuted training labels; ``start`` changes a net before it is trained.
-    """
-    inputs, labels = (values[:count] for values in digits(setting, "train", max(count, 10)))
-    nets = [Network(kind, depth, scale, seed=seed).to(setting.device) for seed in seeds(setting, count)]
-    for net in nets if start else ():
-        start(net)
+
+def train(setting, nets, epochs, shuffled=0):
+    """Train nets on digits, each on its own split; the last ``shuffled`` of them see permuted training labels."""
+    inputs, labels = (values[:len(nets)] for values in digits(setting, "train"))
     order = torch.randperm(labels.shape[1], generator=setting.torch("labels")).to(labels.device)
-    labels = torch.cat([labels[:count - shuffled], labels[count - shuffled:][:, order]])
-    return ensembles.train(nets, inputs, labels, epochs, seeds=seeds(setting, count))
+    honest = len(nets) - shuffled
+    labels = torch.cat([labels[:honest], labels[honest:][:, order]])
+    return training.train(nets, inputs, labels, training.Recipe(epochs), seeds(setting, len(nets)))
 
 
 def accuracies(setting, nets):
@@ -146,13 +146,6 @@ def coherences(setting, kind):
     return np.array([[float(dictionaries.mutual_coherence(D)) for D in layers] for layers in operators(setting, kind)])
 
 
-def last_layer_snr(setting, kind, atoms=4, member=0, D=None):
-    """Return the signal-to-noise ratio of the last layer's test features under its own dictionary (or another)."""
-    D = operators(setting, kind)[member][-1] if D is None else D
-    h = features(setting, kind, "test")[member][-1]
-    return skip.signal_to_noise(h, skip.matching_pursuit(D, h, atoms) @ dictionaries.normalize(D).T)
-
-
 def interval(differences):
     """Return the mean of paired differences and its 95 % interval (Student's t)."""
     differences = np.asarray(differences, dtype=float)
@@ -172,28 +165,12 @@ def properties(layers):
             "k90": float(np.mean([skip.energy_dimensions(D) for D in layers]))}
 
 
-ATOMS = (1, 2, 4, 8, 16)
-
-
-def curve(D, h):
-    """Return the signal-to-noise ratio of features under a dictionary, for each number of ``ATOMS``."""
-    return [float(skip.signal_to_noise(h, skip.matching_pursuit(D, h, atoms) @ dictionaries.normalize(D).T))
-            for atoms in ATOMS]
-
-
-@functools.lru_cache
-def curves(setting, kind, members=5):
-    """Return the last layers' curves, shape (members, len(ATOMS))."""
-    return np.array([curve(layers[-1], h[-1]) for layers, h, _ in
-                     zip(operators(setting, kind), features(setting, kind, "test"), range(members), strict=False)])
-
-
-def table(setting, members=5):
-    """Return the comparison on digits: for each kind accuracy, its spread over seeds, and the dictionaries' properties."""
+def table(setting):
+    """Return for each kind on digits, over five nets, the accuracy, its spread, and the dictionaries' properties."""
     rows = {}
     for kind, name in NAMES.items():
-        accuracy = accuracies(setting, networks(setting, kind)[:members])
-        found = [properties(layers) for layers in operators(setting, kind)[:members]]
+        accuracy = accuracies(setting, networks(setting, kind)[:5])
+        found = [properties(layers) for layers in operators(setting, kind)[:5]]
         rows[name] = {"accuracy": accuracy.mean(), "+/-": accuracy.std(ddof=1),
                       **{key: float(np.median([one[key] for one in found])) for key in PROPERTIES}}
     return rows
@@ -204,46 +181,3 @@ def text(rows):
     keys = list(next(iter(rows.values())))
     lines = [" " * 8 + "".join(f"{name:>14}" for name in rows)]
     return "\n".join(lines + [f"{key:8}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])
-
-
-@functools.cache
-def patches(split, seed):
-    """Return 8 x 8 grey patches of scikit-learn's two photographs, as rows of 64, and which photograph each is from."""
-    found = data.load("photographs", split, seed)
-    grey = found.images.mean(1)
-    corners = [grey[:, row:row + 8, column:column + 8] for row, column in ((0, 0), (0, 16), (16, 0), (16, 16))]
-    return torch.cat(corners).flatten(1), found.labels.repeat(4)
-
-
-@results.experiment("skip-photographs", [{"kind": kind} for kind in NAMES], 2, ["rsc.efficient", "rsc.emp_condition"],
-                    "The comparison on 8 x 8 patches of two photographs, five seeds")
-def on_photographs(configuration, device):
-    """Train five nets of a kind to tell two photographs by a patch; return accuracy, properties and curves of each."""
-    kind = configuration["kind"]
-    (inputs, labels), (test_inputs, test_labels) = (
-        [torch.stack(parts).to(device) for parts in zip(*(patches(split, seed) for seed in range(5)), strict=True)]
-        for split in ("train", "test"))
-    nets = [Network(kind, DEPTH, STARTS[kind], classes=2, seed=seed).to(device) for seed in range(5)]
-    nets = ensembles.train(nets, inputs, labels, EPOCHS)
-    found = {"accuracy": ensembles.accuracy(nets, test_inputs, test_labels).tolist(), "properties": [], "own": [],
-             "ksvd": []}
-    for seed, net in enumerate(nets):
-        h, test = layer_features(net, inputs[seed]), layer_features(net, test_inputs[seed])
-        layers = layer_operators(kind, net, h)
-        found["properties"].append({key: value if math.isfinite(value) else None
-                                    for key, value in properties(layers).items()})
-        found["own"].append(curve(layers[-1], test[-1]))
-        found["ksvd"].append(curve(ksvd.learn(h[-1], 64, 4, 5, seed), test[-1]))
-    return found
-
-
-def photographs_table(records):
-    """Return the recorded comparison on photographs in the form of ``table``; a property that was infinite stays so."""
-    rows = {}
-    for record in records:
-        result = record["result"]
-        rows[NAMES[record["configuration"]["kind"]]] = {
-            "accuracy": np.mean(result["accuracy"]), "+/-": np.std(result["accuracy"], ddof=1),
-            **{key: float(np.median([np.inf if one[key] is None else one[key] for one in result["properties"]]))
-               for key in PROPERTIES}}
-    return rows

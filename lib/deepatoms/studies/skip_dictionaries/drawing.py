@@ -10,6 +10,7 @@ import torch
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.studies.skip_dictionaries import comparison, ksvd
+from deepatoms.studies.skip_dictionaries.representation import ATOMS, curve, curves
 from deepatoms.theory import skip_dictionaries as skip
 
 N = 64
@@ -122,9 +123,9 @@ def energy_curves():
     figure, axes = figures.subplots(1, 3, size=(7, 3), sharey=True)
     for axis, (kind, scale) in zip(axes, (("Gaussian", 0.5), ("orthogonal", 1.0), ("ReLU-masked", 0.5)), strict=True):
         D = matrix(kind, scale)
-        for curve, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
-            k90 = int(skip.energy_dimensions(curve))
-            axis.plot(np.arange(1, N + 1), skip.energy_shares(curve), color=colour, label=f"{name}: {k90}")
+        for shown, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+            k90 = int(skip.energy_dimensions(shown))
+            axis.plot(np.arange(1, N + 1), skip.energy_shares(shown), color=colour, label=f"{name}: {k90}")
         axis.axhline(0.9, color="black", linewidth=0.8, linestyle=":")
         axis.set(title=kind, xlabel="largest k")
         axis.legend(title="90 % in", loc="lower right")
@@ -276,16 +277,16 @@ def trained_conditions(setting):
         "tens and falls. Right, mutual coherence by layer: plain ReLU highest, then linear, the residual kinds lowest.")
 
 
-def representation(setting, members=3):
+def representation(setting):
     """Signal-to-noise ratio of the last layer's features against the number of atoms, own dictionary and K-SVD."""
     figure, axes = figures.subplots(size=(7, 3.5))
     for kind, name in comparison.NAMES.items():
-        axes.plot(comparison.ATOMS, comparison.curves(setting, kind)[:members].mean(0), "o-", color=COLOURS[OF_KIND[kind]],
+        axes.plot(ATOMS, curves(setting, kind)[:3].mean(0), "o-", color=COLOURS[OF_KIND[kind]],
                   label=name, markersize=4)
     for kind in ("resnet", "linear"):
-        axes.plot(comparison.ATOMS, _reference(setting, kind), "--", color=COLOURS[OF_KIND[kind]],
+        axes.plot(ATOMS, _reference(setting, kind), "--", color=COLOURS[OF_KIND[kind]],
                   label=f"K-SVD on {comparison.NAMES[kind]}")
-    axes.set(xscale="log", xticks=comparison.ATOMS, xticklabels=comparison.ATOMS, xlabel="atoms used", ylabel="SNR (dB)")
+    axes.set(xscale="log", xticks=ATOMS, xticklabels=ATOMS, xlabel="atoms used", ylabel="SNR (dB)")
     axes.minorticks_off()
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figures.describe(
@@ -298,7 +299,7 @@ def representation(setting, members=3):
 @functools.lru_cache
 def _reference(setting, kind):
     training, test = (comparison.features(setting, kind, split)[0][-1] for split in ("train", "test"))
-    return comparison.curve(ksvd.learn(training, 64, 4, 3), test)
+    return curve(ksvd.learn(training, 64, 4, 3), test)
 
 
 def photographs(records):
@@ -306,10 +307,10 @@ def photographs(records):
     figure, axes = figures.subplots(size=(7, 3.5))
     for record in records:
         kind, result = record["configuration"]["kind"], record["result"]
-        axes.plot(comparison.ATOMS, np.mean(result["own"], 0), "o-", color=COLOURS[OF_KIND[kind]],
+        axes.plot(ATOMS, np.mean(result["own"], 0), "o-", color=COLOURS[OF_KIND[kind]],
                   label=comparison.NAMES[kind], markersize=4)
-        axes.plot(comparison.ATOMS, np.mean(result["ksvd"], 0), "--", color=COLOURS[OF_KIND[kind]], linewidth=1)
-    axes.set(xscale="log", xticks=comparison.ATOMS, xticklabels=comparison.ATOMS, xlabel="atoms used", ylabel="SNR (dB)")
+        axes.plot(ATOMS, np.mean(result["ksvd"], 0), "--", color=COLOURS[OF_KIND[kind]], linewidth=1)
+    axes.set(xscale="log", xticks=ATOMS, xticklabels=ATOMS, xlabel="atoms used", ylabel="SNR (dB)")
     axes.minorticks_off()
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     made = records[0]["provenance"]

@@ -1,6 +1,5 @@
 """A planar classifier at several moments of its training, and how far an image is from a change of code and of class."""
 
-import copy
 from functools import lru_cache
 
 import torch
@@ -9,7 +8,7 @@ from torch import nn
 
 from deepatoms import data
 from deepatoms.learning import networks
-from deepatoms.learning.training import seeded, train
+from deepatoms.learning.training import Recipe, seeded, train_one
 from deepatoms.theory import splines
 
 BOX = torch.tensor([[-2.0, -1.8], [3.0, -1.8], [-2.0, 2.3]], dtype=torch.float64)
@@ -32,20 +31,13 @@ def moons(seed=0, shuffled=False):
 
 @lru_cache(maxsize=4)
 def snapshots(seed=0, steps=STEPS, shuffled=False):
-    """Train on the two half-moons with full-batch Adam and return copies of the network after the given steps.
+    """Train on the two half-moons with full-batch Adam and return the network after the given steps.
 
+    Each is trained anew from the one start, along the one path.
     With ``shuffled`` the classes are permuted at random: a control that trains without learning the moons.
     """
     points, labels = moons(seed, shuffled)
-    model, found = seeded(planar_network, seed), []
-    descent = torch.optim.Adam(model.parameters(), lr=0.01)
-    for step in range(max(steps) + 1):
-        if step in steps:
-            found.append(copy.deepcopy(model).eval())
-        descent.zero_grad()
-        nn.functional.cross_entropy(model(points), labels).backward()
-        descent.step()
-    return found
+    return [train_one(seeded(planar_network, seed), points, labels, Recipe(step, 0.01, len(points))) for step in steps]
 
 
 @lru_cache(maxsize=2)
@@ -53,8 +45,7 @@ def little_digits_net(seed=0):
     """Train a digits net of few filters, whose planar slices stay small enough to draw; return it in float64."""
     learning = data.load("digits", "train", seed)
     model = seeded(networks.digits_cnn, seed, widths=(3, 4, 8))
-    train(model, learning.images, learning.labels, 15, 0.005, 64, seed=seed)
-    return model.double().eval()
+    return train_one(model, learning.images, learning.labels, Recipe(15, 0.005, 64), seed).double()
 
 
 def adversarial_steps(model, x, iterations=30, overshoot=1.02):

@@ -4,13 +4,14 @@ import numpy as np
 import torch
 
 from deepatoms import data
-from deepatoms.learning import networks
-from deepatoms.learning.training import accuracy, seeded, train
+from deepatoms.learning import ensembles, networks
+from deepatoms.learning.training import Recipe, seeded, train_one
 from deepatoms.runs import results
 from deepatoms.theory import partition
 
 NEIGHBOURS = 15
 RECIPES = {"cifar10": {"training": 10_000, "epochs": 6, "seeds": 10}, "mnist": {"training": 10_000, "epochs": 3, "seeds": 3}}
+BATCH_SIZE = 50
 NAME = "partition-neighbours"
 
 
@@ -65,9 +66,11 @@ def recorded(configuration, device):
     sets = (queries.images, queries.labels, base.images, base.labels)
     model = seeded(networks.small_cnn, seed, shape=tuple(learning.images.shape[1:]), batch_norm=False).to(device).eval()
     untrained = _on(profile, model, device, sets)
-    train(model, learning.images, learning.labels, recipe["epochs"], seed=seed)
+    images, labels = learning.images.to(device), learning.labels.to(device)
+    model = train_one(model, images, labels, Recipe(recipe["epochs"], batch_size=BATCH_SIZE), seed)
+    accuracy, = ensembles.accuracy([model], queries.images[None].to(device), queries.labels[None].to(device)).tolist()
     return {**baselines(*sets), "untrained": untrained, "trained": _on(profile, model, device, sets),
-            "accuracy": accuracy(model, *sets[:2])}
+            "accuracy": accuracy}
 
 
 def _on(function, model, device, sets):

@@ -1,8 +1,7 @@
 """Figure 3 on digits: what orthogonality penalties do to accuracy, seed by seed against the same net without."""
 
-import functools
-
 import torch
+from torch.nn.utils import parametrizations, parametrize
 
 from deepatoms import data
 from deepatoms.learning import ensembles, networks, training
@@ -12,7 +11,7 @@ from deepatoms.theory import orthogonality
 NAME = "orthogonal-penalties"
 SEEDS = 15
 TRAINING = 300
-RECIPE = {"epochs": 25, "batch": 50, "rate": 0.003}
+RECIPE = training.Recipe(epochs=25, learning_rate=0.003, batch_size=50)
 HARD = "orthogonal rows"
 ARMS = [("none", 0.0), ("Eq. 13", 0.1), ("Eq. 13", 1.0), ("Eq. 13 / C^2", 1.0), ("authors' code", 1.0), ("norms only", 1.0),
         (HARD, 0.0)]
@@ -27,36 +26,41 @@ def recorded(configuration, device):
             for seed in range(configuration["seeds"])]
     train = _hard if configuration["penalty"] == HARD else _soft
     models = train([learning for learning, _ in sets], configuration, device)
-    return [{"train": training.accuracy(model, learning.images, learning.labels),
-             "test": training.accuracy(model, held_out.images, held_out.labels),
-             "rows": float(orthogonality.cosines(model[-1].weight.detach()).mean())}
-            for model, (learning, held_out) in zip(models, sets, strict=True)]
+    rows = [float(orthogonality.cosines(model[-1].weight.detach()).mean()) for model in models]
+    shares = [ensembles.accuracy(models, *_stacked(part, device)).tolist() for part in zip(*sets, strict=True)]
+    return [dict(zip(("train", "test", "rows"), one, strict=True)) for one in zip(*shares, rows, strict=True)]
+
+
+def _stacked(sets, device):
+    """Return images and labels of several sets, each stacked along a new first axis."""
+    return [torch.stack([getattr(each, name) for each in sets]).to(device) for name in ("images", "labels")]
 
 
 def _soft(sets, configuration, device):
     models = [training.seeded(networks.digits_cnn, seed).to(device) for seed in range(len(sets))]
-    images, labels = (torch.stack([getattr(each, name) for each in sets]).to(device) for name in ("images", "labels"))
+    images, labels = _stacked(sets, device)
     classifier = [name for name, _ in models[0].named_parameters()][-1]
     measure, strength = orthogonality.PENALTIES.get(configuration["penalty"]), configuration["lambda"]
     penalty = None if measure is None else lambda weights: strength * measure(weights[classifier]).sum()
-    return ensembles.train(models, images, labels, seeds=range(len(sets)), penalty=penalty, **RECIPE)
+    return training.train(models, images, labels, RECIPE, penalty=penalty)
 
 
 def _hard(sets, configuration, device):
     """Train one by one: torch's parametrisation does not stack."""
-    models = []
-    for seed, learning in enumerate(sets):
-        model = training.seeded(functools.partial(hard_constrained, networks.digits_cnn), seed).to(device)
-        training.train(model, learning.images, learning.labels, RECIPE["epochs"], RECIPE["rate"], RECIPE["batch"], seed=seed)
-        torch.nn.utils.parametrize.remove_parametrizations(model[-1], "weight")
-        models.append(model)
-    return models
+    return [hard_constrained(learning, RECIPE, seed, device) for seed, learning in enumerate(sets)]
 
 
-def hard_constrained(build):
-    """Return ``build()`` with the rows of its last layer held orthonormal by torch's parametrisation."""
-    model = build()
-    torch.nn.utils.parametrizations.orthogonal(model[-1])
+def hard_constrained(learning, recipe, seed, device):
+    """Return a digits net trained with the rows of its last layer held orthonormal by torch's parametrisation."""
+    model = training.seeded(_constrained, seed).to(device)
+    model = training.train_one(model, learning.images.to(device), learning.labels.to(device), recipe, seed)
+    parametrize.remove_parametrizations(model[-1], "weight")
+    return model
+
+
+def _constrained():
+    model = networks.digits_cnn()
+    parametrizations.orthogonal(model[-1])
     return model
 
 

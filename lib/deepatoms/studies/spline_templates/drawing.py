@@ -221,7 +221,7 @@ def residual_net():
     setting = chapter.setting()
     train, test = (data.load("digits", split, setting.seed) for split in ("train", "test"))
     model = training.seeded(networks.residual_cnn, setting.seed, shape=(1, 8, 8), widths=(8, 16), blocks=2)
-    training.train(model, train.images, train.labels, 3, 0.003, 100, seed=setting.seed)
+    model = training.train_one(model, train.images, train.labels, training.Recipe(3, 0.003, 100), setting.seed)
     return model.requires_grad_(False), test
 
 
@@ -323,7 +323,8 @@ def canvas_net():
     setting = chapter.setting()
     train, test = (data.load("digits", split, setting.seed) for split in ("train", "test"))
     model = training.seeded(networks.digits_cnn, setting.seed, shape=(1, 16, 16), batch_norm=False, widths=(8, 16, 32))
-    training.train(model, _on_canvas(train.images), train.labels, 4, 0.005, 50, seed=setting.seed)
+    recipe = training.Recipe(4, 0.005, 50)
+    model = training.train_one(model, _on_canvas(train.images), train.labels, recipe, setting.seed)
     return model.double().requires_grad_(False), _on_canvas(test.images).double(), test.labels
 
 

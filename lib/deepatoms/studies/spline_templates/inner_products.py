@@ -35,8 +35,8 @@ def template_inner_products(configuration, device):
     model = training.seeded(networks.small_cnn, seed, shape=tuple(images.shape[1:]),
                             batch_norm=configuration["batch_norm"]).to(device).eval()
     untrained = summary(model, test, truth, dataset)
-    training.train(model, images, labels, configuration["epochs"], configuration["learning_rate"],
-                   configuration["batch_size"], seed=seed)
+    recipe = training.Recipe(configuration["epochs"], configuration["learning_rate"], configuration["batch_size"])
+    model = training.train_one(model, images, labels, recipe, seed)
     found = {"trained": summary(model, test, truth, dataset), "untrained": untrained}
     return found | ({"example": example(model, test, truth, dataset)} if seed == 0 else {})
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, check, experiment
-from deepatoms.learning import ensembles, training
+from deepatoms.learning import training
 from deepatoms.learning.networks.convolutional import Chain
 from deepatoms.studies.ml_csc.checks.samples import certified
 from deepatoms.theory import stability
@@ -42,7 +42,7 @@ def trained(setting):
     images, labels = (torch.stack([getattr(split, name) for split in digits]).to(setting.device)
                       for name in ("images", "labels"))
     start = [training.seeded(circular_cnn, seed).to(setting.device) for seed in seeds]
-    models = ensembles.train(start, images, labels, EPOCHS, batch=64, rate=3e-3, seeds=seeds)
+    models = training.train(start, images, labels, training.Recipe(EPOCHS, learning_rate=3e-3), seeds)
     return [_read(model, test.images.to(setting.device), test.labels.to(setting.device))
             for model, test in zip(models, tests, strict=True)]
 

@@ -7,10 +7,10 @@ import torch
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, Setting, check, experiment
-from deepatoms.learning import ensembles
-from deepatoms.learning.networks.sparse import Network
+from deepatoms.learning import ensembles, training
+from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs import results
-from deepatoms.studies.skip_dictionaries import comparison, ksvd
+from deepatoms.studies.skip_dictionaries import comparison, ksvd, representation
 
 
 def preactivations(setting, kind):
@@ -111,10 +111,9 @@ def coherence_difference(setting):
 def _snr_differences(setting):
     found = []
     for member in range(5):
-        linear = comparison.last_layer_snr(setting, "linear", 4, member)
-        training = comparison.features(setting, "resnet")[member][-1]
-        learned = ksvd.learn(training, 64, 4, 3, member)
-        found.append([comparison.last_layer_snr(setting, "resnet", 4, member, D) - linear for D in (None, learned)])
+        linear = representation.last_layer_snr(setting, "linear", member)
+        learned = ksvd.learn(comparison.features(setting, "resnet")[member][-1], 64, 4, 3, member)
+        found.append([representation.last_layer_snr(setting, "resnet", member, D) - linear for D in (None, learned)])
     return np.mean(found, axis=0)
 
 
@@ -147,20 +146,18 @@ def _digits_version(configuration):
                     "Accuracy of the compared nets on MNIST, five seeds")
 def on_mnist(configuration, device):
     """Train five nets of a kind together on MNIST; return their test accuracies in points."""
-    (inputs, labels), test = ((found.images.flatten(1), found.labels)
-                              for found in (data.load("mnist", split) for split in ("train", "test")))
-    return _accuracies(configuration, device, inputs, labels, test, seeds=5, pixels=784, batch=128)
-
-
-def _accuracies(configuration, device, inputs, labels, test, seeds, pixels, batch):
     kind, depth = configuration["kind"], configuration["depth"]
-    nets = [Network(kind, depth, SCALES[kind], pixels=pixels, seed=seed).to(device) for seed in range(seeds)]
+    (inputs, labels), test = (_mnist(split, device) for split in data.SPLITS)
     if configuration["shuffled"]:
-        labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    nets = ensembles.train(nets, inputs.to(device).expand(seeds, -1, -1), labels.to(device).expand(seeds, -1),
-                           configuration["epochs"], batch)
-    test_inputs, test_labels = (values.to(device) for values in test)
-    return {"accuracy": [100 * float((net(test_inputs).argmax(-1) == test_labels).double().mean()) for net in nets]}
+        labels = labels[:, torch.randperm(labels.shape[1], generator=torch.Generator().manual_seed(0)).to(device)]
+    nets = [SkipNetwork(kind, depth, SCALES[kind], pixels=784, seed=seed).to(device) for seed in range(5)]
+    nets = training.train(nets, inputs, labels, training.Recipe(configuration["epochs"], batch_size=128))
+    return {"accuracy": (100 * ensembles.accuracy(nets, *test)).tolist()}
+
+
+def _mnist(split, device):
+    found = data.load("mnist", split)
+    return found.images.flatten(1).to(device).expand(5, -1, -1), found.labels.to(device).expand(5, -1)
 
 
 @results.experiment("skip-generalization-digits", [_digits_version(c) for c in DEEP + SHALLOW], 4,
@@ -168,8 +165,8 @@ def _accuracies(configuration, device, inputs, labels, test, seeds, pixels, batc
 def on_digits(configuration, device):
     """Train ten nets of a kind together on digits, each on its own split; return their test accuracies in points."""
     setting, kind = Setting(device=device), configuration["kind"]
-    nets = comparison.train(setting, kind, configuration["depth"], SCALES[kind], configuration["epochs"], 10,
-                            shuffled=10 * configuration["shuffled"])
+    nets = comparison.untrained(setting, kind, configuration["depth"], SCALES[kind])
+    nets = comparison.train(setting, nets, configuration["epochs"], shuffled=10 * configuration["shuffled"])
     return {"accuracy": [100 * float(value) for value in comparison.accuracies(setting, nets)]}
 
 

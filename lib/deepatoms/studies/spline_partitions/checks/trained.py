@@ -6,15 +6,16 @@ import torch
 from torch import nn
 
 from deepatoms import data
-from deepatoms.learning import ensembles, networks
-from deepatoms.learning.training import seeded, train
+from deepatoms.learning import networks
+from deepatoms.learning.training import Recipe, seeded, train
 from deepatoms.runs.prefetch import Remembered
+from deepatoms.studies.spline_partitions import penalties
 from deepatoms.theory import orthogonality
 
 SEEDS = 10
 TRAINING = 1000
 LAMBDA = 0.1
-RECIPE = {"epochs": 10, "batch": 64, "rate": 0.003}
+RECIPE = Recipe(epochs=10, learning_rate=0.003, batch_size=64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +44,8 @@ def digits_nets(setting):
                       for name in ("images", "labels"))
     strengths = torch.tensor([0.0] * SEEDS + [LAMBDA] * SEEDS, device=setting.device)
     classifier = [name for name, _ in models[0].named_parameters()][-1]
-    found = ensembles.train(models * 2, images, labels, seeds=[*seeds(setting)] * 2, **RECIPE,
-                            penalty=lambda weights: (strengths * orthogonality.penalty(weights[classifier])).sum())
+    found = train(models * 2, images, labels, RECIPE, seeds=[*seeds(setting)] * 2,
+                  penalty=lambda weights: (strengths * orthogonality.penalty(weights[classifier])).sum())
     untrained = [calibrated(seeded(networks.digits_cnn, seed), part.images) for seed, part in
                  zip(seeds(setting), learning, strict=True)]
     found = [model.cpu() for model in found]
@@ -69,20 +70,7 @@ def orthogonal_net(setting):
     """
     seed = setting.seed
     learning = data.load("digits", "train", seed, training=TRAINING)
-    model = seeded(lambda: hard_constrained(networks.digits_cnn()), seed).to(setting.device)
-    _descend(model, learning, seed)
-    nn.utils.parametrize.remove_parametrizations(model[-1], "weight")
-    model = model.cpu().double().eval()
+    model = penalties.hard_constrained(learning, RECIPE, seed, setting.device).cpu().double()
     with torch.no_grad():
         model[-1].weight.copy_(orthogonality.orthonormal_rows(model[-1].weight))
     return model, data.load("digits", "test", seed, training=TRAINING)
-
-
-def hard_constrained(model):
-    """Hold the rows of the last layer orthonormal throughout training, and return the model."""
-    nn.utils.parametrizations.orthogonal(model[-1])
-    return model
-
-
-def _descend(model, learning, seed):
-    train(model, learning.images, learning.labels, RECIPE["epochs"], RECIPE["rate"], RECIPE["batch"], seed=seed)

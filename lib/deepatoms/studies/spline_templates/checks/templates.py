@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from deepatoms import data
 from deepatoms.claims.checking import EXACT, Measurement, check, experiment, instances
-from deepatoms.learning import ensembles, networks, training
+from deepatoms.learning import networks, training
 from deepatoms.runs.prefetch import Remembered
 from deepatoms.studies.spline_templates import inner_products
 from deepatoms.studies.spline_templates.checks.operators import normal
@@ -169,7 +169,7 @@ def trained_nets(setting, batch_norm):
     models = [training.seeded(networks.digits_cnn, seed, batch_norm=batch_norm).to(setting.device) for seed in seeds]
     images, labels = (torch.stack([getattr(each, name) for each in sets]).to(setting.device) for name in
                       ("images", "labels"))
-    return ensembles.train(models, images, labels, epochs=8, batch=100, rate=0.003, seeds=seeds)
+    return training.train(models, images, labels, training.Recipe(epochs=8, learning_rate=0.003, batch_size=100), seeds)
 
 
 def mnist_nets(records):

@@ -1,0 +1,83 @@
+"""How well sparse codes in a trained layer's dictionary represent its features: on digits, and recorded on photographs."""
+
+import functools
+import math
+
+import numpy as np
+import torch
+
+from deepatoms import data
+from deepatoms.learning import ensembles, training
+from deepatoms.learning.networks.sparse import SkipNetwork
+from deepatoms.runs import results
+from deepatoms.studies.skip_dictionaries import comparison, ksvd
+from deepatoms.theory import dictionaries
+from deepatoms.theory import skip_dictionaries as skip
+
+ATOMS = (1, 2, 4, 8, 16)
+
+
+def curve(D, h):
+    """Return the signal-to-noise ratio of features under a dictionary, for each number of ``ATOMS``."""
+    return [float(signal_to_noise(D, h, atoms)) for atoms in ATOMS]
+
+
+def signal_to_noise(D, h, atoms):
+    """Return the signal-to-noise ratio of features in dB when matching pursuit codes each with so many atoms of D."""
+    return skip.signal_to_noise(h, skip.matching_pursuit(D, h, atoms) @ dictionaries.normalize(D).T)
+
+
+@functools.lru_cache
+def curves(setting, kind):
+    """Return the last layers' curves of five nets, shape (5, len(ATOMS))."""
+    found = zip(comparison.operators(setting, kind)[:5], comparison.features(setting, kind, "test")[:5], strict=True)
+    return np.array([curve(layers[-1], h[-1]) for layers, h in found])
+
+
+def last_layer_snr(setting, kind, member, D=None):
+    """Return the signal-to-noise ratio that four atoms reach on the last layer's test features: its own, or those of D."""
+    D = comparison.operators(setting, kind)[member][-1] if D is None else D
+    return signal_to_noise(D, comparison.features(setting, kind, "test")[member][-1], 4)
+
+
+@functools.cache
+def patches(split, seed):
+    """Return 8 x 8 grey patches of scikit-learn's two photographs, as rows of 64, and which photograph each is from."""
+    found = data.load("photographs", split, seed)
+    grey = found.images.mean(1)
+    corners = [grey[:, row:row + 8, column:column + 8] for row, column in ((0, 0), (0, 16), (16, 0), (16, 16))]
+    return torch.cat(corners).flatten(1), found.labels.repeat(4)
+
+
+@results.experiment("skip-photographs", [{"kind": kind} for kind in comparison.NAMES], 2, ["rsc.efficient", "rsc.emp_condition"],
+                    "The comparison on 8 x 8 patches of two photographs, five seeds")
+def on_photographs(configuration, device):
+    """Train five nets of a kind to tell two photographs by a patch; return accuracy, properties and curves of each."""
+    kind = configuration["kind"]
+    (inputs, labels), (test_inputs, test_labels) = (
+        [torch.stack(parts).to(device) for parts in zip(*(patches(split, seed) for seed in range(5)), strict=True)]
+        for split in ("train", "test"))
+    nets = [SkipNetwork(kind, comparison.DEPTH, comparison.STARTS[kind], classes=2, seed=seed).to(device) for seed in range(5)]
+    nets = training.train(nets, inputs, labels, training.Recipe(comparison.EPOCHS))
+    found = {"accuracy": ensembles.accuracy(nets, test_inputs, test_labels).tolist(), "properties": [], "own": [],
+             "ksvd": []}
+    for seed, net in enumerate(nets):
+        h, test = comparison.layer_features(net, inputs[seed]), comparison.layer_features(net, test_inputs[seed])
+        layers = comparison.layer_operators(kind, net, h)
+        found["properties"].append({key: value if math.isfinite(value) else None
+                                    for key, value in comparison.properties(layers).items()})
+        found["own"].append(curve(layers[-1], test[-1]))
+        found["ksvd"].append(curve(ksvd.learn(h[-1], 64, 4, 5, seed), test[-1]))
+    return found
+
+
+def photographs_table(records):
+    """Return the recorded comparison on photographs in the form of ``table``; a property that was infinite stays so."""
+    rows = {}
+    for record in records:
+        result = record["result"]
+        rows[comparison.NAMES[record["configuration"]["kind"]]] = {
+            "accuracy": np.mean(result["accuracy"]), "+/-": np.std(result["accuracy"], ddof=1),
+            **{key: float(np.median([np.inf if one[key] is None else one[key] for one in result["properties"]]))
+               for key in comparison.PROPERTIES}}
+    return rows
