@@ -11,7 +11,7 @@ NAMES = (*bundled.READERS, *official.READERS)
 SPLITS = ("train", "test")
 
 
-def load(name, split="train", seed=0, normalisation="unit", training=None):
+def load(name: str, split: str = "train", seed: int = 0, normalisation: str = "unit", training: int | None = None) -> Images:
     r"""Return one split of an image set; the same type for all of them.
 
     =========== ============================= ============== ==================

@@ -41,8 +41,18 @@ def _all(name):
     return READERS[name]()
 
 
-def read(name, split, seed, training):
-    """Return a split drawn at random: the first ``training`` of a permutation to train, the others to test."""
+def read(name: str, split: str, seed: int, training: int | None) -> Images:
+    """Return a split drawn at random: the first ``training`` of a permutation to train, the others to test.
+
+    Args:
+        name: one of ``READERS``.
+        split: ``"train"`` or ``"test"``.
+        seed: of the permutation.
+        training: number of images to train; None for that of ``TRAINING``.
+
+    Raises:
+        ValueError: no image is left to test.
+    """
     pixels, labels, class_names, scale = _all(name)
     training = TRAINING[name] if training is None else integer("training", training)
     if training >= len(labels):

@@ -1,6 +1,8 @@
 """Fetch a file by its published md5: with a progress bar, continuing what an earlier attempt left."""
 
 import os
+import pathlib
+from collections.abc import Sequence
 
 import pooch
 import requests
@@ -15,10 +17,18 @@ class DownloadError(ConnectionError):
     """A file could not be downloaded whole."""
 
 
-def fetch(urls, md5, target):
+def fetch(urls: Sequence[str], md5: str, target: pathlib.Path) -> None:
     """Download a file from the first of several addresses that has it; ``target`` appears whole and checked, or not at all.
 
     What has arrived before a break is kept in ``<target>.part`` and continued by the next attempt.
+
+    Args:
+        urls: addresses in which ``{}`` stands for the file's name.
+        md5: the published one.
+        target: path of the file.
+
+    Raises:
+        DownloadError: none of the addresses gave the file.
     """
     problems = []
     for url in urls:

@@ -8,6 +8,7 @@ import pathlib
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import filelock
@@ -33,26 +34,40 @@ class File:
     archive: "File | None" = None
 
 
-def data_folder():
-    """Return the reader's own folder (``DEEPATOMS_DATA``), or None when that is not set."""
+def data_folder() -> pathlib.Path | None:
+    """Return the reader's own folder (``DEEPATOMS_DATA``), or None when that is not set.
+
+    Raises:
+        ValueError: the variable names no folder.
+    """
     named = os.environ.get("DEEPATOMS_DATA")
     if named and not pathlib.Path(named).is_dir():
         refuse("DEEPATOMS_DATA", named, "is not a folder", "name the folder that holds the data sets, or unset it")
     return pathlib.Path(named) if named else None
 
 
-def cache_folder():
+def cache_folder() -> pathlib.Path:
     """Return the folder that downloads go to (pooch's cache)."""
     return pathlib.Path(pooch.os_cache("deepatoms"))
 
 
-def read(files):
-    """Return the bytes of each file, checked."""
+def read(files: Sequence[File]) -> list[bytes]:
+    """Return the bytes of each file, checked.
+
+    Raises:
+        DamagedFileError: a file does not have its published md5.
+        DownloadError: a file is nowhere and could not be downloaded.
+    """
     return [bytes(read_joined([file])) for file in files]
 
 
-def read_joined(files):
-    """Return the bytes of all files, one after the other in one array (no copy), each checked."""
+def read_joined(files: Sequence[File]) -> np.ndarray:
+    """Return the bytes of all files, one after the other in one array (no copy), each checked: uint8, shape (bytes,).
+
+    Raises:
+        DamagedFileError: a file does not have its published md5.
+        DownloadError: a file is nowhere and could not be downloaded.
+    """
     paths = [locate(file) for file in files]
     sizes = [path.stat().st_size for path in paths]
     joined = np.empty(sum(sizes), np.uint8)
@@ -109,7 +124,7 @@ def _remember(path, md5, stamp):
             write_whole(_note(path), json.dumps([md5, *stamp]).encode())
 
 
-def write_whole(path, content):
+def write_whole(path: pathlib.Path, content: bytes) -> None:
     """Write a file so that it appears under its name complete or not at all, whatever else writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
@@ -119,8 +134,13 @@ def write_whole(path, content):
     os.replace(part.name, path)
 
 
-def locate(file):
-    """Return the path of a file: in the reader's folder, in the cache, unpacked from its archive, or downloaded."""
+def locate(file: File) -> pathlib.Path:
+    """Return the path of a file: in the reader's folder, in the cache, unpacked from its archive, or downloaded.
+
+    Raises:
+        DamagedFileError: the archive does not have its published md5.
+        DownloadError: the file is nowhere and could not be downloaded.
+    """
     found = _there(file)
     if found is not None:
         return found

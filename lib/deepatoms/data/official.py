@@ -89,7 +89,12 @@ READERS = {"mnist": _mnist, "cifar10": lambda found: _cifar(found, 1, CIFAR10),
            "cifar100": lambda found: _cifar(found, 2, CIFAR100), "svhn": _svhn}
 
 
-def read(name, split):
-    """Return one split as its authors published it."""
+def read(name: str, split: str) -> Images:
+    """Return one split as its authors published it.
+
+    Raises:
+        DamagedFileError: a file does not have its published md5.
+        DownloadError: a file is nowhere and could not be downloaded.
+    """
     pixels, labels, class_names = READERS[name](FILES[name, split])
     return Images(name, split, torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)), class_names, 255)

@@ -29,10 +29,12 @@ class Ensemble:
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the members' outputs, each on its own part of ``inputs``, shape (members, batch, ...)."""
         if len(inputs) == 1:  # a network by itself may do what vmap cannot, torch's parametrisations for one
-            alone = [{name: values[0] for name, values in stacked.items()} for stacked in (self.parameters, self.buffers)]
-            return self._member(*alone, inputs[0])[None]
-        if hasattr(self.skeleton, "together"):
-            return self.skeleton.together({**self.parameters, **self.buffers}, inputs)
+            parameters, buffers = ({name: values[0] for name, values in stacked.items()}
+                                   for stacked in (self.parameters, self.buffers))
+            return self._member(parameters, buffers, inputs[0])[None]
+        together = getattr(self.skeleton, "together", None)
+        if together is not None:
+            return together({**self.parameters, **self.buffers}, inputs)
         return vmap(self._member)(self.parameters, self.buffers, inputs)
 
     def _member(self, parameters, buffers, inputs):

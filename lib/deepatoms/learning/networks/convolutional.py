@@ -1,5 +1,7 @@
 """The convolutional networks of the spline paper, after the authors' code, and their digits-sized stand-ins."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import nn
 from torch.nn.functional import batch_norm as normalised
@@ -7,11 +9,21 @@ from torch.nn.functional import conv2d, pad
 
 from deepatoms.theory.arguments import integer, refuse
 
+Shape = tuple[int, int, int]  # channels, rows, columns
 
-def small_cnn(shape=(3, 32, 32), classes=10, batch_norm=True):
+
+def small_cnn(shape: Shape = (3, 32, 32), classes: int = 10, batch_norm: bool = True) -> "Chain":
     """Return the authors' small CNN: 32, 64 (3 x 3, unpadded) and 128 (1 x 1) filters, each with ReLU and 2 x 2 pooling.
 
     Batch norm replaces the convolutions' biases; the classifier has none, as in the authors' code.
+
+    Args:
+        shape: of an image: channels, rows, columns.
+        classes: number of scores.
+        batch_norm: whether each convolution is followed by batch norm.
+
+    Raises:
+        ValueError: an image too small for the layers, fewer than two classes.
 
     >>> sum(parameter.numel() for parameter in small_cnn().parameters())
     39456
@@ -19,10 +31,14 @@ def small_cnn(shape=(3, 32, 32), classes=10, batch_norm=True):
     return _stack(shape, [(32, 3, 0), "pool", (64, 3, 0), "pool", (128, 1, 0), "pool"], classes, batch_norm)
 
 
-def large_cnn(shape=(3, 32, 32), classes=10, batch_norm=True):
+def large_cnn(shape: Shape = (3, 32, 32), classes: int = 10, batch_norm: bool = True) -> "Chain":
     """Return the authors' large CNN: eight convolutions of 96 and 192 filters, padded ``same``, ``full`` or not.
 
-    The last convolution (1 x 1) has a bias in place of batch norm, as in the authors' code.
+    The last convolution (1 x 1) has a bias in place of batch norm, as in the authors' code. The arguments are those of
+    :func:`small_cnn`.
+
+    Raises:
+        ValueError: an image too small for the layers, fewer than two classes.
 
     >>> sum(parameter.numel() for parameter in large_cnn().parameters())
     1386144
@@ -32,11 +48,21 @@ def large_cnn(shape=(3, 32, 32), classes=10, batch_norm=True):
     return _stack(shape, layers, classes, batch_norm)
 
 
-def digits_cnn(shape=(1, 8, 8), classes=10, batch_norm=True, widths=(16, 32, 64)):
+def digits_cnn(shape: Shape = (1, 8, 8), classes: int = 10, batch_norm: bool = True,
+               widths: Sequence[int] = (16, 32, 64)) -> "Chain":
     """Return our stand-in for 8 x 8 digits, which the small CNN does not fit: 16, 32, 64 filters, 3 x 3, padding 1.
 
     It keeps torch's initialisation. The authors' (Xavier) starts with a larger component common to all templates, which the
     loss cannot see and training leaves there; on so short a training it moves the signs of Fig. 2.
+
+    Args:
+        shape: of an image: channels, rows, columns.
+        classes: number of scores.
+        batch_norm: whether each convolution is followed by batch norm.
+        widths: filters of each convolution.
+
+    Raises:
+        ValueError: an image too small for the layers, fewer than two classes.
 
     >>> sum(parameter.numel() for parameter in digits_cnn(batch_norm=False).parameters())
     23936
@@ -48,8 +74,16 @@ def digits_cnn(shape=(1, 8, 8), classes=10, batch_norm=True, widths=(16, 32, 64)
 class Chain(nn.Sequential):
     """Layers in a row, of which an ensemble's members can run side by side as the channel groups of one wide network."""
 
-    def together(self, values, x):
-        """Return the outputs of many networks at once, (members, batch, classes), from their stacked values."""
+    def together(self, values: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of many networks at once from their stacked values.
+
+        Args:
+            values: parameters and buffers by name, each with the members first.
+            x: shape (members, batch, channels, rows, columns).
+
+        Returns:
+            Tensor of shape (members, batch, classes).
+        """
         h = x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)  # twice as fast, forth and back
         for name, layer in self.named_children():
             own = {key.removeprefix(name + "."): value for key, value in values.items() if key.startswith(name + ".")}
@@ -112,10 +146,17 @@ class ResidualBlock(nn.Module):
     """Add a branch to an affine shortcut: conv-BN-ReLU-conv-BN plus identity, or 1 x 1 conv and average pooling of both.
 
     Attributes ``branch`` and ``shortcut`` are what :func:`deepatoms.theory.splines.block_templates` asks for.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        batch_norm: whether each 3 x 3 convolution is followed by batch norm.
     """
 
-    def __init__(self, inputs, outputs, batch_norm=True):
+    def __init__(self, inputs: int, outputs: int, batch_norm: bool = True):
         super().__init__()
+        self.branch: nn.Module
+        self.shortcut: nn.Module
         branch = [*_convolution(inputs, outputs, 3, 1, batch_norm), *_convolution(outputs, outputs, 3, 1, batch_norm)[:-1]]
         if inputs == outputs:
             self.branch, self.shortcut = nn.Sequential(*branch), nn.Identity()
@@ -123,30 +164,41 @@ class ResidualBlock(nn.Module):
             self.branch = nn.Sequential(*branch, nn.AvgPool2d(2))
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.AvgPool2d(2))
 
-    def forward(self, x):
-        """Return shortcut plus branch, with no activation after the sum."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return shortcut plus branch, shape (batch, channels, rows, columns), with no activation after the sum."""
         return self.shortcut(x) + self.branch(x)
 
 
 class ResidualNetwork(nn.Module):
     """A stem, blocks with affine shortcuts, and a head."""
 
-    def __init__(self, stem, blocks, head):
+    def __init__(self, stem: nn.Module, blocks: Sequence[nn.Module], head: nn.Module):
         super().__init__()
         self.stem, self.blocks, self.head = stem, nn.ModuleList(blocks), head
 
-    def forward(self, x):
-        """Return the scores, shape (batch, classes)."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the scores, shape (batch, classes), of images, shape (batch, channels, rows, columns)."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
         return self.head(x)
 
 
-def residual_cnn(shape=(3, 32, 32), classes=10, widths=(64, 128, 256), blocks=4, batch_norm=True):
+def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence[int] = (64, 128, 256), blocks: int = 4,
+                 batch_norm: bool = True) -> ResidualNetwork:
     """Return the residual variant (four blocks a stage and these widths: the paper's ResNet4-4, as far as its code tells).
 
     The first block of each later stage widens with a 1 x 1 convolution and pools the sum.
+
+    Args:
+        shape: of an image: channels, rows, columns.
+        classes: number of scores.
+        widths: channels of each stage.
+        blocks: number of blocks of a stage.
+        batch_norm: whether each 3 x 3 convolution is followed by batch norm.
+
+    Raises:
+        ValueError: fewer than one block a stage.
 
     >>> network = residual_cnn((1, 8, 8), widths=(8, 16), blocks=2)
     >>> [type(block.shortcut).__name__ for block in network.blocks]

@@ -1,6 +1,8 @@
 """Dense networks of equal layers, with and without a skip connection: the five kinds that the comparison names."""
 
 import math
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,9 +28,12 @@ class Layer(nn.Module):
         scale: the entries of W start as :math:`N(0, s^2 / n)`.
         kept: number of entries that ``sparse`` keeps.
         generator: torch generator of the start.
+
+    Raises:
+        ValueError: an unknown kind; more entries to keep than there are.
     """
 
-    def __init__(self, kind, width, scale, kept=KEPT, generator=None):
+    def __init__(self, kind: str, width: int, scale: float, kept: int = KEPT, generator: torch.Generator | None = None):
         super().__init__()
         self.kind, self.kept = arguments.one_of("kind", kind, KINDS), arguments.integer("kept", kept)
         if kept > width:
@@ -40,12 +45,21 @@ class Layer(nn.Module):
             if self.linear.bias is not None:
                 self.linear.bias.zero_()
 
-    def forward(self, h):
-        """Return the layer's output, shape (batch, width)."""
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output of features h, both of shape (batch, width)."""
         return self._output(h, self.norm(self.linear(h)))
 
-    def together(self, values, prefix, h):
-        """Return the outputs of many layers at once, shape (members, batch, width), from their stacked values."""
+    def together(self, values: Mapping[str, torch.Tensor], prefix: str, h: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of many layers at once from their stacked values.
+
+        Args:
+            values: the networks' parameters and buffers by name, each with the members first.
+            prefix: of this layer's names.
+            h: shape (members, batch, width).
+
+        Returns:
+            Tensor of the shape of h.
+        """
         a = affine(values, prefix + "linear", h)
         if self.kind == "sparse":
             return keep_largest_of_many(h + relu(a), self.kept)
@@ -67,14 +81,27 @@ class Layer(nn.Module):
         return keep_largest(h + relu(a), self.kept) if self.kind == "sparse" else h + relu(a)
 
 
-def affine(values, name, x):
-    """Return the members' linear maps of their own inputs, (members, batch, outputs), from stacked weights and biases."""
+def affine(values: Mapping[str, torch.Tensor], name: str, x: torch.Tensor) -> torch.Tensor:
+    """Return the members' linear maps of their own inputs from stacked weights and biases.
+
+    Args:
+        values: the networks' parameters by name, each with the members first.
+        name: of the map.
+        x: shape (members, batch, inputs).
+
+    Returns:
+        Tensor of shape (members, batch, outputs).
+    """
     weight = values[name + ".weight"].mT
     return torch.baddbmm(values[name + ".bias"][:, None], x, weight) if name + ".bias" in values else torch.bmm(x, weight)
 
 
-def keep_largest(h, kept):
+def keep_largest(h: torch.Tensor, kept: int) -> torch.Tensor:
     """Return h with all but the ``kept`` entries largest in magnitude set to 0; its gradient is that of h.
+
+    Args:
+        h: shape (..., width).
+        kept: number of entries of each vector that stay, at most the width.
 
     >>> keep_largest(torch.tensor([[1.0, -3.0, 2.0]]), 2)
     tensor([[ 0., -3.,  2.]])
@@ -83,7 +110,7 @@ def keep_largest(h, kept):
     return _cut(h, magnitude, magnitude.topk(kept, dim=-1).values[..., -1:])
 
 
-def keep_largest_of_many(h, kept):
+def keep_largest_of_many(h: torch.Tensor, kept: int) -> torch.Tensor:
     """Return the same where nothing is vectorised over: numpy sorts rows ten times as quick as torch selects from them."""
     magnitude = h.detach().abs()
     ordered = np.sort(magnitude.cpu().numpy(), axis=-1)
@@ -105,35 +132,47 @@ class SkipNetwork(nn.Module):
         classes: outputs.
         pixels: inputs; when given, a trained linear map takes them to ``width`` features, else they are the features.
         seed: of all starting values.
+
+    Raises:
+        ValueError: an unknown kind; a sparse net narrower than the entries it keeps.
     """
 
-    def __init__(self, kind, depth, scale, width=64, classes=10, pixels=None, seed=0):
+    def __init__(self, kind: str, depth: int, scale: float, width: int = 64, classes: int = 10, pixels: int | None = None,
+                 seed: int = 0):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.enter = nn.Identity() if pixels is None else started(nn.Linear(pixels, width), generator)
         self.layers = nn.ModuleList([Layer(kind, width, scale, generator=generator) for _ in range(depth)])
         self.readout = started(nn.Linear(width, classes), generator)
 
-    def forward(self, x):
-        """Return class scores, shape (batch, classes)."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return class scores, shape (batch, classes), of inputs, shape (batch, pixels or width)."""
         return self.readout(self.features(x)[-1])
 
-    def together(self, values, x):
-        """Return the class scores of many networks at once, (members, batch, classes), from their stacked values."""
+    def together(self, values: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Return the class scores of many networks at once from their stacked values.
+
+        Args:
+            values: parameters and buffers by name, each with the members first.
+            x: shape (members, batch, pixels or width).
+
+        Returns:
+            Tensor of shape (members, batch, classes).
+        """
         h = affine(values, "enter", x) if "enter.weight" in values else x
         for number, layer in enumerate(self.layers):
-            h = layer.together(values, f"layers.{number}.", h)
+            h = cast(Layer, layer).together(values, f"layers.{number}.", h)
         return affine(values, "readout", h)
 
-    def features(self, x):
-        """Return the list of the input of the first layer and the output of every layer."""
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the input of the first layer and the output of every layer, each of shape (batch, width)."""
         features = [self.enter(x)]
         for layer in self.layers:
             features.append(layer(features[-1]))
         return features
 
 
-def started(linear, generator):
+def started(linear: nn.Linear, generator: torch.Generator) -> nn.Linear:
     """Give a linear map the starting values that torch.nn.Linear has by default, drawn from the generator."""
     bound = 1 / math.sqrt(linear.in_features)
     with torch.no_grad():

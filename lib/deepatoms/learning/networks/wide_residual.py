@@ -1,5 +1,8 @@
 """The ResNEst authors' convolutional networks: pre-activation ResNets and wide ResNets in four variants."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
@@ -12,13 +15,16 @@ SIZES = {"wrn-16-8": ((128, 256, 512), (2, 2, 2)), "wrn-40-4": ((64, 128, 256), 
          "resnet-110": ((16, 32, 64), (18, 18, 18)), "resnet-20": ((16, 32, 64), (3, 3, 3))}
 
 
-def authors_network(name, variant, classes=10):
+def authors_network(name: str, variant: str, classes: int = 10) -> "WideResidual":
     """Return one of the authors' CIFAR networks.
 
     Args:
         name: ``"wrn-16-8"``, ``"wrn-40-4"``, ``"resnet-110"`` or ``"resnet-20"``.
         variant: ``"standard"``, ``"resnest"``, ``"bn-resnest"`` or ``"a-resnest"``.
         classes: number of classes.
+
+    Raises:
+        ValueError: an unknown name or variant, fewer than two classes.
 
     >>> sum(parameter.numel() for parameter in authors_network("resnet-20", "a-resnest").parameters())
     238130
@@ -37,7 +43,7 @@ class Block(nn.Module):
         expands: whether the second convolution is there; the last block of an A-ResNEst has none.
     """
 
-    def __init__(self, inputs, outputs, stride=1, expands=True):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, expands: bool = True):
         super().__init__()
         self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
@@ -45,12 +51,15 @@ class Block(nn.Module):
         changes = expands and (stride != 1 or inputs != outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
 
-    def forward(self, x):
-        """Return the next representation."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Return the next representation, shape (samples, channels, rows, columns)."""
         return self.step(x)[1]
 
-    def step(self, x):
-        """Return the feature v (after the second ReLU) and the next representation (None without second convolution)."""
+    def step(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the feature v (after the second ReLU) and the next representation (None without second convolution).
+
+        All three have the shape (samples, channels, rows, columns).
+        """
         opened = relu(self.norm1(x))
         feature = relu(self.norm2(self.conv1(opened)))
         if self.conv2 is None:
@@ -70,9 +79,13 @@ class WideResidual(nn.Module):
         variant: one of ``VARIANTS``.
         classes: number of classes.
         channels: of the images.
+
+    Raises:
+        ValueError: not as many widths as block counts, an unknown variant, fewer than two classes.
     """
 
-    def __init__(self, widths, blocks, variant="standard", classes=10, channels=3):
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int], variant: str = "standard", classes: int = 10,
+                 channels: int = 3):
         super().__init__()
         if len(widths) != len(blocks):
             refuse("widths", widths, f"are not one for each of the {len(blocks)} stages", "pass as many widths as block counts")
@@ -87,8 +100,8 @@ class WideResidual(nn.Module):
         self.norm = nn.BatchNorm2d(outs[-1]) if variant in ("standard", "bn-resnest") else None
         self.heads = nn.ModuleList([nn.Linear(size, classes) for size in ([channels, *outs] if augmented else outs[-1:])])
 
-    def forward(self, x):
-        """Return the scores, shape (samples, classes)."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the scores, shape (samples, classes), of images, shape (samples, channels, rows, columns)."""
         if self.variant == "a-resnest":
             return sum(head(v) for head, v in zip(self.heads, self.features(x), strict=True))
         state = self.expand(x)
@@ -98,11 +111,11 @@ class WideResidual(nn.Module):
             state = self.norm(state)
         return self.heads[0](_average(relu(state) if self.variant == "standard" else state))
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the averaged features v_0 (the input), v_1, ..., v_L, each of shape (samples, channels)."""
         features, state = [_average(x)], self.expand(x)
         for block in self.blocks:
-            feature, state = block.step(state)
+            feature, state = cast(Block, block).step(state)
             features.append(_average(feature))
         return features
 
