@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepatoms.learning import ensembles, training
-from deepatoms.learning.networks import digits_cnn, large_cnn, residual_cnn, small_cnn
+from deepatoms.learning.networks import digits_cnn, large_cnn, relu_network, residual_cnn, small_cnn
 from deepatoms.studies.resnests import digits
 from deepatoms.studies.spline_partitions import moons, neighbourhoods, penalties
 from deepatoms.studies.spline_templates import inner_products
@@ -95,7 +95,7 @@ def test_sgd_along_a_cosine_takes_the_steps_of_the_textbook_loop():
 
 def test_the_steps_of_a_planar_net_are_those_of_full_batch_adam():
     points, labels = moons.moons(0)
-    expected = training.seeded(moons.planar_network, 0)
+    expected = training.seeded(relu_network, 0, widths=moons.WIDTHS)
     optimizer = torch.optim.Adam(expected.parameters())
     start, end = moons.snapshots(0, (0, 30))
     assert_same(start, expected)

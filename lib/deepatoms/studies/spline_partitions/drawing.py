@@ -10,6 +10,7 @@ from matplotlib.path import Path
 from PIL import Image, ImageDraw
 
 from deepatoms import data
+from deepatoms.learning import networks
 from deepatoms.learning.training import seeded
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
@@ -128,7 +129,7 @@ def counts(setting):
 
 @functools.lru_cache(maxsize=2)
 def _found_by_grids(setting, sides=(25, 50, 100, 200, 400)):
-    model = seeded(functools.partial(regions.planar_net, 32), setting.seed)
+    model = seeded(networks.relu_network, setting.seed, widths=(2, 32, 32, 32, 3))
     found = partition.slice_plane(model, regions.BOX)
     return sides, [float(regions.seen_by_a_grid(model, found, side).mean()) for side in sides], len(found)
 

@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import torch
 from sklearn.datasets import make_moons
-from torch import nn
 
 from deepatoms import data
 from deepatoms.learning import networks
@@ -13,13 +12,7 @@ from deepatoms.theory import splines
 
 BOX = torch.tensor([[-2.0, -1.8], [3.0, -1.8], [-2.0, 2.3]], dtype=torch.float64)
 STEPS = (0, 30, 100, 400)
-
-
-def planar_network(width=10, depth=3):
-    """Return a dense ReLU network of the plane with two outputs, in float64."""
-    widths = [2] + [width] * depth
-    hidden = [layer for pair in zip(widths[:-1], widths[1:], strict=True) for layer in (nn.Linear(*pair), nn.ReLU())]
-    return nn.Sequential(*hidden, nn.Linear(width, 2)).double()
+WIDTHS = (2, 10, 10, 10, 2)
 
 
 @lru_cache(maxsize=4)
@@ -37,7 +30,8 @@ def snapshots(seed=0, steps=STEPS, shuffled=False):
     With ``shuffled`` the classes are permuted at random: a control that trains without learning the moons.
     """
     points, labels = moons(seed, shuffled)
-    return [train_one(seeded(planar_network, seed), points, labels, Recipe(step, 0.01, len(points))) for step in steps]
+    start = seeded(networks.relu_network, seed, widths=WIDTHS)
+    return [train_one(start, points, labels, Recipe(step, 0.01, len(points))) for step in steps]
 
 
 @lru_cache(maxsize=2)

@@ -90,7 +90,7 @@ def codes(way):
 
 def planar(way):
     """Partition a square under an untrained network with three layers of 64 units, exactly or by a grid."""
-    model = seeded(_planar_net, 0)
+    model = seeded(networks.relu_network, 0, widths=(2, 64, 64, 64, 1))
     corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
     if way == "deepatoms":
         partition.slice_plane(model, corners, 1)
@@ -101,11 +101,6 @@ def planar(way):
         return _relucent(model)
     found, regions = _measured(lambda: _grid(model))
     return {**found, "regions": regions}
-
-
-def _planar_net(width=64):
-    return nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
-                         nn.Linear(width, 1)).double().eval()
 
 
 def _grid(model, side=1000):

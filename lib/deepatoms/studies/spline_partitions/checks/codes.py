@@ -23,22 +23,20 @@ PAIRS = 100_000
 def same_map(setting):
     """Compare the maps at 300 inputs with those half-way to the first change of code, and just across one live unit's wall."""
     generator = setting.torch("same_map")
-    model, cnn = seeded(_dense, setting.seed), seeded(networks.digits_cnn, setting.seed).double().eval()
-    x, images = _normal(generator, 250, 8), _normal(generator, 50, 1, 8, 8)
+    model = seeded(networks.relu_network, setting.seed, widths=(8, 16, 16, 3))
+    cnn = seeded(networks.digits_cnn, setting.seed).double().eval()
+    x, images = normal(generator, 250, 8), normal(generator, 50, 1, 8, 8)
     inside = max(float(_map_changes(net, at, _half_way(net, at, generator)).max()) for net, at in ((model, x), (cnn, images)))
     return Measurement(inside, _across_one_live_unit(model, x))
 
 
-def _normal(generator, *shape):
+def normal(generator, *shape):
+    """Return standard normal numbers in float64."""
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def _dense():
-    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3)).double().eval()
-
-
 def _half_way(model, x, generator):
-    direction = _normal(generator, *x.shape)
+    direction = normal(generator, *x.shape)
     length = splines.reach(model, x, direction)
     return x + 0.5 * length.reshape(-1, *[1] * (x.ndim - 1)) * direction
 
@@ -66,7 +64,7 @@ def _across_one_live_unit(model, x):
 def _drawn(setting):
     """Return codes, signs and argmax positions of 600 random images at a random network's first ReLU and pooling."""
     model = seeded(networks.digits_cnn, setting.seed, batch_norm=False).double().eval()
-    x = _normal(setting.torch("eq15"), 600, 1, 8, 8)
+    x = normal(setting.torch("eq15"), 600, 1, 8, 8)
     with torch.no_grad():
         before = model[0](x)
     pooled = nn.functional.unfold(before.relu(), 2, stride=2).reshape(600, 16, 4, 16)
@@ -112,7 +110,7 @@ def from_gradients(setting):
     """Read codes off the gradients of each operator's summed output, and off those of one class output."""
     nets = digits_nets(setting)
     model = copy.deepcopy(nets.plain[0]).double()
-    noise = 0.01 * _normal(setting.torch("noise"), 200, 1, 8, 8)
+    noise = 0.01 * normal(setting.torch("noise"), 200, 1, 8, 8)
     x = (nets.held_out[0].images[:200].double() + noise).requires_grad_()
     inputs, outputs, scores = [], [], x
     for module in model:

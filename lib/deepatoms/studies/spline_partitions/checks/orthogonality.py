@@ -5,12 +5,9 @@ from functools import lru_cache
 import torch
 
 from deepatoms.claims.checking import EXACT, Measurement, check, experiment, instances
+from deepatoms.studies.spline_partitions.checks.codes import normal
 from deepatoms.studies.spline_partitions.checks.trained import SEEDS, digits_nets, orthogonal_net
 from deepatoms.theory import orthogonality, splines
-
-
-def _normal(generator, *shape):
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 @check("spl.orth_sufficient/counterexample", experiment(1))
@@ -19,7 +16,7 @@ def counterexample(setting):
     example = orthogonality.cosines(torch.eye(2, dtype=torch.float64) @ torch.tensor([[1.0, 0], [1, 1]], dtype=torch.float64))
     model, held_out = orthogonal_net(setting)
     A, _ = splines.affine_map(model, held_out.images[:200].double())
-    isotropic = 3 * torch.linalg.qr(_normal(setting.torch("counterexample"), 96, model[-1].in_features))[0].T
+    isotropic = 3 * torch.linalg.qr(normal(setting.torch("counterexample"), 96, model[-1].in_features))[0].T
     kept = orthogonality.cosines(model[-1].weight.detach() @ isotropic)
     return Measurement(min(float(example.max()), float(orthogonality.cosines(A).amax(1).mean())), float(kept.max()))
 
@@ -30,8 +27,8 @@ def exact_condition(setting):
     generator = setting.torch("exact_condition")
     measured, control = [], []
     for _ in range(200):
-        A, W = _normal(generator, 12, 20), orthogonality.orthonormal_rows(_normal(generator, 5, 12))
-        isotropic = 2 * orthogonality.orthonormal_rows(_normal(generator, 12, 20))
+        A, W = normal(generator, 12, 20), orthogonality.orthonormal_rows(normal(generator, 5, 12))
+        isotropic = 2 * orthogonality.orthonormal_rows(normal(generator, 12, 20))
         singular = torch.linalg.svd(A).U[:, :5].T
         measured += [orthogonality.cosines(W @ isotropic).max(), orthogonality.cosines(singular @ A).max()]
         control.append(orthogonality.cosines(W @ A).max())
@@ -43,7 +40,7 @@ def gradient(setting):
     """Differentiate the penalty with autograd and compare with the matrix formula; likewise the authors' penalty."""
     generator = setting.torch("gradient")
     errors = [[_gradient_error(W, penalty) for penalty in (orthogonality.penalty, orthogonality.authors_penalty)]
-              for W in (_normal(generator, 10, 32) for _ in range(100))]
+              for W in (normal(generator, 10, 32) for _ in range(100))]
     return Measurement(max(error[0] for error in errors), min(error[1] for error in errors))
 
 
@@ -62,7 +59,7 @@ def norm_blind(setting):
     found = []
     for _ in range(100):
         lengths = 0.1 + 9.9 * torch.rand(10, 1, generator=generator, dtype=torch.float64)
-        W = lengths * orthogonality.orthonormal_rows(_normal(generator, 10, 32))
+        W = lengths * orthogonality.orthonormal_rows(normal(generator, 10, 32))
         found.append([float(orthogonality.penalty(W)), float(orthogonality.authors_penalty(W))])
     return Measurement(max(pair[0] for pair in found), min(pair[1] for pair in found))
 

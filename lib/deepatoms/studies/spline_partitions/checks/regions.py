@@ -149,14 +149,7 @@ def _boundary_points(W, bias, near, far, unit):
 @lru_cache(maxsize=2)
 def planar_nets(setting):
     """Return three planar nets of three layers of 16 units, with torch's default weights and biases."""
-    return [seeded(planar_net, 100 * setting.seed + number) for number in range(3)]
-
-
-def planar_net(width=16, depth=3):
-    """Return a dense ReLU network of the plane with three outputs and torch's default initialisation, in float64."""
-    widths = [2] + [width] * depth
-    hidden = [layer for pair in zip(widths[:-1], widths[1:], strict=True) for layer in (nn.Linear(*pair), nn.ReLU())]
-    return nn.Sequential(*hidden, nn.Linear(width, 3)).double().eval()
+    return [seeded(networks.relu_network, 100 * setting.seed + number, widths=(2, 16, 16, 16, 3)) for number in range(3)]
 
 
 @check("spl.refine/nested", instances(3))

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from deepatoms.claims.checking import Measurement, check, instances
+from deepatoms.learning.networks import relu_network
 from deepatoms.studies.spline_templates.checks import maps
 from deepatoms.studies.spline_templates.checks.operators import normal
 from deepatoms.theory import splines
@@ -65,10 +66,7 @@ def chords(setting):
 
 def wide_mlp(generator):
     """Return an MLP with 8 inputs, two hidden layers of 16 and 3 outputs."""
-    widths = (8, 16, 16, 3)
-    layers = [torch.nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)]
-    return maps.random_parameters(torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2]),
-                                  generator)
+    return maps.random_parameters(relu_network((8, 16, 16, 3)), generator)
 
 
 def pooled_cnn(generator):

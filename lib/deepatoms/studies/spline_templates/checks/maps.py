@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from deepatoms.claims.checking import Measurement, check, instances
-from deepatoms.learning.networks import digits_cnn, residual_cnn
+from deepatoms.learning.networks import digits_cnn, relu_network, residual_cnn
 from deepatoms.learning.training import seeded
 from deepatoms.studies.spline_templates.checks.operators import normal
 from deepatoms.theory import max_affine, splines
@@ -16,8 +16,7 @@ STEPS, STATES = 8, 12
 
 def mlp(generator):
     """Return an MLP with 10 inputs, two hidden layers of 16 and 4 outputs, weights N(0, 1 / fan-in)."""
-    return random_parameters(nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)),
-                             generator)
+    return random_parameters(relu_network((10, 16, 16, 4)), generator)
 
 
 def cnn(generator):
