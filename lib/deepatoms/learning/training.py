@@ -32,6 +32,7 @@ class Recipe:
 
     Raises:
         ValueError: a negative number of epochs or learning rate, an empty batch.
+        TypeError: epochs or batch size no integers, a learning rate that is no number.
     """
 
     epochs: int
@@ -77,6 +78,9 @@ def train(models: Sequence[nn.Module], inputs: torch.Tensor, labels: torch.Tenso
         recipe: how they are trained; the loss is cross-entropy, averaged over the samples of a step.
         seeds: one integer a member, the seed of its order of samples; 0, 1, ... unless given.
         penalty: function of the stacked parameters (by name) whose value, summed over the members, is added to the loss.
+
+    Returns:
+        One trained module for each given, in their order.
 
     Raises:
         ValueError: inputs, labels or seeds that are not one part for each network, or labels not one for each sample.

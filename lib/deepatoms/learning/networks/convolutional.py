@@ -150,14 +150,14 @@ class ResidualBlock(nn.Module):
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
-        batch_norm: whether each 3 x 3 convolution is followed by batch norm.
     """
 
-    def __init__(self, inputs: int, outputs: int, batch_norm: bool = True):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.branch: nn.Module
         self.shortcut: nn.Module
-        branch = [*_convolution(inputs, outputs, 3, 1, batch_norm), *_convolution(outputs, outputs, 3, 1, batch_norm)[:-1]]
+        branch = [*_convolution(inputs, outputs, 3, 1, batch_norm=True),
+                  *_convolution(outputs, outputs, 3, 1, batch_norm=True)[:-1]]
         if inputs == outputs:
             self.branch, self.shortcut = nn.Sequential(*branch), nn.Identity()
         else:  # pooling the sum is pooling both terms
@@ -184,8 +184,8 @@ class ResidualNetwork(nn.Module):
         return self.head(x)
 
 
-def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence[int] = (64, 128, 256), blocks: int = 4,
-                 batch_norm: bool = True) -> ResidualNetwork:
+def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence[int] = (64, 128, 256), blocks: int = 4
+                 ) -> ResidualNetwork:
     """Return the residual variant (four blocks a stage and these widths: the paper's ResNet4-4, as far as its code tells).
 
     The first block of each later stage widens with a 1 x 1 convolution and pools the sum.
@@ -195,7 +195,6 @@ def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence
         classes: number of scores.
         widths: channels of each stage.
         blocks: number of blocks of a stage.
-        batch_norm: whether each 3 x 3 convolution is followed by batch norm.
 
     Raises:
         ValueError: fewer than one block a stage.
@@ -205,9 +204,9 @@ def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence
     ['Identity', 'Identity', 'Sequential', 'Identity']
     """
     channels, height, width = shape
-    stem = nn.Sequential(*_convolution(channels, widths[0], 3, 1, batch_norm))
+    stem = nn.Sequential(*_convolution(channels, widths[0], 3, 1, batch_norm=True))
     stages = zip((widths[0], *widths), widths, strict=False)
-    chain = [ResidualBlock(before if first == 0 else wide, wide, batch_norm)
+    chain = [ResidualBlock(before if first == 0 else wide, wide)
              for before, wide in stages for first in range(integer("blocks", blocks))]
     shrink = 2 ** (len(widths) - 1)
     head = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * (height // shrink) * (width // shrink), classes, bias=False))

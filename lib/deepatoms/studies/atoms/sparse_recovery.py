@@ -62,12 +62,12 @@ def certified_sparsity(mu):
     return math.ceil(dictionaries.uniqueness_threshold(mu)) - 1
 
 
-def practical_sparsity(D, draw, rate=0.95, most=32):
-    """Return the largest number of atoms (by bisection, up to d / 2) at which greedy pursuit finds that share of supports."""
-    found, missed = 0, min(most, D.shape[0] // 2) + 1
+def practical_sparsity(D, draw):
+    """Return the largest number of atoms (by bisection, up to d / 2 or 32) at which greedy pursuit finds 95 % of supports."""
+    found, missed = 0, min(32, D.shape[0] // 2) + 1
     while missed - found > 1:
         middle = (found + missed) // 2
-        if greedy_recovery(D, middle, draw) >= rate:
+        if greedy_recovery(D, middle, draw) >= 0.95:
             found = middle
         else:
             missed = middle

@@ -9,6 +9,7 @@ from deepatoms.studies.resnests import tanh
 from deepatoms.theory import resnests
 
 ARRIVING = (3, 4, 5, 6, 8, 10)  # the widths from which descent starts
+KEPT = 60  # points of a path, at most
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,19 @@ class Plane:
         """Return the risk approached at infinity, that of a predictor which uses v alone."""
         return self.moments[2, 2] - self.moments[1, 2] ** 2 / self.moments[1, 1]
 
-    def descents(self, starts, steps=20_000, rate=0.05, kept=60):
-        """Return points of gradient descent from several starts, shape (kept, 2, starts)."""
+    def descents(self, starts, steps=20_000):
+        """Return at most ``KEPT`` points of gradient descent from several starts and its end, shape (points, 2, starts).
+
+        Not ``learning.training``: it is the path that is shown, of two numbers with their exact derivatives.
+        """
         (b, w), path = np.array(starts, float).T, []
-        chosen = set(np.unique(np.geomspace(1, steps, kept).astype(int)))
+        chosen = set(np.unique(np.geomspace(1, steps, KEPT).astype(int)))
         for step in range(steps):
             if step in chosen or step == 0:
                 path.append((b, w))
             db, dw = self.slope(b, w)
             # the curvature grows with both: a step that shrinks with it follows the flow without overshooting
-            scale = rate / (1 + self.moments[1, 1] * (w**2 + b**2))
+            scale = 0.05 / (1 + self.moments[1, 1] * (w**2 + b**2))
             b, w = b - scale * db, w - scale * dw
         return np.array([*path, (b, w)])
 

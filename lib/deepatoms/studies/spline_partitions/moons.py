@@ -42,7 +42,7 @@ def little_digits_net(seed=0):
     return train_one(model, learning.images, learning.labels, Recipe(15, 0.005, 64), seed).double()
 
 
-def adversarial_steps(model, x, iterations=30, overshoot=1.02):
+def adversarial_steps(model, x):
     """Return, for each input, a short step that changes its class: towards the nearest wall of its class, map by map.
 
     Each iteration treats the class scores as the affine map of the present region, as DeepFool does; at the end the step is
@@ -55,12 +55,12 @@ def adversarial_steps(model, x, iterations=30, overshoot=1.02):
     with torch.no_grad():
         start = model(x).argmax(1)
     step = torch.zeros_like(x)
-    for _ in range(iterations):
+    for _ in range(30):
         A, b = splines.affine_map(model, x + step)
         scores = torch.einsum("ncd,nd->nc", A, (x + step).flatten(1)) + b
         change = _towards_nearest(A, scores, start)
         staying = (scores.argmax(1) == start).reshape(-1, *[1] * (x.ndim - 1))
-        step = step + overshoot * staying * change.reshape(x.shape)
+        step = step + 1.02 * staying * change.reshape(x.shape)  # a little too far, or it would end on the wall
     return class_breaks(model, x, step).reshape(-1, *[1] * (x.ndim - 1)) * step
 
 
@@ -75,13 +75,13 @@ def _towards_nearest(A, scores, start):
     return (gaps[rows, nearest] / normal.square().sum(1).clamp_min(1e-12))[:, None] * normal
 
 
-def class_breaks(model, x, direction, farthest=1.0, halvings=40):
+def class_breaks(model, x, direction, farthest=1.0):
     """Return the multiple of each direction at which the class is no longer that of x (``farthest`` if it still is there)."""
     shape = (-1, *[1] * (x.ndim - 1))
     with torch.no_grad():
         start = model(x).argmax(1)
         near, far = torch.zeros(len(x), dtype=x.dtype), torch.full((len(x),), float(farthest), dtype=x.dtype)
-        for _ in range(halvings):
+        for _ in range(40):
             middle = (near + far) / 2
             same = model(x + middle.reshape(shape) * direction).argmax(1) == start
             near, far = torch.where(same, middle, near), torch.where(same, far, middle)

@@ -103,9 +103,9 @@ def planar(way):
     return {**found, "regions": regions}
 
 
-def _grid(model, side=1000):
+def _grid(model):
     """Count distinct codes on a grid, from plain forward passes."""
-    axis = torch.linspace(-1, 1, side, dtype=torch.float64)
+    axis = torch.linspace(-1, 1, 1000, dtype=torch.float64)
     seen = set()
     with torch.no_grad():
         for rows in axis.split(50):

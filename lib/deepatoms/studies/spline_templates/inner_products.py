@@ -95,9 +95,9 @@ def _pattern(products, positive, *negative):
     return float(((products[:, positive] > 0) & (products[:, list(negative)] < 0).all(1)).double().mean())
 
 
-def _histogram(values, low, high, bins=60):
+def _histogram(values, low, high):
     clipped = values.flatten().clamp(low, high).cpu().double()
-    return torch.histc(clipped, bins, low, high).int().tolist()
+    return torch.histc(clipped, 60, low, high).int().tolist()
 
 
 def example(model, images, labels, dataset):
