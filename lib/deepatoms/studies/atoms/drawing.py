@@ -15,8 +15,9 @@ NOISES = (0.0, 1.0, 2.0, 3.0)
 TRIALS = 60
 
 
-def shrinkage(threshold=0.5):
+def shrinkage():
     """ReLU with a bias beside the minimisers of the objective with and without the factor 1/2."""
+    threshold = 0.5
     figure, axes = figures.subplots(size=(7, 3))
     x = np.linspace(-1, 2, 301)
     axes.plot(x, np.maximum(x - threshold, 0), color=COLOURS["sky"], linewidth=6, label="ReLU with bias λ")
@@ -64,8 +65,9 @@ def lines_in_the_plane(atoms):
         f"lies below it from four atoms on and flattens near 0.7. Rings mark {atoms} atoms.")
 
 
-def coherence_of_sizes(draw, dimension=8, sizes=(9, 10, 12, 16, 20, 24, 32)):
+def coherence_of_sizes(draw):
     """Coherence of random and of optimised dictionaries beside the Welch bound."""
+    dimension, sizes = 8, (9, 10, 12, 16, 20, 24, 32)
     figure, axes = figures.subplots(size=(7, 3.4))
     starts = [draw.normal(size=(20, dimension, k)) for k in sizes]
     random = np.array([[dictionaries.mutual_coherence(D) for D in start] for start in starts])
@@ -117,8 +119,9 @@ def stems(axes, values, colour, **options):
     axes.set_xlim(-0.03 * len(values), 1.02 * len(values))
 
 
-def descents(draw, dimension=4, atoms=9, starts=30):
+def descents(draw):
     """Frame potential and coherence along gradient descent on the frame potential."""
+    dimension, atoms, starts = 4, 9, 30
     figure, (left, right) = figures.subplots(1, 2, size=(7, 3.2))
     D = dictionaries.normalize(draw.normal(size=(dimension, atoms * starts))).reshape(dimension, starts, atoms).swapaxes(0, 1)
     steps, energies, coherences = [0], [], []
@@ -167,8 +170,9 @@ def galleries(learned, random):
         "largest; the random tail ends sooner; a dashed line far to the left is the Welch bound.")
 
 
-def mosaic(D, columns=8):
+def mosaic(D):
     """Return atoms as one picture, each scaled to its own largest magnitude, a white line between neighbours."""
+    columns = 8
     side = math.isqrt(D.shape[0])
     tiles = (D / np.abs(D).max(0)).T.reshape(-1, columns, side, side)
     return np.pad(tiles, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=1.0).swapaxes(1, 2).reshape(
@@ -216,8 +220,9 @@ def _solve(D, codes, disturbance, noise):
     return estimates, float(sparse_recovery.largest_are_true(codes, estimates).mean())
 
 
-def recovery_frame(sparsity, noise, seed=0):
+def recovery_frame(sparsity, noise):
     """One code and its LASSO estimate, and the rate of recovery beside the theorem's limits."""
+    seed = 0
     figure, (code, rate) = figures.subplots(1, 2, size=(7, 3.3), width_ratios=[1.25, 1])
     solved = _trials(seed)
     codes, _, (estimates, share) = solved[sparsity, noise]

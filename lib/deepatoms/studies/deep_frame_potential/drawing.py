@@ -48,8 +48,9 @@ def picture(axes, matrix):
         side.set_visible(True)
 
 
-def families_side_by_side(layers=6, width=3):
+def families_side_by_side():
     """Figure 2a to c: three families' dictionaries above their Gram matrices."""
+    layers, width = 6, 3
     figure, axes = figures.subplots(2, 3, size=(7, 4.6))
     names, fills = ("chain (Eq. 10)", "residual", "dense"), []
     for (top, bottom), name in zip(axes.T, names, strict=True):
@@ -180,7 +181,8 @@ def diminishing_returns():
 
 
 @functools.lru_cache(maxsize=64)
-def _descended(sizes, seeds=2, iterations=150):
+def _descended(sizes):
+    seeds, iterations = 2, 150
     starts = [frame_potential.chain_start(sizes, [np.ones(k) for k in sizes[1:]], seed) for seed in range(seeds)]
     return min(frame_potential.descend(starts, iterations))
 
@@ -196,8 +198,9 @@ def _energies(first, middle, last):
 LAST_WIDTHS = (2, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24)
 
 
-def last_width(last=8, middle=6):
+def last_width(last=8):
     """Bound, attained value and descent of a two-layer chain as its last width grows."""
+    middle = 6
     figure, (curve, bars) = figures.subplots(1, 2, size=(7, 3.4), width_ratios=[2, 1])
     counts = [_pairs((middle, k)) for k in LAST_WIDTHS]
     values = np.sqrt(np.array([_energies(10, middle, k) for k in LAST_WIDTHS]) / np.array(counts)[:, None])

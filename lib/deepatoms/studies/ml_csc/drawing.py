@@ -86,8 +86,9 @@ def _colour(name):
 
 
 @functools.lru_cache(maxsize=2)
-def _sweep(setting, count=30):
+def _sweep(setting):
     """Return exact-support rates and median errors by pursuit, layer and noise, and certified fractions."""
+    count = 30
     drawn = certified(setting, "K2-1D", count)
     rates, errors, zones = {name: [] for name in PURSUITS}, {name: [] for name in PURSUITS}, []
     for size in NOISES:
@@ -248,8 +249,9 @@ def window_frame(setting, noise, position):
 
 
 @functools.lru_cache(maxsize=64)
-def _crowded(setting, contrast, crowd, count=20, noise=0.003):
+def _crowded(setting, contrast, crowd):
     """Return exact-support rate and median error of four pursuits on one layer: groups of entries 1 down to the contrast."""
+    count, noise = 20, 0.003
     draw = setting.numpy(f"crowd {contrast} {crowd}")
     pool = multilayer.first_layer(4, (25,), setting.seed)
     code = np.zeros((count, 4, 600))

@@ -55,8 +55,9 @@ def activation_spectra(draw):
 
 # ---- spectra ----
 
-def spectra(draw, scale=0.5):
+def spectra(draw):
     """Figure 2: eigenvalues in the complex plane and singular values of D and I + D."""
+    scale = 0.5
     figure, (plane, histogram) = figures.subplots(1, 2, size=(7, 3.3))
     D = skip.gaussian(N, scale, draw, 10)
     for kind, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
@@ -76,8 +77,9 @@ def spectra(draw, scale=0.5):
         "singular values: those of D fall from 0 to 1, those of I + D are a hump from 0.4 to 1.7.")
 
 
-def weyl_band(draw, n=16, scale=0.6):
+def weyl_band(draw):
     """The singular values of I + D between Weyl's bounds, and the lower bound as printed."""
+    n, scale = 16, 0.6
     figure, axes = figures.subplots(size=(7, 3.2))
     D = skip.gaussian(n, scale, draw)
     D[:, 0] = -np.eye(n)[0]  # an eigenvalue -1: what the printed bound overlooks
@@ -95,8 +97,9 @@ def weyl_band(draw, n=16, scale=0.6):
         "crosses them: beyond the middle it lies above.")
 
 
-def conditioning(draw, count=20):
+def conditioning(draw):
     """Median condition numbers of D and I + D against the scale, and the bound for contractions."""
+    count = 20
     figure, axes = figures.subplots(size=(7, 3.3))
     scales = np.geomspace(0.05, 4, 14)
     unit = skip.gaussian(N, 1.0, draw, count)
@@ -213,8 +216,9 @@ def _moved(start, size, weights, biases):
     return float(np.linalg.norm(ends[1] - ends[0]))
 
 
-def trained_noise(setting, draw, count=40):
+def trained_noise(setting, draw):
     """Measured gain of input noise through trained nets of each kind, beside the bounds of the residual one."""
+    count = 40
     figure, axes = figures.subplots(size=(7, 3.5))
     sizes = np.geomspace(1e-4, 3, 12)
     x = comparison.digits(setting, "test")[0][0][:count].double().cpu().numpy()
@@ -276,8 +280,9 @@ def trained_conditions(setting):
         "tens and falls. Right, mutual coherence by layer: plain ReLU highest, then linear, the residual kinds lowest.")
 
 
-def representation(setting, members=3):
+def representation(setting):
     """Signal-to-noise ratio of the last layer's features against the number of atoms, own dictionary and K-SVD."""
+    members = 3
     figure, axes = figures.subplots(size=(7, 3.5))
     for kind, name in comparison.NAMES.items():
         axes.plot(comparison.ATOMS, comparison.curves(setting, kind)[:members].mean(0), "o-", color=COLOURS[OF_KIND[kind]],

@@ -86,8 +86,9 @@ def layer_by_layer(seed):
         "curve of straight pieces, the decision boundary, which bends where it crosses the thin lines.")
 
 
-def training_frame(step, layers, seed=0):
+def training_frame(step, layers):
     """Regions and decision boundary at one moment of training, a network trained on shuffled classes beside it."""
+    seed = 0
     figure, axes = figures.subplots(1, 2, size=(7, 3.1))
     counts = []
     for panel, shuffled, title in zip(axes, (False, True), ("two moons", "shuffled classes"), strict=True):
@@ -127,7 +128,8 @@ def counts(setting):
 
 
 @functools.lru_cache(maxsize=2)
-def _found_by_grids(setting, sides=(25, 50, 100, 200, 400)):
+def _found_by_grids(setting):
+    sides = (25, 50, 100, 200, 400)
     model = seeded(functools.partial(regions.planar_net, 32), setting.seed)
     found = partition.slice_plane(model, regions.BOX)
     return sides, [float(regions.seen_by_a_grid(model, found, side).mean()) for side in sides], len(found)
@@ -135,8 +137,9 @@ def _found_by_grids(setting, sides=(25, 50, 100, 200, 400)):
 
 # ---- digits ----
 
-def digits_slice(setting, side=460):
+def digits_slice(setting):
     """The exact partition of the plane through three digits: walls as pixels, the decision boundary as a line."""
+    side = 460
     held_out, model = data.load("digits", "test", setting.seed), moons.little_digits_net(setting.seed)
     chosen = [int((held_out.labels == label).nonzero()[0]) for label in (0, 1, 7)]
     a, b, c = held_out.images[chosen].double()
@@ -285,8 +288,9 @@ def penalties_paired(records):
         "both sides of a vertical line at zero.")
 
 
-def ladder(found, shown=250):
+def ladder(found):
     """Certified noise, in-radius and breaks of many instances, all divided by the in-radius."""
+    shown = 250
     figure, axes = figures.subplots(size=(7, 3.1))
     rungs = {"random break": found["random"] / found["radius"], "smallest break": found["adversarial"] / found["radius"],
              "certificate": found["certified"] / found["local"]}
