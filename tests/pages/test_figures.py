@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ElementTree
 
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,3 +97,20 @@ def test_rasters_keep_their_pixels():
     kept = vector.raster("data:image/png;base64,\n" + base64.encodebytes(buffer.getvalue()).decode())
     again = Image.open(io.BytesIO(base64.b64decode(kept.partition("base64,")[2]))).convert("RGB")
     assert np.array_equal(np.asarray(again), pixels)
+
+
+def test_a_finding_that_the_data_contradict_heads_the_caption_and_is_stored(monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "display", lambda data, raw, metadata: shown.append((data, metadata)))
+    figure, axes = figures.subplots()
+    figures.show(figures.describe(figure, "It falls.", "A falling line.", {"the line falls": False, "it is a line": True}))
+    (data, metadata), = shown
+    assert "Not in this run: the line falls. It falls." in data["text/html"]
+    notebook = nbformat.from_dict({"cells": [{"outputs": [{"metadata": metadata}, {"metadata": {}}]}]})
+    assert figures.findings(notebook) == {"the line falls": False, "it is a line": True}
+
+
+def test_a_finding_is_computed_not_worded():
+    figure, axes = figures.subplots()
+    with pytest.raises(TypeError, match="the line falls"):
+        figures.describe(figure, "It falls.", "A falling line.", {"the line falls": "yes"})

@@ -1,6 +1,7 @@
 """The press: normal form, refused parameters, regress that notices what changed."""
 
 import json
+import pathlib
 
 import nbformat
 import pytest
@@ -99,3 +100,9 @@ def test_a_report_is_plain_data(tmp_path, monkeypatch):
     monkeypatch.setattr(checkout, "SITE", tmp_path / "html")
     report = {"profile": "laptop", "device": "cpu (x86_64)", "chapters": []}
     assert json.loads(regress.write(report).read_text()) == report
+
+
+def test_regress_names_a_figure_whose_finding_does_not_hold(monkeypatch):
+    monkeypatch.setattr(regress, "read", lambda path: {})
+    report = regress._compare(pathlib.Path("atoms.ipynb"), {}, {"the line falls": False, "it is a line": True}, "", 1.0, 1)
+    assert report["broken"] == ["figure: not in this run: the line falls"]

@@ -4,11 +4,11 @@ from IPython.display import display
 
 from deepatoms.claims import catalogue, checking
 from deepatoms.claims.verdicts import untested, verdict
-from deepatoms.pages import claim_html
+from deepatoms.pages import claim_html, figures
 from deepatoms.runs import prefetch
 from deepatoms.theory.arguments import refuse
 
-METADATA = "deepatoms"
+METADATA = figures.METADATA
 _state = {}
 
 

@@ -53,7 +53,7 @@ def explore(draw, **axes):
     if is_live():
         from deepatoms.pages.widget import LiveExplorer
         bundle = LiveExplorer(explorer).bundle() | bundle
-    display(bundle, raw=True)
+    display(bundle, raw=True, metadata=figures.stored_as(explorer.findings))
 
 
 def is_live():
@@ -70,6 +70,7 @@ class Explorer:
         self.draw, self.axes = draw, _checked(axes)
         self.prefix = f"e{hashlib.sha256(json.dumps([list(axes), self._texts()]).encode()).hexdigest()[:8]}-"
         self.places = []  # of the axes in the first frame, for all others
+        self.findings = {}  # by statement, whether every frame that makes it bears it out
         self.frames = [self.frame(values) for values in itertools.product(*self.axes.values())]
 
     def frame(self, values):
@@ -82,6 +83,8 @@ class Explorer:
         if not hasattr(figure, "caption"):
             refuse(called, figure, "has no caption and no description",
                    "return figures.describe(figure, caption, description)")
+        for said, held in figure.findings.items():
+            self.findings[said] = self.findings.get(said, True) and held
         figures.place(figure, self.places)
         drawn = figures.svg(figure, self.prefix)
         self.places = self.places or figures.layout(figure)

@@ -10,6 +10,7 @@ import html
 import io
 import re
 
+import numpy as np
 from cycler import cycler
 from IPython.display import display
 from matplotlib import rcParams
@@ -41,8 +42,21 @@ def subplots(rows=1, columns=1, size=(7, 3.6), **options):
     return figure, figure.subplots(rows, columns, **options)
 
 
-def describe(figure, caption, description):
+METADATA = "deepatoms"  # the key of what cells store for the scoreboard and for regress
+
+
+def describe(figure, caption, description, findings=None):
     """Attach to a figure its caption (the finding) and its description (what one would see); return the figure.
+
+    Args:
+        figure: what ``subplots`` returned.
+        caption: what the figure shows, ``$...$`` set as mathematics.
+        description: what one sees, in plain words.
+        findings: for each statement that caption or description makes of the drawn data, whether the data bear it out. A
+            statement that they do not is contradicted at the head of the caption, and ``regress`` names the figure.
+
+    Raises:
+        ValueError: on an empty text, mathematics in the description, or a finding that is neither true nor false.
 
     >>> figure, axes = subplots()
     >>> describe(figure, "Nothing yet.", "")
@@ -55,14 +69,38 @@ def describe(figure, caption, description):
     _words("description", description, "say in plain words what one sees, for those who cannot")
     if re.search(r"\$|\\[a-z(]", description):
         refuse("description", description, "holds mathematics, which nobody can hear", "write it in words")
-    figure.caption, figure.description = caption, description
+    figure.findings = {said: _truth(said, held) for said, held in (findings or {}).items()}
+    broken = [said for said, held in figure.findings.items() if not held]
+    figure.caption = "".join(f"Not in this run: {said}. " for said in broken) + caption
+    figure.description = description
     return figure
+
+
+def _truth(said, held):
+    if not isinstance(held, (bool, np.bool_)):
+        refuse(f"findings[{said!r}]", held, "is neither true nor false", "compute a condition from the drawn data", TypeError)
+    return bool(held)
 
 
 def show(figure, *words):
     """Show a figure: a described one, or one followed by its caption (the finding) and its description."""
     described = describe(figure, *words) if words else figure
-    display({"text/html": page(described), "text/plain": plain(described)}, raw=True)
+    display({"text/html": page(described), "text/plain": plain(described)}, raw=True, metadata=stored_as(described.findings))
+
+
+def stored_as(findings):
+    """Return the metadata of an output that shows figures with these findings."""
+    return {METADATA: {"findings": findings}} if findings else {}
+
+
+def findings(notebook):
+    """Return, by statement, whether the figures of a stored notebook bear it out; one that several make must hold in each."""
+    held = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for said, holds in output.get("metadata", {}).get(METADATA, {}).get("findings", {}).items():
+                held[said] = held.get(said, True) and holds
+    return held
 
 
 def page(figure):

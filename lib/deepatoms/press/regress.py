@@ -13,6 +13,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from deepatoms.claims import catalogue
+from deepatoms.pages import figures
 from deepatoms.pages.chapter import stored
 from deepatoms.press import checkout, notebooks
 from deepatoms.runs import results
@@ -40,15 +41,16 @@ def device_name(device):
 
 
 def _fresh(path, empty, **parameters):
-    """Return the outcomes of a fresh run, the sentence that says why it broke off (empty if it did not), and its seconds."""
+    """Return outcomes and figures' findings of a fresh run, why it broke off (empty if it did not), and its seconds."""
     if parameters["profile"] == "full":
         os.environ[results.FOLDER] = empty
     started = time.perf_counter()
     try:
-        outcomes, stopped = stored(notebooks.run(path, **parameters)), ""
+        done = notebooks.run(path, **parameters)
+        outcomes, shown, stopped = stored(done), figures.findings(done), ""
     except PapermillExecutionError as error:
-        outcomes, stopped = {}, f"its run stopped with {error.ename}: {error.evalue}"
-    return outcomes, stopped, time.perf_counter() - started
+        outcomes, shown, stopped = {}, {}, f"its run stopped with {error.ename}: {error.evalue}"
+    return outcomes, shown, stopped, time.perf_counter() - started
 
 
 def read(path):
@@ -56,11 +58,12 @@ def read(path):
     return stored(nbformat.read(path, as_version=4))
 
 
-def _compare(path, fresh, stopped, seconds, seed):
+def _compare(path, fresh, shown, stopped, seconds, seed):
     before = read(path)
     if stopped:
         return {"chapter": path.stem, "checks": 0, "seconds": round(seconds, 1), "broken": [stopped]}
-    broken = [said for key, outcome in sorted(fresh.items()) if (said := _difference(before.get(key), outcome, seed))]
+    broken = [f"figure: not in this run: {said}" for said, held in shown.items() if not held]
+    broken += [said for key, outcome in sorted(fresh.items()) if (said := _difference(before.get(key), outcome, seed))]
     missing = [f"{name} at {scale}: stored, but not measured again" for (name, scale), outcome in sorted(before.items())
                if (name, scale) not in fresh and not outcome["recorded"]]
     return {"chapter": path.stem, "checks": len(fresh), "seconds": round(seconds, 1), "broken": broken + missing}

@@ -15,13 +15,15 @@ NOISES = (0.0, 1.0, 2.0, 3.0)
 TRIALS = 60
 
 
-def shrinkage(threshold=0.5):
+def shrinkage():
     """ReLU with a bias beside the minimisers of the objective with and without the factor 1/2."""
+    threshold = 0.5
     figure, axes = figures.subplots(size=(7, 3))
     x = np.linspace(-1, 2, 301)
-    axes.plot(x, np.maximum(x - threshold, 0), color=COLOURS["sky"], linewidth=6, label="ReLU with bias λ")
-    axes.plot(x, _minimiser(x, threshold, 1.0), color="black", label="minimiser of ½(w − x)² + λ|w|, w ≥ 0")
-    axes.plot(x, _minimiser(x, threshold, 2.0), color=COLOURS["red"], linestyle="--", label="the same without the factor ½")
+    relu, with_half, without = np.maximum(x - threshold, 0), *(_minimiser(x, threshold, each) for each in (1.0, 2.0))
+    axes.plot(x, relu, color=COLOURS["sky"], linewidth=6, label="ReLU with bias λ")
+    axes.plot(x, with_half, color="black", label="minimiser of ½(w − x)² + λ|w|, w ≥ 0")
+    axes.plot(x, without, color=COLOURS["red"], linestyle="--", label="the same without the factor ½")
     axes.set(xlabel="x", ylabel="w", xticks=[-1, 0, threshold / 2, threshold, 1, 2],
              xticklabels=["−1", "0", "λ/2", "λ", "1", "2"])
     axes.legend(loc="upper left")
@@ -29,7 +31,9 @@ def shrinkage(threshold=0.5):
         figure, "ReLU with bias $\\lambda$ is the minimiser of equation (dfp 1); without the factor one half the threshold is "
         "half as large. (Exact.)",
         "Three curves of w against x. ReLU and the minimiser coincide: zero up to lambda, then a line of slope one. The dashed "
-        "curve, without the factor one half, leaves zero already at half of lambda.")
+        "curve, without the factor one half, leaves zero already at half of lambda.",
+        {"ReLU and the minimiser differ by at most the grid's step": bool(np.abs(relu - with_half).max() <= 0.0025),
+         "without the factor the curve leaves zero at half of lambda": abs(x[without > 0].min() - threshold / 2) < 0.02})
 
 
 def _minimiser(x, threshold, curvature):
@@ -64,8 +68,9 @@ def lines_in_the_plane(atoms):
         f"lies below it from four atoms on and flattens near 0.7. Rings mark {atoms} atoms.")
 
 
-def coherence_of_sizes(draw, dimension=8, sizes=(9, 10, 12, 16, 20, 24, 32)):
+def coherence_of_sizes(draw):
     """Coherence of random and of optimised dictionaries beside the Welch bound."""
+    dimension, sizes = 8, (9, 10, 12, 16, 20, 24, 32)
     figure, axes = figures.subplots(size=(7, 3.4))
     starts = [draw.normal(size=(20, dimension, k)) for k in sizes]
     random = np.array([[dictionaries.mutual_coherence(D) for D in start] for start in starts])
@@ -73,16 +78,19 @@ def coherence_of_sizes(draw, dimension=8, sizes=(9, 10, 12, 16, 20, 24, 32)):
     axes.fill_between(sizes, random.min(1), random.max(1), color=COLOURS["grey"], alpha=0.3, linewidth=0)
     axes.plot(sizes, np.median(random, 1), "o-", color=COLOURS["grey"], label="random (median and range of 20)")
     axes.plot(sizes, best, "o-", color=COLOURS["blue"], label="optimised (best of 4)")
-    axes.plot(sizes, [dictionaries.welch_bound(dimension, k) for k in sizes], "s--", color=COLOURS["orange"], label="Welch bound")
+    welch = np.array([dictionaries.welch_bound(dimension, k) for k in sizes])
+    axes.plot(sizes, welch, "s--", color=COLOURS["orange"], label="Welch bound")
     axes.plot([dimension + 1], [1 / dimension], "o", color="black", markersize=10, fillstyle="none", label="simplex frame")
     axes.set(xlabel=f"number of atoms in {dimension} dimensions", ylabel="mutual coherence", ylim=(0, 1))
     axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(0, 1.2))
     return figures.describe(
-        figure, "Random dictionaries are far from the Welch bound, optimised ones near it; of these sizes only the simplex frame "
-        f"meets it. ({dimension} dimensions, drawn from the seed.)",
-        "Coherence against the number of atoms. A grey band of random dictionaries lies high and rises towards one. The "
-        "optimised curve starts on the Welch bound at nine atoms, where a ring marks the simplex frame, and then rises a "
-        "little above it.")
+        figure, f"Random dictionaries lie {np.min(np.median(random, 1) / welch):.1f} times above the Welch bound or more, "
+        f"optimised ones at most {np.max(best / welch):.2f} times; of these sizes only the simplex frame meets it. "
+        f"({dimension} dimensions, drawn from the seed.)",
+        "Coherence against the number of atoms. A grey band of random dictionaries lies high. The optimised curve starts on "
+        "the Welch bound at nine atoms, where a ring marks the simplex frame, and lies above it at the other sizes.",
+        {"the optimised dictionaries lie nearer to the bound than any random one": bool((best < random.min(1)).all()),
+         "only the nine atoms meet the bound": bool(best[0] < welch[0] + 1e-3 and (best[1:] > welch[1:] + 1e-3).all())})
 
 
 def two_codes_of_one_signal():
@@ -117,8 +125,9 @@ def stems(axes, values, colour, **options):
     axes.set_xlim(-0.03 * len(values), 1.02 * len(values))
 
 
-def descents(draw, dimension=4, atoms=9, starts=30):
+def descents(draw):
     """Frame potential and coherence along gradient descent on the frame potential."""
+    dimension, atoms, starts = 4, 9, 30
     figure, (left, right) = figures.subplots(1, 2, size=(7, 3.2))
     D = dictionaries.normalize(draw.normal(size=(dimension, atoms * starts))).reshape(dimension, starts, atoms).swapaxes(0, 1)
     steps, energies, coherences = [0], [], []
@@ -137,11 +146,12 @@ def descents(draw, dimension=4, atoms=9, starts=30):
     right.text(160, welch - 0.02, "Welch bound", ha="right", va="top")
     right.set(xlabel="steps", title="mutual coherence", ylim=(0, 1))
     return figures.describe(
-        figure, "Descent on the frame potential reaches the least value from every start; coherence stays far from its own. "
-        f"({atoms} atoms in {dimension} dimensions, {starts} starts.)",
-        "Left, curves of the excess over the least frame energy fall in straight lines on a logarithmic axis down to "
-        "rounding. Right, the coherence of the same dictionaries falls a little at first and then stays where it is, far "
-        "above the dashed Welch bound.")
+        figure, f"Descent on the frame potential reaches the least value from all {starts} random starts; coherence stays at "
+        f"{np.min(coherences[-1]) / welch:.1f} times its own bound or more. ({atoms} atoms in {dimension} dimensions.)",
+        "Left, curves of the excess over the least frame energy fall on a logarithmic axis down to rounding. Right, the "
+        "coherence of the same dictionaries ends above the dashed Welch bound.",
+        {"every start ends within 1e-6 of the least frame energy": bool(np.max(energies[-1]) < 1e-6),
+         "every coherence ends at 1.3 times the Welch bound or more": bool(np.min(coherences[-1]) > 1.3 * welch)})
 
 
 def galleries(learned, random):
@@ -152,23 +162,30 @@ def galleries(learned, random):
         place.set_title(title)
         place.axis("off")
     bins = np.linspace(0, 1, 41)
+    largest = {}
     for D, colour, name in ((learned, "blue", "learned"), (random, "grey", "random")):
         cosines = np.abs(dictionaries.gram(D)[np.triu_indices(D.shape[1], 1)])
+        largest[name] = cosines.max()
         axes[2].hist(cosines, bins, density=True, histtype="step", linewidth=1.8, color=COLOURS[colour], label=name)
         axes[2].plot([cosines.max()], [0.02], "v", color=COLOURS[colour], markersize=7, clip_on=False)
-    axes[2].axvline(dictionaries.welch_bound(*learned.shape), color=COLOURS["orange"], linestyle="--", label="Welch bound")
+    welch = dictionaries.welch_bound(*learned.shape)
+    axes[2].axvline(welch, color=COLOURS["orange"], linestyle="--", label="Welch bound")
     axes[2].set(xlabel="|cosine| of two atoms", ylabel="density", yscale="log", ylim=(0.01, 30))
     axes[2].legend()
     return figures.describe(
-        figure, "Learned atoms are edges and waves, and some pairs are close: the largest cosine (triangle) is far above "
-        f"random, and random far above the Welch bound. ({learned.shape[1]} atoms of {learned.shape[0]} pixels.)",
+        figure, f"Learned atoms are edges and waves, and some pairs are close: the largest cosine (triangle) is "
+        f"{largest['learned']:.2f}, of random atoms {largest['random']:.2f}, and the Welch bound is {welch:.2f}. "
+        f"({learned.shape[1]} atoms of {learned.shape[0]} pixels.)",
         "Two mosaics of sixty-four atoms: the learned ones show oriented edges and waves, the random ones noise. Histogram "
         "of absolute cosines on a logarithmic axis: learned atoms have a long tail to the right, where a triangle marks the "
-        "largest; the random tail ends sooner; a dashed line far to the left is the Welch bound.")
+        "largest; the random tail ends sooner; a dashed line to the left is the Welch bound.",
+        {"the closest pair is closer among learned atoms than among random ones": bool(largest["learned"] > largest["random"]),
+         "the closest random pair is at twice the Welch bound or more": bool(largest["random"] > 2 * welch)})
 
 
-def mosaic(D, columns=8):
+def mosaic(D):
     """Return atoms as one picture, each scaled to its own largest magnitude, a white line between neighbours."""
+    columns = 8
     side = math.isqrt(D.shape[0])
     tiles = (D / np.abs(D).max(0)).T.reshape(-1, columns, side, side)
     return np.pad(tiles, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=1.0).swapaxes(1, 2).reshape(
@@ -178,23 +195,33 @@ def mosaic(D, columns=8):
 def guarantee_and_practice(named, patches, draw):
     """What greedy pursuit recovers, dictionary by dictionary, beside what coherence certifies."""
     figure, (left, right) = figures.subplots(1, 2, size=(7, 3.3))
+    limits, first, last = {}, {}, {}
     for (name, D), colour, mark in zip(named.items(), ("blue", "grey", "orange"), "os^", strict=False):
         rates = [sparse_recovery.greedy_recovery(D, s, draw, 60) for s in SPARSITIES]
         left.plot(SPARSITIES, rates, f"{mark}-", color=COLOURS[colour], label=name, markersize=4)
-        left.axvline(dictionaries.uniqueness_threshold(float(dictionaries.mutual_coherence(D))), color=COLOURS[colour],
-                     linestyle=":", linewidth=1.4)
+        limits[name] = dictionaries.uniqueness_threshold(float(dictionaries.mutual_coherence(D)))
+        left.axvline(limits[name], color=COLOURS[colour], linestyle=":", linewidth=1.4)
         kept = [sparse_recovery.support_stability(D, patches, s, 0.1, draw) for s in SPARSITIES]
         right.plot(SPARSITIES, kept, f"{mark}-", color=COLOURS[colour], markersize=4)
+        first[name] = max(size for size, rate in zip(SPARSITIES, rates, strict=True) if rate == 1)
+        last[name] = kept[-1]
     left.set(xlabel="atoms in the code", title="supports found exactly", ylim=(-0.03, 1.05), xticks=[1, 8, 16, 24])
     right.set(xlabel="atoms in the code", title="atoms chosen again", ylim=(-0.03, 1.05), xticks=[1, 8, 16, 24])
     right.legend(*left.get_legend_handles_labels(), loc="lower left")
     return figures.describe(
-        figure, "Practice goes beyond the guarantee (dotted), in the order that coherence predicts; on real patches no "
-        f"dictionary keeps its choice of atoms under a little noise. (Laptop: 60 codes a point; {patches.shape[1]} held-out "
-        "patches, noise of one tenth of their norm.)",
-        "Left, the share of random supports found exactly against the number of atoms: the learned dictionary falls first, "
-        "then random, then optimised; dotted vertical lines, the certified limits, all lie between one and two atoms. "
-        "Right, the share of atoms chosen again after noise on held-out patches: all three fall from nearly one.")
+        figure, f"Practice and guarantee (dotted): all 60 codes are found up to {_each(first)} atoms, and certified below "
+        f"{_each(limits, '.1f')}. On held-out patches, under noise of one tenth of their norm, codes of "
+        f"{SPARSITIES[-1]} atoms keep {_each(last, '.0%')} of them. (Laptop: 60 codes a point; {patches.shape[1]} patches.)",
+        "Left, the share of random supports found exactly against the number of atoms, one curve a dictionary; dotted vertical "
+        f"lines, the certified limits, at {_each(limits, '.1f')}. Right, the share of atoms chosen again after noise on "
+        "held-out patches.",
+        {"every certified code is found": all(first[name] >= max(s for s in SPARSITIES if s < limits[name]) for name in named),
+         "no dictionary keeps nine tenths of its longest codes under noise": max(last.values()) < 0.9})
+
+
+def _each(values, digits="d"):
+    """Return the values of named dictionaries as words."""
+    return ", ".join(f"{value:{digits}} ({name})" for name, value in values.items())
 
 
 @functools.lru_cache(maxsize=2)
@@ -216,8 +243,9 @@ def _solve(D, codes, disturbance, noise):
     return estimates, float(sparse_recovery.largest_are_true(codes, estimates).mean())
 
 
-def recovery_frame(sparsity, noise, seed=0):
+def recovery_frame(sparsity, noise):
     """One code and its LASSO estimate, and the rate of recovery beside the theorem's limits."""
+    seed = 0
     figure, (code, rate) = figures.subplots(1, 2, size=(7, 3.3), width_ratios=[1.25, 1])
     solved = _trials(seed)
     codes, _, (estimates, share) = solved[sparsity, noise]

@@ -87,8 +87,9 @@ def layer_by_layer(seed):
         "curve of straight pieces, the decision boundary, which bends where it crosses the thin lines.")
 
 
-def training_frame(step, layers, seed=0):
+def training_frame(step, layers):
     """Regions and decision boundary at one moment of training, a network trained on shuffled classes beside it."""
+    seed = 0
     figure, axes = figures.subplots(1, 2, size=(7, 3.1))
     counts = []
     for panel, shuffled, title in zip(axes, (False, True), ("two moons", "shuffled classes"), strict=True):
@@ -107,8 +108,8 @@ def counts(setting):
     figure, (lines, grid) = figures.subplots(1, 2, size=(7, 3.1))
     n = np.arange(1, 151)
     lines.plot(n, 1 + n + n * (n - 1) / 2, color=COLOURS["grey"], label="1 + n + n(n−1)/2")
-    lines.plot(regions.LINES, [len(regions.lines_in_the_plane(setting, count)) for count in regions.LINES], "o",
-               color=COLOURS["blue"], label="exact count")
+    counted = [len(regions.lines_in_the_plane(setting, count)) for count in regions.LINES]
+    lines.plot(regions.LINES, counted, "o", color=COLOURS["blue"], label="exact count")
     lines.plot(n[:12], 2.0 ** n[:12], "--", color=COLOURS["red"], label="2ⁿ")
     lines.set(xscale="log", yscale="log", xlabel="units n", ylabel="regions of the plane")
     lines.legend(loc="upper left")
@@ -124,11 +125,14 @@ def counts(setting):
         "misses the small ones. Untrained networks, torch's default weights; exact counts.",
         "Left, on logarithmic axes, three dots lie on a grey curve that rises like n squared; a dashed curve, two to the n, "
         f"leaves it steeply at once. Right, the share of regions found rises from {shares[0]:.2f} to {shares[-1]:.2f} as "
-        "the grid is refined and stays below one.")
+        "the grid is refined.",
+        {"the exact counts are those of the formula": counted == [1 + k + k * (k - 1) // 2 for k in regions.LINES],
+         "no grid finds all regions": max(shares) < 1})
 
 
 @functools.lru_cache(maxsize=2)
-def _found_by_grids(setting, sides=(25, 50, 100, 200, 400)):
+def _found_by_grids(setting):
+    sides = (25, 50, 100, 200, 400)
     model = seeded(networks.relu_network, setting.seed, widths=(2, 32, 32, 32, 3))
     found = partition.slice_plane(model, regions.BOX)
     return sides, [float(regions.seen_by_a_grid(model, found, side).mean()) for side in sides], len(found)
@@ -136,8 +140,9 @@ def _found_by_grids(setting, sides=(25, 50, 100, 200, 400)):
 
 # ---- digits ----
 
-def digits_slice(setting, side=460):
+def digits_slice(setting):
     """The exact partition of the plane through three digits: walls as pixels, the decision boundary as a line."""
+    side = 460
     held_out, model = data.load("digits", "test", setting.seed), moons.little_digits_net(setting.seed)
     chosen = [int((held_out.labels == label).nonzero()[0]) for label in (0, 1, 7)]
     a, b, c = held_out.images[chosen].double()
@@ -190,10 +195,11 @@ def occupancy(setting):
     axes.plot(LAYERS, shares.mean(0), "o-", color=COLOURS["blue"])
     axes.set(ylabel="occupied regions\nwith one image", ylim=(0, 1.05))
     return figures.describe(
-        figure, "Read as a vector quantiser the partition is almost useless: nearly every occupied region holds one training "
-        "image. Digits, 1,000 training images, small CNN with batch norm, ten seeds (light) and their mean.",
-        f"Six columns, one for each layer. All shares lie near one: the means run from {shares.mean(0).min():.3f} to "
-        f"{shares.mean(0).max():.3f}.")
+        figure, f"Read as a vector quantiser the partition is almost useless: {shares.min():.1%} or more of the occupied regions "
+        "hold one training image, in every layer and net. Digits, 1,000 training images, small CNN with batch norm, "
+        f"{len(shares)} seeds (light) and their mean.",
+        f"Six columns, one for each layer. The mean shares run from {shares.mean(0).min():.3f} to {shares.mean(0).max():.3f}.",
+        {"nine in ten occupied regions hold a single image, in every layer and net": bool(shares.min() > 0.9)})
 
 
 def neighbours_by_layer(setting, records):
@@ -203,6 +209,8 @@ def neighbours_by_layer(setting, records):
         if recorded := neighbour_checks.of(records, name):
             sets[f"{title}, {len(recorded)} seeds"] = recorded
     figure, axes = figures.subplots(1, len(sets), size=(7, 3.1), squeeze=False)
+    curves = {title: {state: np.mean([profile[state]["same_class"] for profile in profiles], 0)
+                      for state in ("trained", "untrained")} for title, profiles in sets.items()}
     for panel, (title, profiles) in zip(axes[0], sets.items(), strict=True):
         _neighbour_panel(panel, title, profiles)
     axes[0][0].set_ylabel(f"same class among {neighbourhoods.NEIGHBOURS}")
@@ -212,8 +220,15 @@ def neighbours_by_layer(setting, records):
         "to layer: pooling loses some of it, the first layer gains next to nothing over an untrained network, and on CIFAR-10 "
         "most neighbours remain of another class. Ties averaged; queries and base held out. Digits with batch norm, "
         "computed here; the others recorded.",
-        "One panel for each data set, the fraction against the layer. The trained line rises in zigzag above the dashed "
-        "untrained one from the third layer on; a grey line shows pixel neighbours.")
+        "One panel for each data set, the fraction against the layer, trained and untrained (dashed), and a grey line for pixel "
+        "neighbours. Trained, from the first layer to the last: " + "; ".join(
+            f"{title} {curve['trained'][0]:.2f} to {curve['trained'][-1]:.2f}" for title, curve in curves.items()) + ".",
+        {"the last layer has more neighbours of the class than the first, trained":
+             all(bool(curve["trained"][-1] > curve["trained"][0]) for curve in curves.values()),
+         "it has more than the untrained network's":
+             all(bool(curve["trained"][-1] > curve["untrained"][-1]) for curve in curves.values()),
+         "some later layer has fewer than the one before": any(bool((np.diff(curve["trained"]) < 0).any())
+                                                               for curve in curves.values())})
 
 
 def _neighbour_panel(panel, title, profiles):
@@ -266,6 +281,7 @@ def neighbours_frame(layer, digit, setting):
 def penalties_paired(records):
     """Differences of test accuracy and of the generalisation gap to the same seed without a penalty."""
     figure, axes = figures.subplots(1, 2, size=(7, 4.4), sharey=True)
+    largest = []
     measures = (("test accuracy, points", lambda net: net["test"]),
                 ("train − test, points", lambda net: net["train"] - net["test"]))
     for panel, (title, measure) in zip(axes, measures, strict=True):
@@ -276,18 +292,22 @@ def penalties_paired(records):
             panel.plot(differences, [row] * len(differences), ".", color=COLOURS["sky"])
             middle, half = np.mean(differences), 2.14 * np.std(differences, ddof=1) / len(differences) ** 0.5
             panel.errorbar(middle, row, xerr=half, fmt="o", color=COLOURS["blue"], capsize=3)
+            largest += [abs(middle)] * (panel is axes[0])
         panel.axvline(0, color=COLOURS["grey"], linewidth=0.8)
         panel.tick_params("y", pad=9, length=0)
         panel.set(yticks=range(len(names)), yticklabels=names, xticks=[-0.5, 0, 0.5], xlabel=title)
     return figures.describe(
-        figure, f"Paired with the same seed without penalty, no penalty moves test accuracy by more than a fraction of a point. "
+        figure, f"Paired with the same seed without penalty, no penalty moves the mean test accuracy by more than "
+        f"{max(largest):.2f} points. "
         f"Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % intervals. (Recorded.)",
         "Two panels with one row for each penalty: light dots for the seeds, a dark one with a bar for their mean, scattered on "
-        "both sides of a vertical line at zero.")
+        "both sides of a vertical line at zero.",
+        {"no penalty moves the mean test accuracy by half a point": max(largest) < 0.5})
 
 
-def ladder(found, shown=250):
+def ladder(found):
     """Certified noise, in-radius and breaks of many instances, all divided by the in-radius."""
+    shown = 250
     figure, axes = figures.subplots(size=(7, 3.1))
     rungs = {"random break": found["random"] / found["radius"], "smallest break": found["adversarial"] / found["radius"],
              "certificate": found["certified"] / found["local"]}
@@ -298,13 +318,18 @@ def ladder(found, shown=250):
     axes.axhline(1, color=COLOURS["grey"], linewidth=0.8)
     axes.set(yscale="log", xlabel="instances, ordered", ylabel="in units of the in-radius")
     axes.legend(loc="lower right", markerscale=3)
-    random, _, certified = rungs.values()
+    random, smallest, certified = rungs.values()
     return figures.describe(
-        figure, f"The certificate never exceeds the in-radius, and in many of the {len(order):,} instances it equals it; the "
-        "smallest break found is the in-radius; random noise has to be several times as long. Random two-layer convolutional "
+        figure, f"In none of the {len(order):,} instances does the certificate exceed the in-radius, in "
+        f"{np.mean(certified > 1 - 1e-6):.0%} it equals it; the smallest break found is the in-radius; random noise has to be "
+        f"{random.min():.1f} times as long or longer. Random two-layer convolutional "
         f"signals, nonnegative codes{f'; one instance in {every} is drawn' if every > 1 else ''}.",
         f"Dots ordered along the horizontal axis. The lowest rise from {certified.min():.2g} to the line at one and stay on it; "
-        f"the middle ones all lie on the line at one; the highest lie between {random.min():.2g} and {random.max():.2g}.")
+        f"the middle ones run from {smallest.min():.4f} to {smallest.max():.4f}; the highest lie between {random.min():.2g} and "
+        f"{random.max():.2g}.",
+        {"the certificate never exceeds the in-radius": bool((certified <= 1 + 1e-9).all()),
+         "the smallest break found is the in-radius": bool((abs(smallest - 1) < 0.01).all()),
+         "random noise is longer than the in-radius": bool((random > 1).all())})
 
 
 @functools.lru_cache(maxsize=2)
