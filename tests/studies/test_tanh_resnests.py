@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from deepatoms.claims import catalogue, checking
 from deepatoms.studies.resnests import tanh
 from deepatoms.theory import resnests
 
@@ -44,8 +43,3 @@ def test_solving_the_last_two_matrices_reaches_the_infimum():
     task = tanh.Task(tanh.draw(RNG, 4, 2, (2, 3), 12), x, RNG.normal(size=(60, 2)))
     output = tanh.solved(task.net, task.x, task.y).output(task.x)
     assert abs(((output - task.y) ** 2).sum() / 60 - task.coupled().infimum()) < 1e-12
-
-
-def test_every_check_of_the_chapter_has_a_function():
-    planned = {check.id for claim in catalogue.load().chapter("resnests") for check in claim.checks}
-    assert {entry.id for entry in checking.registered("resnests")} == planned
