@@ -22,7 +22,7 @@ SMALL = {"chain": induced.cifar("chain", blocks=1, width=1, image=20),
 def positive_count(net):
     """N(G) from the explicit dictionary with every parameter and identity positive."""
     positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
-    B = explicit.matrix(positive, [torch.ones(weight.shape) for weight in net.weights])
+    B = explicit.sparse_dictionary(positive, [torch.ones(weight.shape) for weight in net.weights])
     return (B.T @ B).nnz - net.atoms
 
 
@@ -64,7 +64,7 @@ def test_energy_grows_with_the_number_of_positions_only():
 def test_zero_padded_dictionary_is_read_off_its_gram_matrix():
     net = SMALL["densenet"]
     weights = net.init(0)
-    G = dictionaries.gram(explicit.matrix(net, weights, "zero").toarray())
+    G = dictionaries.gram(explicit.sparse_dictionary(net, weights, "zero").toarray())
     energy, count = frame_potential.zero_padded(net, weights)
     assert energy == pytest.approx(float(((G - np.diag(G.diagonal())) ** 2).sum()), rel=1e-10)
     assert count == pytest.approx((abs(G) > 1e-15).sum() - net.atoms)

@@ -27,7 +27,7 @@ def torch_forward(x, filters, biases):
 
 @pytest.mark.parametrize(("grid", "shapes"), NETS)
 def test_a_cnn_forward_pass_is_layered_nonnegative_thresholding(grid, shapes):
-    filters = [convolutional.normalize(drawn(shape, seed)) for seed, shape in enumerate(shapes)]
+    filters = [convolutional.normalize_filters(drawn(shape, seed)) for seed, shape in enumerate(shapes)]
     thresholds = [torch.rand(shape[0], dtype=torch.float64) / 5 for shape in shapes]
     x = drawn((2, 1, *grid), 9)
     pass_ = torch_forward(x, filters, [-t for t in thresholds])
@@ -74,7 +74,7 @@ def test_the_gap_bounds_the_distance_to_the_minimum():
 
 @pytest.mark.parametrize(("shape", "grid"), [((3, 1, 5), (30,)), ((2, 2, 3, 3), (7, 8)), ((2, 1, 5), (7,))])
 def test_convolutional_basis_pursuit_equals_the_explicit_one(shape, grid):
-    filters = convolutional.normalize(drawn(shape).numpy())
+    filters = convolutional.normalize_filters(drawn(shape).numpy())
     x = drawn((4, shape[1], *grid), 1).numpy()
     explicit = pursuit.sparse_basis_pursuit(x.reshape(4, -1), convolutional.matrix(filters, grid), 0.8)
     for code in (pursuit.sparse_basis_pursuit(x, filters, 0.8),
@@ -94,7 +94,7 @@ def test_nonnegative_basis_pursuit_is_optimal():
 
 def test_splitting_needs_fewer_iterations_than_fista_where_atoms_overlap():
     smooth = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
-    filters = convolutional.normalize(np.stack([smooth, np.roll(smooth, 1), smooth**2])[:, None])
+    filters = convolutional.normalize_filters(np.stack([smooth, np.roll(smooth, 1), smooth**2])[:, None])
     x = drawn((4, 1, 60), 3).cumsum(-1).numpy()
     gaps = [pursuit.duality_gap(x, filters, solver(x, filters, 0.5, iterations=60, tolerance=0), 0.5).max()
             for solver in (pursuit.splitting_basis_pursuit, pursuit.basis_pursuit)]
@@ -102,7 +102,7 @@ def test_splitting_needs_fewer_iterations_than_fista_where_atoms_overlap():
 
 
 def test_both_iterations_have_the_gradient_of_the_solution():
-    filters, x = convolutional.normalize(drawn((2, 1, 3))), drawn((1, 12), 4)
+    filters, x = convolutional.normalize_filters(drawn((2, 1, 3))), drawn((1, 12), 4)
     found = []
     for solver in (pursuit.splitting_basis_pursuit, pursuit.basis_pursuit):
         given = [filters.clone().requires_grad_(), x.clone().requires_grad_()]
@@ -113,11 +113,11 @@ def test_both_iterations_have_the_gradient_of_the_solution():
 
 
 def test_splitting_returns_zero_where_the_weight_exceeds_every_product():
-    assert not pursuit.splitting_basis_pursuit(drawn((3, 1, 9)), convolutional.normalize(drawn((2, 1, 3))), 100.0).any()
+    assert not pursuit.splitting_basis_pursuit(drawn((3, 1, 9)), convolutional.normalize_filters(drawn((2, 1, 3))), 100.0).any()
 
 
 def test_pursuits_are_differentiable():
-    filters = [convolutional.normalize(drawn(shape)).requires_grad_() for shape in [(2, 1, 3), (2, 2, 2)]]
+    filters = [convolutional.normalize_filters(drawn(shape)).requires_grad_() for shape in [(2, 1, 3), (2, 2, 2)]]
     x = drawn((1, 1, 6), 2).requires_grad_()
     for found in (lambda *given: pursuit.layered_thresholding(given[0], given[1:], [0.1, 0.1])[-1],
                   lambda *given: pursuit.layered_basis_pursuit(given[0], given[1:], [0.1, 0.1], iterations=5, tolerance=0)[-1],

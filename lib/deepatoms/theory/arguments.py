@@ -85,11 +85,14 @@ def dictionary(name, value, unit=False):
     (2, 2)
     """
     matrix(name, value)
+    zero = (value == 0).all(0)
+    if bool(zero.any()):
+        refuse(name, value, f"has {int(zero.sum())} zero atoms (columns)", "drop them")
+    if not unit:
+        return value
     norms = (value.detach() ** 2).sum(0) ** 0.5 if isinstance(value, torch.Tensor) else (value**2).sum(0) ** 0.5
-    if bool((norms == 0).any()):
-        refuse(name, value, f"has {int((norms == 0).sum())} zero atoms (columns)", "drop them")
     excess = float(abs(norms - 1).max())
-    if unit and excess > 1e-5:
+    if excess > 1e-5:
         refuse(name, value, f"has atoms whose norm differs from 1 by up to {excess:.3g}",
                "call deepatoms.theory.dictionaries.normalize on it first")
     return value

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Descended
 
 LARGEST_MATRIX = 2**24
 
@@ -202,13 +203,13 @@ def demand_filters(name, filters):
     return filters
 
 
-def normalize(filters):
+def normalize_filters(filters):
     r"""Return the filters with every atom scaled to norm 1 over all its taps and channels.
 
     Args:
         filters: array of shape (atoms, channels, \*kernel), without zero atoms.
 
-    >>> normalize(np.array([[[3.0, 4.0]]]))
+    >>> normalize_filters(np.array([[[3.0, 4.0]]]))
     array([[[0.6, 0.8]]])
     """
     demand_filters("filters", filters)
@@ -282,7 +283,7 @@ def matrix(filters, grid):
     return shifted.transpose(1, 0, *range(2, shifted.ndim)).reshape(atoms * positions, channels * positions).T
 
 
-def mutual_coherence(filters, grid=None):
+def filter_coherence(filters, grid=None):
     r"""Return the exact mutual coherence of the convolutional dictionary, from the correlations of its filters.
 
     Args:
@@ -292,9 +293,9 @@ def mutual_coherence(filters, grid=None):
     Returns:
         The largest absolute cosine of two different atoms, shifted copies included; a differentiable scalar for a tensor.
 
-    >>> float(mutual_coherence(np.array([[[1.0, 1.0, 0.0]]])).round(6))
+    >>> float(filter_coherence(np.array([[[1.0, 1.0, 0.0]]])).round(6))
     0.5
-    >>> float(mutual_coherence(np.array([[[1.0, 1.0, 0.0]]]), (2 + 1,)).round(6))
+    >>> float(filter_coherence(np.array([[[1.0, 1.0, 0.0]]]), (2 + 1,)).round(6))
     0.5
     """
     demand_filters("filters", filters)
@@ -303,7 +304,7 @@ def mutual_coherence(filters, grid=None):
     return found.numpy()[()] if isinstance(filters, np.ndarray) else found
 
 
-def welch_bound(atoms, channels, kernel):
+def filter_welch_bound(atoms, channels, kernel):
     r"""Return the Welch bound on the coherence of a convolutional dictionary.
 
     :math:`\mu \ge \sqrt{(m - c) / (c\,(m S - 1))}` with :math:`S = \prod (2 n - 1)` the lags at which two atoms overlap:
@@ -318,7 +319,7 @@ def welch_bound(atoms, channels, kernel):
     Returns:
         A number between 0 (when m <= c) and 1.
 
-    >>> round(welch_bound(4, 1, (25,)), 4)
+    >>> round(filter_welch_bound(4, 1, (25,)), 4)
     0.124
     """
     atoms, channels = arguments.integer("atoms", atoms), arguments.integer("channels", channels)
@@ -408,8 +409,13 @@ def _window_sums(values, length, axis):
     return running.narrow(axis, length, size) - running.narrow(axis, 0, size)
 
 
-def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, rounds=(8, 32, 128), iterations=80):
-    r"""Return filters of low coherence, by L-BFGS on the :math:`\ell_P` norm of all correlations, P growing by rounds.
+EXPONENTS = (8, 32, 128)
+
+
+def minimize_filter_coherence(atoms, channels, kernel, designs=1, generator=None, iterations=80):
+    r"""Return filters of low coherence, by L-BFGS on the :math:`\ell_P` norm of all correlations, P = 8, 32, 128.
+
+    The norm grows towards the largest correlation as P does (standard: p-norm smoothing with continuation).
 
     Args:
         atoms: number of filters.
@@ -417,15 +423,19 @@ def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, round
         kernel: sizes of the support.
         designs: how many dictionaries to draw and train, together.
         generator: torch generator of the Gaussian starts (seed 0 unless given).
-        rounds: the exponents P.
-        iterations: steps for each P.
+        iterations: most steps for each P.
 
     Returns:
-        Tensor of shape (designs, atoms, channels, \*kernel), float64, unit atoms; local minima, not certificates.
+        ``best``, a tensor of shape (designs, atoms, channels, \*kernel), float64, unit atoms: for each design the least
+        coherent of its start and the ends of the rounds; local minima, not certificates. ``converged``: whether every
+        round ended by the solver's own criterion, before its steps ran out (one answer, the designs being trained together).
 
-    >>> filters = minimize_coherence(2, 1, 25)[0]
-    >>> bool(mutual_coherence(filters) < 0.15)
-    True
+    Raises:
+        ValueError: on sizes or a number of steps below 1.
+
+    >>> found = minimize_filter_coherence(2, 1, 25)
+    >>> bool(filter_coherence(found.best[0]) < 0.15), found.converged
+    (True, False)
     """
     generator = generator or torch.Generator().manual_seed(0)
     kernel = tuple(arguments.integer("kernel", n) for n in _tuple(kernel))
@@ -433,9 +443,16 @@ def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, round
              arguments.integer("channels", channels), *kernel)
     free = torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
     grid = tuple(2 * n - 1 for n in kernel)
-    for exponent in rounds:
-        _descend(free, grid, exponent, iterations)
-    return _unit(free.detach(), len(kernel))
+    best, ended = _unit(free.detach(), len(grid)), True
+    for exponent in EXPONENTS:
+        ended = _descend(free, grid, exponent, arguments.integer("iterations", iterations)) and ended
+        best = _less_coherent(best, _unit(free.detach(), len(grid)), grid)
+    return Descended(best, ended)
+
+
+def _less_coherent(one, other, grid):
+    coherences = [ConvolutionalDictionary(filters, grid).coherence() for filters in (one, other)]
+    return torch.where((coherences[1] < coherences[0]).reshape(-1, *[1] * (one.ndim - 1)), other, one)
 
 
 def _unit(filters, axes):
@@ -443,15 +460,19 @@ def _unit(filters, axes):
 
 
 def _descend(free, grid, exponent, iterations):
+    """Descend in place; tell whether the solver's own criterion ended it, and not its steps or evaluations."""
     descent = torch.optim.LBFGS([free], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe",
                                 tolerance_change=1e-12)
 
     def closure():
         descent.zero_grad()
         others = ConvolutionalDictionary(_unit(free, len(grid)), grid).other_correlations()
+        # Divided by the largest, powers of 128 stay inside the range of the type.
         peak = others.detach().amax(-1, keepdim=True)
         loss = (((others / peak) ** exponent).sum(-1).log() / exponent + peak.log()[..., 0]).sum()
         loss.backward()
         return loss
 
     descent.step(closure)
+    used, evaluations = (descent.state[free][count] for count in ("n_iter", "func_evals"))
+    return used < iterations and evaluations < descent.param_groups[0]["max_eval"]

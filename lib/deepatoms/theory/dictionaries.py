@@ -5,6 +5,7 @@ A dictionary is a matrix of shape (dimension, atoms). With normalised atoms, the
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -12,6 +13,7 @@ import torch
 from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Descended
 
 
 def normalize(D):
@@ -31,7 +33,17 @@ def normalize(D):
            [0.8, 1. ]])
     """
     arguments.dictionary("D", D)
-    return D / (D**2).sum(0) ** 0.5
+    with np.errstate(over="ignore", under="ignore"):
+        norms = (D**2).sum(0) ** 0.5
+    if not (math.isfinite(float(norms.max())) and float(norms.min()) > 0):
+        # Squares leave the range of the type (float16 from 256 on): scale each atom by its largest entry first.
+        D = D / _largest_entries(D)
+        norms = (D**2).sum(0) ** 0.5
+    return D / norms
+
+
+def _largest_entries(D: Any) -> Any:
+    return array_namespace(D).max(abs(D), axis=0)
 
 
 def gram(D):
@@ -196,7 +208,7 @@ def stability_threshold(mu):
     return uniqueness_threshold(mu) / 2
 
 
-def stability_bound(mu, sparsity, noise, residual):
+def lasso_stability_bound(mu, sparsity, noise, residual):
     r"""Return the bound of Equation :eq:`dfp-eq-4` on the squared error of a sparse code.
 
     :math:`\lVert w - w_0 \rVert_2^2 \le (\epsilon + \delta)^2 / (1 - \mu (4 \lVert w_0 \rVert_0 - 1))`.
@@ -210,7 +222,7 @@ def stability_bound(mu, sparsity, noise, residual):
     Returns:
         The bound, infinite where the sparsity is not below ``stability_threshold(mu)``.
 
-    >>> stability_bound(0.1, 1, 0.5, 0.5)
+    >>> lasso_stability_bound(0.1, 1, 0.5, 0.5)
     1.4285714285714286
     """
     sparsity = arguments.integer("sparsity", sparsity, minimum=0)
@@ -301,61 +313,111 @@ def tight_frame_minimum(dimension, atoms):
     return max(float(atoms), atoms**2 / dimension)
 
 
-def minimize_frame_potential(D, iterations=300):
+def minimize_frame_potential(D: np.ndarray, iterations: int = 300) -> Descended[np.ndarray]:
     r"""Return the dictionaries that gradient descent on :math:`\lVert G \rVert_F^2` reaches from ``D``.
 
     Each step follows the gradient :math:`4 D D^\mathsf{T} D` less its component along each atom, with step
-    :math:`d / (8k)`, and renormalises the atoms.
+    :math:`d / (8k)`, and renormalises the atoms. No local minimum is above the least value (Benedetto and Fickus, 2003).
 
     Args:
         D: starting points of shape (..., dimension, atoms), numpy.
         iterations: number of steps.
 
     Returns:
-        Array of the shape of ``D`` with unit atoms.
+        ``best``, of the shape of ``D`` with unit atoms: the iterate of least value. ``converged``, of shape (...): whether the
+        last step's slope was below 1e-6 of the gradient.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or fewer than two axes.
 
     >>> start = np.random.default_rng(0).normal(size=(4, 9))
-    >>> round(frame_energy(minimize_frame_potential(start)) + 9, 6)
-    np.float64(20.25)
+    >>> found = minimize_frame_potential(start)
+    >>> round(frame_energy(found.best) + 9, 6), bool(found.converged)
+    (np.float64(20.25), True)
     """
-    arguments.real_array("D", D)
+    D = _starts(D)
     step = D.shape[-2] / (8 * D.shape[-1])
-    D = D / np.linalg.norm(D, axis=-2, keepdims=True)
+    best, lowest = D, np.full(D.shape[:-2], np.inf)
     for _ in range(arguments.integer("iterations", iterations)):
-        gradient = 4 * D @ (np.swapaxes(D, -1, -2) @ D)
-        D = D - step * (gradient - (gradient * D).sum(-2, keepdims=True) * D)
+        gram = np.swapaxes(D, -1, -2) @ D
+        gradient = 4 * D @ gram
+        best, lowest = _keep_lowest((gram**2).sum((-2, -1)), D, lowest, best)
+        slope = gradient - (gradient * D).sum(-2, keepdims=True) * D
+        D = D - step * slope
         D = D / np.linalg.norm(D, axis=-2, keepdims=True)
-    return D
+    best, _ = _keep_lowest(((np.swapaxes(D, -1, -2) @ D) ** 2).sum((-2, -1)), D, lowest, best)
+    return Descended(best, _norm(slope) <= 1e-6 * _norm(gradient))
 
 
-def minimize_coherence(D, iterations=300, rate=0.02):
+def _starts(D):
+    arguments.real_array("D", D)
+    if not isinstance(D, np.ndarray) or D.ndim < 2:
+        arguments.refuse("D", D, "is not a numpy array with two axes or more", "pass shape (..., dimension, atoms)")
+    if (D == 0).all(-2).any():
+        arguments.refuse("D", D, "has zero atoms (columns)", "drop them")
+    return D / np.linalg.norm(D, axis=-2, keepdims=True)
+
+
+def _keep_lowest(values, D, lowest, best):
+    lower = values <= lowest * (1 + 1e-15)  # of equals up to rounding the later one, whose slope is smaller
+    return np.where(lower[..., None, None], D, best), np.where(lower, values, lowest)
+
+
+def _norm(D):
+    return np.linalg.norm(D, axis=(-2, -1))
+
+
+SOFTEST, HARDEST, COOLING = 0.1, 0.001, 0.98
+
+
+def minimize_coherence(D: np.ndarray, iterations: int = 300) -> Descended[np.ndarray]:
     r"""Return dictionaries of low coherence, found from ``D`` by Adam on a smooth maximum of the Gram entries.
 
-    The smooth maximum is :math:`\tau \log \sum_{i<j} \exp(G_{ij}^2 / \tau)`, with :math:`\tau` falling from 0.1 to 0.001.
+    The smooth maximum is :math:`\tau \log \sum_{i<j} \exp(G_{ij}^2 / \tau)`, with :math:`\tau` falling from 0.1 to 0.001
+    by 2 per cent a step. Temperature and rate depend on the step and not on how many are asked for, so that more steps go
+    on where fewer stop, and the best of them is never worse (standard: log-sum-exp smoothing with continuation).
 
     Args:
-        D: starting points of shape (..., dimension, atoms), numpy.
+        D: starting points of shape (..., dimension, atoms), at least two atoms, numpy.
         iterations: number of steps.
-        rate: learning rate of Adam.
 
     Returns:
-        Array of the shape of ``D`` with unit atoms; a local minimum, not a certificate.
+        ``best``, of the shape of ``D`` with unit atoms: the iterate of least coherence, a local minimum and no certificate.
+        ``converged``, of shape (...): whether the temperature had reached its end, and the last half of the steps lowered
+        the coherence by at most 0.1 per cent of it.
 
-    >>> start = np.random.default_rng(0).normal(size=(3, 6))
-    >>> bool(mutual_coherence(minimize_coherence(start)) < mutual_coherence(start))
-    True
+    Raises:
+        ValueError: on a single atom, a zero atom, an entry that is not finite, or fewer than two axes.
+
+    >>> found = minimize_coherence(np.random.default_rng(0).normal(size=(3, 6)))
+    >>> float(round(mutual_coherence(found.best), 3)), bool(found.converged)
+    (0.447, True)
     """
-    atoms = torch.tensor(arguments.real_array("D", D), requires_grad=True)
-    above = torch.triu(torch.ones(D.shape[-1], D.shape[-1], dtype=torch.bool), 1)
+    D = _starts(D)
+    if D.shape[-1] < 2:
+        arguments.refuse("D", D, "has a single atom", "pass at least two columns")
+    atoms = torch.tensor(D, requires_grad=True)
+    # Entries of unit atoms are of size d^(-1/2), and Adam moves every entry by its rate.
+    rate = 0.05 / math.sqrt(D.shape[-2])
     descent = torch.optim.Adam([atoms], lr=rate)
-    for softness in np.geomspace(0.1, 0.001, arguments.integer("iterations", iterations)):
+    best, history = D, [np.full(D.shape[:-2], np.inf)]
+    for iteration in range(arguments.integer("iterations", iterations) + 1):
         unit = torch.nn.functional.normalize(atoms, dim=-2)
-        products = (unit.mT @ unit)[..., above]
+        products, softness = _products(unit), max(SOFTEST * COOLING**iteration, HARDEST)
+        best, lowest = _keep_lowest(products.detach().abs().amax(-1).numpy(), unit.detach().numpy(), history[-1], best)
+        history.append(lowest)
         loss = softness * torch.logsumexp(products**2 / softness, -1).sum()
         descent.zero_grad()
         loss.backward()
+        descent.param_groups[0]["lr"] = rate / math.sqrt(1 + iteration / 100)
         descent.step()
-    return torch.nn.functional.normalize(atoms.detach(), dim=-2).numpy()
+    before = history[-1 - iterations // 2]
+    return Descended(best, (before - lowest <= 1e-3 * lowest) & (softness == HARDEST))
+
+
+def _products(unit):
+    above = torch.triu(torch.ones(unit.shape[-1], unit.shape[-1], dtype=torch.bool), 1)
+    return (unit.mT @ unit)[..., above]
 
 
 def _several_atoms(D):

@@ -3,7 +3,7 @@ r"""Signals whose codes are sparse at *every* layer: named configurations, and d
 The deepest code :math:`\Gamma_K` is a few spikes far apart. The filters of the deeper layers are sparse themselves: a few equal
 taps, spaced so that a stripe of the layer above sees one tap, and arranged so that two shifted atoms collide in at most one
 tap; their coherence is then at most 1 / taps, and 0 when each tap has a channel of its own. The first layer's filters are
-trained for low coherence (:func:`~deepatoms.theory.convolutional.minimize_coherence`).
+trained for low coherence (:func:`~deepatoms.theory.convolutional.minimize_filter_coherence`).
 """
 
 from dataclasses import dataclass, replace
@@ -160,7 +160,7 @@ def first_layer(atoms, kernel, seed=0, designs=DESIGNS):
     (2, 2, 1, 25)
     """
     generator = torch.Generator().manual_seed(seed)
-    return convolutional.minimize_coherence(atoms, 1, kernel, designs, generator).numpy()
+    return convolutional.minimize_filter_coherence(atoms, 1, kernel, designs, generator).best.numpy()
 
 
 def sparse_filters(layer, channels, generator, nonnegative=False):
@@ -180,7 +180,7 @@ def sparse_filters(layer, channels, generator, nonnegative=False):
 
     >>> layer = SparseLayer(2, (60,), 2, 49, own_channels=True)
     >>> filters = sparse_filters(layer, 4, np.random.default_rng(0))
-    >>> float(convolutional.mutual_coherence(filters))
+    >>> float(convolutional.filter_coherence(filters))
     0.0
     """
     if layer.own_channels and layer.atoms * layer.taps > channels:

@@ -7,7 +7,7 @@ in torch's layout, or as a :class:`~deepatoms.theory.convolutional.Convolutional
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np

@@ -1,6 +1,6 @@
 r"""When a layered pursuit is guaranteed to find the right codes: hypotheses, thresholds and error bounds, layer by layer.
 
-Everything here is arithmetic on five numbers a layer (:class:`Layer`): coherence, stripe count s, patch count p and the
+Everything here is arithmetic on five numbers a layer (:class:`LayerNumbers`): coherence, stripe count s, patch count p and the
 smallest and largest nonzero of the code. They may be arrays, one entry for each signal of a batch. Codes that depend on
 each other through :math:`\Gamma_{i-1} = D_i \Gamma_i` are measured by :func:`layers`.
 
@@ -17,7 +17,7 @@ from deepatoms.theory import arguments, convolutional
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerNumbers:
     """What the theory needs to know of one layer: numbers, or arrays with one entry for each signal."""
 
     coherence: float | np.ndarray
@@ -62,7 +62,7 @@ def layers(dictionaries, codes):
         codes: for each layer the true code, shape (..., atoms, \*grid).
 
     Returns:
-        A list of :class:`Layer`, the numbers of shape (...).
+        A list of :class:`LayerNumbers`, the numbers of shape (...).
 
     Raises:
         ValueError: on atoms that are not normalised, layers that do not fit each other, or a code that is all zero.
@@ -114,14 +114,14 @@ def demand_chain(dictionaries):
 def _layer(i, D, code, next_kernel):
     if D.unit_excess() > 1e-5:
         arguments.refuse(f"dictionaries[{i}]", D.filters, f"has atoms whose norm differs from 1 by up to "
-                         f"{D.unit_excess():.3g}", "call deepatoms.theory.convolutional.normalize on the filters first")
+                         f"{D.unit_excess():.3g}", "call deepatoms.theory.convolutional.normalize_filters on the filters first")
     sizes = torch.as_tensor(code).detach().abs().flatten(-len(D.grid) - 1)
     largest = sizes.amax(-1)
     if bool((largest == 0).any()):
         arguments.refuse(f"codes[{i}]", code, "is zero everywhere for some signal", "leave that signal out")
     smallest = torch.where(sizes == 0, torch.inf, sizes).amin(-1)
     counts = convolutional.stripe_count(code, D.kernel), convolutional.patch_count(code, next_kernel)
-    return Layer(*(_plain(value) for value in (D.coherence().detach(), *counts, smallest, largest)))
+    return LayerNumbers(*(_plain(value) for value in (D.coherence().detach(), *counts, smallest, largest)))
 
 
 def _plain(value):
@@ -141,9 +141,9 @@ def stripe_limit(layer, noise):
         layer: the layer's numbers.
         noise: the error that arrives, in the patch norm.
 
-    >>> stripe_limit(Layer(0.25, 1, 1, 1.0, 1.0), 0.125)
+    >>> stripe_limit(LayerNumbers(0.25, 1, 1, 1.0, 1.0), 0.125)
     2.0
-    >>> stripe_limit(Layer(0.0, 1, 1, 1.0, 1.0), 0.125)
+    >>> stripe_limit(LayerNumbers(0.0, 1, 1, 1.0, 1.0), 0.125)
     inf
     """
     room = layer.smallest / 2 - _nonnegative("noise", noise)
@@ -166,7 +166,7 @@ def threshold_interval(layer, noise):
     Returns:
         The lower and the upper end; empty when the lower is not below the upper.
 
-    >>> threshold_interval(Layer(0.25, 1, 1, 1.0, 1.0), 0.125)
+    >>> threshold_interval(LayerNumbers(0.25, 1, 1, 1.0, 1.0), 0.125)
     (0.375, 0.875)
     """
     noise = _nonnegative("noise", noise)
@@ -189,7 +189,7 @@ def soft_thresholding_bounds(layers, noise, thresholds=None, position=0.01):
     Returns:
         A list of :class:`Guarantee`; beyond the first layer that does not hold, the numbers are kept but promise nothing.
 
-    >>> found = soft_thresholding_bounds([Layer(0.25, 1, 4, 1.0, 1.0)], 0.125, [0.5])[0]
+    >>> found = soft_thresholding_bounds([LayerNumbers(0.25, 1, 4, 1.0, 1.0)], 0.125, [0.5])[0]
     >>> found.error, found.holds
     (1.25, True)
     """
@@ -208,7 +208,7 @@ def hard_thresholding_bounds(layers, noise, thresholds=None, position=0.5):
         thresholds: one for each layer; unless given they lie at ``position`` of each interval.
         position: where in its interval each threshold lies; the middle leaves most room on both sides.
 
-    >>> found = hard_thresholding_bounds([Layer(0.25, 1, 4, 1.0, 1.0)], 0.125)[0]
+    >>> found = hard_thresholding_bounds([LayerNumbers(0.25, 1, 4, 1.0, 1.0)], 0.125)[0]
     >>> found.threshold, found.error, found.holds
     (0.625, 0.25, True)
     """
@@ -262,7 +262,7 @@ def largest_certified_noise(layers, thresholds=None, position=None, kind="soft")
     Returns:
         The limit; not positive where nothing is certified, however small the noise.
 
-    >>> layer = Layer(0.25, 1, 1, 1.0, 1.0)
+    >>> layer = LayerNumbers(0.25, 1, 1, 1.0, 1.0)
     >>> largest_certified_noise([layer]), largest_certified_noise([layer], thresholds=[0.5])
     (0.375, 0.25)
     """
@@ -314,7 +314,7 @@ def basis_pursuit_bounds(layers, noise):
     Returns:
         A list of :class:`BasisPursuitGuarantee`.
 
-    >>> found = basis_pursuit_bounds([Layer(0.25, 1, 4, 1.0, 1.0)], 0.01)[0]
+    >>> found = basis_pursuit_bounds([LayerNumbers(0.25, 1, 4, 1.0, 1.0)], 0.01)[0]
     >>> round(found.limit, 6), found.weight, found.error, found.holds
     (1.666667, 0.04, 0.15, True)
     """
@@ -335,7 +335,7 @@ def uniqueness_limit(layer):
     Args:
         layer: the layer's numbers; without coherence the limit is infinite.
 
-    >>> uniqueness_limit(Layer(0.25, 1, 1, 1.0, 1.0))
+    >>> uniqueness_limit(LayerNumbers(0.25, 1, 1, 1.0, 1.0))
     2.5
     """
     coherence = np.asarray(layer.coherence, dtype=float)
@@ -345,7 +345,7 @@ def uniqueness_limit(layer):
 def unique(layers):
     """Tell whether the theory guarantees that the deep coding problem with these stripe counts has one solution.
 
-    >>> unique([Layer(0.25, 2, 1, 1.0, 1.0)]), unique([Layer(0.25, 3, 1, 1.0, 1.0)])
+    >>> unique([LayerNumbers(0.25, 2, 1, 1.0, 1.0)]), unique([LayerNumbers(0.25, 3, 1, 1.0, 1.0)])
     (True, False)
     """
     return _plain(np.logical_and.reduce([layer.stripes < uniqueness_limit(layer) for layer in layers]))
@@ -364,7 +364,7 @@ def deep_coding_bounds(layers, noise):
     Returns:
         A list of bounds, infinite from the first layer on whose stripe count is not below :func:`uniqueness_limit`.
 
-    >>> deep_coding_bounds([Layer(0.25, 2, 1, 1.0, 1.0)], 0.5)
+    >>> deep_coding_bounds([LayerNumbers(0.25, 2, 1, 1.0, 1.0)], 0.5)
     [2.0]
     """
     squared, found = np.asarray(_nonnegative("noise", noise)) ** 2, []

@@ -151,10 +151,10 @@ def trained_coherence(setting):
     figure, axes = figures.subplots(size=(7, 3.5))
     for place, (kernel, atoms) in enumerate(sizes):
         start = torch.randn(20, atoms, 1, *kernel, dtype=torch.float64, generator=setting.torch(f"filters {place}"))
-        random = np.median([float(convolutional.mutual_coherence(f)) for f in start])
-        best = min(map(convolutional.mutual_coherence, multilayer.first_layer(atoms, kernel, setting.seed)))
+        random = np.median([float(convolutional.filter_coherence(f)) for f in start])
+        best = min(map(convolutional.filter_coherence, multilayer.first_layer(atoms, kernel, setting.seed)))
         for value, mark, colour, label in ((random, "x", "grey", "random"), (best, "o", "blue", "trained"),
-                                           (convolutional.welch_bound(atoms, 1, kernel), "_", "orange", "Welch bound")):
+                                           (convolutional.filter_welch_bound(atoms, 1, kernel), "_", "orange", "Welch bound")):
             axes.plot(place, value, mark, color=COLOURS[colour], markersize=9, markeredgewidth=2.5,
                       label=label if place == 0 else None)
     axes.set(ylabel="mutual coherence", ylim=(0, None), xticks=range(len(sizes)),

@@ -46,7 +46,7 @@ def sum_of_blocks(net, weights):
     """Return the energy of weights already known to fit (what descent calls at every step, under ``torch.func.vmap``)."""
     if net.image == 1 and net.form == "synthesis":
         return chains.synthesis_energy(weights)
-    return sum(value for _, _, value in interactions.block_energies(net, weights))
+    return sum(value for _, _, value in interactions.block_terms(net, weights))
 
 
 def block_energies(net, weights):
@@ -58,7 +58,7 @@ def block_energies(net, weights):
     (2, 2)
     """
     found = np.zeros((len(net.clusters),) * 2)
-    for a, b, value in interactions.block_energies(net, net.checked(weights)):
+    for a, b, value in interactions.block_terms(net, net.checked(weights)):
         found[a, b] = float(value)
     return found
 
@@ -129,9 +129,9 @@ def zero_padded(net, weights):
 
 def _padded(net, weights):
     positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
-    ones = explicit.matrix(positive, [torch.ones(weight.shape) for weight in net.weights], "zero")
+    ones = explicit.sparse_dictionary(positive, [torch.ones(weight.shape) for weight in net.weights], "zero")
     count = (ones.T @ ones).nnz - net.atoms
-    B = explicit.matrix(net, weights, "zero").tocsc()
+    B = explicit.sparse_dictionary(net, weights, "zero").tocsc()
     squares = np.asarray(B.multiply(B).sum(0)).ravel()
     B = B.multiply(1 / np.sqrt(squares)).tocsc()
     gram = (B.T @ B).tocoo()

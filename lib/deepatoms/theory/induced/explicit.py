@@ -17,7 +17,7 @@ def dictionary(net, weights, boundary):
                          f"makes a dictionary of {gigabytes:,.1f} GiB", "use frame_potential.energy, which never forms it")
     if net.image == 1:
         return _connected(net, weights)
-    found = matrix(net, weights, boundary).toarray()
+    found = sparse_dictionary(net, weights, boundary).toarray()
     return torch.as_tensor(found).to(weights[0]) if isinstance(weights[0], torch.Tensor) else found
 
 
@@ -35,7 +35,7 @@ def _connected(net, weights):
     return found
 
 
-def matrix(net, weights, boundary="circular"):
+def sparse_dictionary(net, weights, boundary="circular"):
     """Return the dictionary as a sparse float64 matrix, one block after the other."""
     arguments.one_of("boundary", boundary, ("circular", "zero"))
     grid = [[None] * len(net.clusters) for _ in net.row_layers]

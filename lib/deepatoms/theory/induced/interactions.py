@@ -225,7 +225,7 @@ def _others(atoms, size, centre, dtype, device):
     return mask
 
 
-def block_energies(net, weights):
+def block_terms(net, weights):
     """Yield (cluster, other cluster, sum of squared cosines over both triangles) for every block of the Gram matrix."""
     found = Interactions(net, weights)
     for a, b, kernel in found.blocks():
@@ -235,11 +235,11 @@ def block_energies(net, weights):
         yield a, b, (1 if a == b else 2) * (net.image >> kernel.level) ** 2 * cosines
 
 
-def gram(net, weights):
+def interaction_gram(net, weights):
     """Return the explicit Gram matrix by repeating the local interactions over all positions (for small networks).
 
     >>> from deepatoms.theory import induced
-    >>> gram(induced.chain([2, 1, 1]), [torch.ones(1, 2), torch.ones(1, 1)])[0, 1].round(decimals=3)
+    >>> interaction_gram(induced.chain([2, 1, 1]), [torch.ones(1, 2), torch.ones(1, 1)])[0, 1].round(decimals=3)
     tensor(-0.5770)
     """
     found, net_gram = Interactions(net, weights), weights[0].new_zeros(net.atoms, net.atoms)
