@@ -61,7 +61,7 @@ def rank(candidates, budget=None, potentials=None, iterations=100):
         arguments.refuse("candidates", candidates, "is empty", "pass a mapping from names to architectures")
     budget = None if budget is None else arguments.integer("budget", budget)
     potentials = potentials or {}
-    rows = [Candidate(name, potentials.get(name, _potential(net, iterations) if name not in potentials else None),
+    rows = [Candidate(name, potentials[name] if name in potentials else _potential(net, iterations),
                       net.parameter_count, net.multiply_adds, net.depth)
             for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
     rows = tuple(sorted(rows, key=lambda row: (row.potential, row.parameters)))
@@ -74,4 +74,4 @@ def rank(candidates, budget=None, potentials=None, iterations=100):
 def _potential(net, iterations):
     if net.image == 1 and net.family == "chain" and net.form == "synthesis":
         return chains.chain_minimum([layer.channels for layer in net.layers])[1]
-    return descent.minimize(net, "unit", iterations=iterations).potential
+    return descent.minimize(net, descent=descent.Descent(iterations)).potential
