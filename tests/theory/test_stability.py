@@ -121,3 +121,15 @@ def test_deep_coding_is_verified_and_a_moved_coefficient_found():
 def test_bad_input_is_refused_by_name(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: LayerNumbers(float("nan"), 1, 1, 1.0, 1.0), "coherence = nan is negative or not finite"),
+    (lambda: LayerNumbers(-1.0, 1, 1, 1.0, 1.0), "coherence = -1.0 is negative"),
+    (lambda: LayerNumbers(1.5, 1, 1, 1.0, 1.0), "coherence = 1.5 exceeds 1"),
+    (lambda: LayerNumbers(0.5, 1, 1, np.array([1.0, np.inf]), 1.0), "smallest = array.* is negative or not finite"),
+    (lambda: stability.unique([]), "layers = .* is empty"),
+])
+def test_no_certificate_comes_from_numbers_that_mean_nothing(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()

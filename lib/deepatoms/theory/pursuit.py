@@ -7,7 +7,7 @@ in torch's layout, or as a :class:`~deepatoms.theory.convolutional.Convolutional
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def _hard(z, threshold):
 OPERATORS = {"soft": _soft, "nonnegative": _nonnegative, "hard": _hard}
 
 
-def layered_thresholding(x, dictionaries, thresholds, kind="soft"):
+def layered_thresholding(x: AnyArray, dictionaries: Sequence, thresholds: Sequence, kind: str = "soft") -> list:
     r"""Return the codes of all layers by layered thresholding, Equation :eq:`csc-layered`.
 
     :math:`\hat\Gamma_i = \mathcal S_{\beta_i}(D_i^\mathsf{T} \hat\Gamma_{i-1})` with :math:`\hat\Gamma_0 = X`. With
@@ -170,7 +170,8 @@ def layered_thresholding(x, dictionaries, thresholds, kind="soft"):
     return _like(x, codes)
 
 
-def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iterations=300, tolerance=1e-6):
+def layered_basis_pursuit(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonnegative: bool = False,
+                          iterations: int = 300, tolerance: float = 1e-6) -> list:
     r"""Return the codes of all layers by basis pursuit, one layer after the other.
 
     :math:`\hat\Gamma_i = \arg\min_\Gamma \tfrac12 \lVert \hat\Gamma_{i-1} - D_i \Gamma \rVert_2^2
@@ -187,6 +188,11 @@ def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iteration
     Returns:
         A list with the code of each layer, of the kind of x.
 
+    Source: Papyan, Romano and Elad (2017), Section 6.
+
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
     >>> filters = np.array([[[0.6, 0.8]]])
     >>> layered_basis_pursuit(np.array([[1.2, 1.6, 0.0, 0.0]]), [filters], [0.1])[0].round(3) + 0
     array([[1.9, 0. , 0. , 0. ]])
@@ -199,7 +205,8 @@ def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iteration
     return _like(x, codes)
 
 
-def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-6, start=None):
+def basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonnegative: bool = False, iterations: int = 300,
+                  tolerance: float = 1e-6, start: AnyArray | None = None) -> Any:
     r"""Return a code by basis pursuit in its Lagrangian form (the Lasso), solved by FISTA with restarts.
 
     Minimises :math:`\tfrac12 \lVert X - D \Gamma \rVert_2^2 + \xi \lVert \Gamma \rVert_1`, Equation :eq:`csc-bp`.
@@ -227,6 +234,7 @@ def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-
     >>> basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0)
     array([1., 0.])
     """
+    arguments.number("tolerance", tolerance, 0)
     signal, (D,) = _prepared(x, [D])
     weight = _positive("weight", weight, D, signal)
     step, prox = 1 / D.squared_norm, _nonnegative if nonnegative else _soft
@@ -249,7 +257,8 @@ CHECK_EVERY = 10  # iterations between two evaluations of the duality gap, which
 RELAXATION, BALANCED = 1.8, 50
 
 
-def splitting_basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-6):
+def splitting_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonnegative: bool = False,
+                            iterations: int = 300, tolerance: float = 1e-6) -> Any:
     r"""Return a code by basis pursuit, solved by ADMM: far fewer iterations than FISTA where atoms resemble each other.
 
     Each iteration costs the same two products as one of FISTA, and a division by :math:`D D^\mathsf{T} + \rho I`, which for
@@ -267,9 +276,16 @@ def splitting_basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tol
     Returns:
         The code, of the kind of x.
 
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
+    Warns:
+        NotConverged: when the iterations end above the tolerance (says by how much).
+
     >>> splitting_basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0).round(4) + 0
     array([1., 0.])
     """
+    arguments.number("tolerance", tolerance, 0)
     signal, (D,) = _prepared(x, [D])
     weight = _positive("weight", weight, D, signal)
     prox = _nonnegative if nonnegative else _soft
@@ -320,7 +336,7 @@ class NotConverged(RuntimeWarning):
     """Iterations ended before their criterion was met; what they returned is the last iterate."""
 
 
-def objective(x, D, code, weight):
+def objective(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray) -> Any:
     r"""Return the Lasso objective :math:`\tfrac12 \lVert X - D \Gamma \rVert_2^2 + \xi \lVert \Gamma \rVert_1`.
 
     Mind the factor 1/2: an objective without it, with weight :math:`\lambda`, is twice this one with
@@ -344,7 +360,7 @@ def objective(x, D, code, weight):
     return _measured(x, D, code, weight, False)[0]
 
 
-def duality_gap(x, D, code, weight, nonnegative=False):
+def duality_gap(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray, nonnegative: bool = False) -> Any:
     r"""Return how far a code's objective is above the minimum at most: the Lasso duality gap.
 
     With the residual r scaled to the dual feasible point :math:`\theta = s\,r`, where
@@ -360,6 +376,11 @@ def duality_gap(x, D, code, weight, nonnegative=False):
 
     Returns:
         A nonnegative number for each signal.
+
+    Source: Kim, Koh, Lustig, Boyd and Gorinevsky (2007).
+
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
 
     >>> float(duality_gap(np.array([2.0, -0.5]), np.eye(2), np.array([1.0, 0.0]), 1.0))
     0.0
@@ -387,7 +408,8 @@ def _objective_and_gap(signal, D, code, weight, nonnegative):
     return value, (value - (dual * (2 * signal - dual)).sum(axes) / 2).clamp(min=0)
 
 
-def multilayer_ista(x, dictionaries, weights, nonnegative=False, iterations=5000, tolerance=1e-6):
+def multilayer_ista(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonnegative: bool = False,
+                    iterations: int = 5000, tolerance: float = 1e-6) -> list:
     r"""Return the codes of all layers at once by multi-layer ISTA, the joint alternative to going layer by layer.
 
     Each iteration rebuilds :math:`\tilde\Gamma_{i} = D_{i+1} \cdots D_K \Gamma_K` and then goes down the layers with one proximal
@@ -416,6 +438,7 @@ def multilayer_ista(x, dictionaries, weights, nonnegative=False, iterations=5000
     >>> multilayer_ista(np.array([2.0, -0.5]), [np.eye(2), np.eye(2)], [0.5, 0.5])[1].round(3) + 0
     array([1., 0.])
     """
+    arguments.number("tolerance", tolerance, 0)
     signal, dictionaries = _prepared(x, dictionaries)
     levels = [_positive(f"weights[{i}]", weight, D, signal) / D.squared_norm for i, (weight, D) in
               enumerate(zip(_one_each("weights", weights, dictionaries), dictionaries, strict=True))]
@@ -456,7 +479,8 @@ def _rebuilt(dictionaries, deepest):
     return found
 
 
-def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=200):
+def sparse_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, tolerance: float = 1e-9, batch: int = 8,
+                         rounds: int = 200) -> Any:
     r"""Return the basis pursuit of signals whose codes have few nonzeros, to a duality gap near rounding.
 
     An active-set method: each round adds to each signal's working set the ``batch`` atoms that violate optimality most,
@@ -476,6 +500,8 @@ def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=200):
 
     Raises:
         RuntimeError: when the rounds do not suffice (says the gap reached).
+
+    Source: standard, an active-set method.
 
     >>> sparse_basis_pursuit(np.array([[2.0, -0.5]]), np.eye(2), 1.0) + 0
     array([[1., 0.]])

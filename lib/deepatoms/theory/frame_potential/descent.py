@@ -89,11 +89,11 @@ def minimize(net: Net, magnitudes: str = "unit", seeds: Sequence[int] = (0,), st
     arguments.one_of("magnitudes", magnitudes, CONVENTIONS)
     iterations = arguments.integer("descent.iterations", descent.iterations)
     rate = arguments.number("descent.rate", descent.rate_for(magnitudes), 0)
-    starts = ([net.init(seed, descent.gain) for seed in seeds] if starts is None
-              else [net.check_filters(start) for start in starts])
-    if not starts:
+    given = ([net.init(seed, descent.gain) for seed in seeds] if starts is None
+             else [list(net.check_filters(start)) for start in starts])
+    if not given:
         arguments.refuse("seeds", seeds, "gives no start", "pass at least one seed, or starts")
-    stacked = [torch.stack(layer).to(device, dtype) for layer in zip(*starts, strict=True)]
+    stacked = [torch.stack(layer).to(device, dtype) for layer in zip(*given, strict=True)]
     shape = torch.func.vmap(net.unit) if magnitudes == "unit" else list
     histories, weights = _descend(_batched(net), shape, stacked, iterations, rate)
     energies = tuple(min(history) for history in histories)

@@ -1,11 +1,14 @@
 """The bridge between networks and sparse coding: one forward pass beside the minimiser it approximates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from deepatoms.theory import arguments, pursuit
+from deepatoms.theory.induced.architecture import Net
 
 
-def forward(net, weights, x, penalty=0.0, activation=True):
+def forward(net: Net, weights: Sequence, x: np.ndarray, penalty: float = 0.0, activation: bool = True) -> np.ndarray:
     r"""Return the activations of all layers of a fully connected network, stacked: Equations :eq:`dfp-eq-5`, 8, 9 and 11.
 
     Each layer is :math:`w_j = \mathrm{ReLU}(z_j - \lambda)`, with :math:`z_j` what the layers before send to it.
@@ -19,6 +22,9 @@ def forward(net, weights, x, penalty=0.0, activation=True):
 
     Returns:
         Array of shape (atoms,).
+
+    Raises:
+        ValueError: on a convolutional architecture, or weights and inputs that do not fit.
 
     >>> forward(__import__("deepatoms").theory.induced.chain([1, 1]), [np.array([[2.0]])], np.array([3.0]), 0.5)
     array([5.5])
@@ -46,8 +52,10 @@ def _apply(block, weights, stacked, columns):
     return block.sign * (part if block.kind == "identity" else weights[block.weight] @ part)
 
 
-def constraints(B, w, x):
+def constraints(B: np.ndarray, w: np.ndarray, x: np.ndarray) -> np.ndarray:
     r"""Return the constraint residual :math:`Bw - [x; 0; \dots; 0]` of the stacked sparse coding problem.
+
+    Source: Equation :eq:`dfp-eq-6`.
 
     >>> constraints(np.eye(3), np.ones(3), np.array([1.0]))
     array([0., 1., 1.])
@@ -117,7 +125,8 @@ def _solve_on_support(w, B, y, weight):
     return np.maximum(solved, 0)
 
 
-def agreement(B, w, codes, y, penalty):
+def agreement(B: np.ndarray, w: np.ndarray, codes: np.ndarray, y: np.ndarray,
+              penalty: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""Return how near activations come to the sparse codes they approximate, by three measures, for a batch.
 
     The *distance* is :math:`\lVert w - w^* \rVert / \max(\lVert w \rVert, \lVert w^* \rVert)`; the *gap* is the objective's
@@ -131,6 +140,11 @@ def agreement(B, w, codes, y, penalty):
 
     Returns:
         Three arrays of shape (batch,): distance, gap and overlap.
+
+    Source: the chapter on the deep frame potential.
+
+    Raises:
+        ValueError: on sizes that do not fit, or entries that are not finite.
 
     >>> B, y = np.eye(2)[None], np.array([[1.0, 0.2]])
     >>> distance, gap, overlap = agreement(B, np.array([[0.75, 0.75]]), sparse_code(B, y, 0.5), y, 0.5)
