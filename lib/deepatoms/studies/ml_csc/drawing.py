@@ -196,7 +196,7 @@ def digits_rebuilt(setting, shown=6):
     filters = net.filters[0]
     thresholds = -(net.model[0].bias / net.model[0].weight.flatten(1).norm(dim=1)).detach().double()
     code = net.codes[0][:shown]
-    basis = pursuit.basis_pursuit(images, filters, 0.1, nonnegative=True)
+    basis = pursuit.basis_pursuit(images, filters, 0.1, nonnegative=True, iterations=5000)
     rows = {"digit": images, "forward pass": _fitted(images, _unshifted(filters, code)),
             "basis pursuit": _fitted(images, convolutional.synthesize(filters, basis))}
     figure, panels = figures.subplots(3, shown, size=(7, 3.6))
