@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepatoms.theory import arguments, dictionaries, recovery
+from deepatoms.theory import arguments, dictionaries, multilayer, pursuit, recovery
 
 good_matrix = np.array([[1.0, 0.0, 0.6], [0.0, 1.0, 0.8]])
 bad_matrices = st.one_of(
@@ -57,3 +57,23 @@ def test_unit_atoms_are_asked_for_with_the_remedy():
 def test_one_of_lists_the_choices():
     with pytest.raises(ValueError, match=r"kind = 'soff' is unknown; choose one of 'soft', 'hard'"):
         arguments.one_of("kind", "soff", ["soft", "hard"])
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, math.nan, math.inf])
+def test_tolerances_that_no_gap_or_every_gap_meets_are_refused(tolerance):
+    x = np.ones(2)
+    for call in (lambda: pursuit.basis_pursuit(x, good_matrix, 0.1, tolerance=tolerance),
+                 lambda: pursuit.splitting_basis_pursuit(x, good_matrix, 0.1, tolerance=tolerance),
+                 lambda: pursuit.multilayer_ista(x, [good_matrix], [0.1], tolerance=tolerance),
+                 lambda: recovery.representations(good_matrix, x, 1, tolerance=tolerance)):
+        with pytest.raises(ValueError, match="tolerance = "):
+            call()
+
+
+@pytest.mark.parametrize("noise", [-1.0, math.nan, [0.1, -0.1]])
+def test_noise_that_is_no_norm_is_refused(noise):
+    signals = multilayer.draw("K2-compact", 2, np.random.default_rng(0))
+    for call in (multilayer.worst_noise, multilayer.misleading_noise,
+                 lambda *given: multilayer.gaussian_noise(*given, np.random.default_rng(0))):
+        with pytest.raises(ValueError, match="noise = .* is negative or not finite"):
+            call(signals, noise)

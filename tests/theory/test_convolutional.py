@@ -40,14 +40,14 @@ def test_the_resolvent_solves_with_the_explicit_matrix(shape, grid):
 def test_coherence_and_norm_equal_those_of_the_explicit_matrix(shape, grid):
     filters = drawn(shape)
     D = convolutional.matrix(filters, grid)
-    assert abs(convolutional.mutual_coherence(filters, grid) - dictionaries.mutual_coherence(D)) < 1e-13
+    assert abs(convolutional.filter_coherence(filters, grid) - dictionaries.mutual_coherence(D)) < 1e-13
     found = convolutional.ConvolutionalDictionary(filters, grid).squared_norm
     assert found == pytest.approx(np.linalg.norm(D, 2) ** 2, rel=1e-12)
 
 
 def test_coherence_without_a_grid_is_that_of_a_long_one():
     filters = drawn((3, 2, 4))
-    assert convolutional.mutual_coherence(filters) == pytest.approx(convolutional.mutual_coherence(filters, (31,)), abs=1e-14)
+    assert convolutional.filter_coherence(filters) == pytest.approx(convolutional.filter_coherence(filters, (31,)), abs=1e-14)
 
 
 def test_one_dictionary_for_each_signal():
@@ -56,7 +56,7 @@ def test_one_dictionary_for_each_signal():
     for i in range(3):
         single = convolutional.synthesize(filters[i], codes[i])
         assert (together.synthesize(codes)[i] - single).abs().max() < 1e-14
-        assert abs(float(together.coherence()[i] - convolutional.mutual_coherence(filters[i], (9,)))) < 1e-14
+        assert abs(float(together.coherence()[i] - convolutional.filter_coherence(filters[i], (9,)))) < 1e-14
 
 
 def direct_patch(values, kernel):
@@ -83,33 +83,33 @@ def test_local_norms_equal_direct_loops(seed, axes, n, density):
 
 def test_trained_filters_come_near_the_welch_bound_and_never_below():
     for atoms, kernel in [(2, (25,)), (4, (8, 8))]:
-        filters = convolutional.minimize_coherence(atoms, 1, kernel, designs=2)
+        filters = convolutional.minimize_filter_coherence(atoms, 1, kernel, designs=2).best
         for design in filters:
-            ratio = float(convolutional.mutual_coherence(design)) / convolutional.welch_bound(atoms, 1, kernel)
+            ratio = float(convolutional.filter_coherence(design)) / convolutional.filter_welch_bound(atoms, 1, kernel)
             assert 1 <= ratio < 1.7
 
 
 @pytest.mark.parametrize(("atoms", "channels", "kernel"), list(itertools.product([3, 5], [1, 2], [(3,), (2, 2)])))
 def test_no_dictionary_is_below_the_welch_bound(atoms, channels, kernel):
-    bound = convolutional.welch_bound(atoms, channels, kernel)
+    bound = convolutional.filter_welch_bound(atoms, channels, kernel)
     for seed in range(20):
-        assert convolutional.mutual_coherence(drawn((atoms, channels, *kernel), seed)) >= bound - 1e-12
+        assert convolutional.filter_coherence(drawn((atoms, channels, *kernel), seed)) >= bound - 1e-12
 
 
 def test_products_and_coherence_are_differentiable():
     filters = torch.from_numpy(drawn((2, 2, 3))).requires_grad_()
     codes = torch.from_numpy(drawn((1, 2, 6), 1)).requires_grad_()
     assert torch.autograd.gradcheck(convolutional.synthesize, (filters, codes))
-    assert torch.autograd.gradcheck(lambda f: convolutional.mutual_coherence(f), (filters,))
+    assert torch.autograd.gradcheck(lambda f: convolutional.filter_coherence(f), (filters,))
 
 
 @pytest.mark.parametrize(("call", "said"), [
     (lambda: convolutional.synthesize(np.ones((2, 1, 5)), np.ones((2, 4))), "longer than the grid"),
     (lambda: convolutional.synthesize(np.ones((2, 1, 3)), np.ones((3, 8))), "does not end in"),
     (lambda: convolutional.analyze(np.full((2, 1, 3), np.nan), np.ones((1, 8))), "NaN"),
-    (lambda: convolutional.normalize(np.zeros((2, 1, 3))), "zero atoms"),
-    (lambda: convolutional.mutual_coherence(np.zeros((2, 1, 3))), "zero atoms"),
-    (lambda: convolutional.mutual_coherence(np.ones((2, 3))), "rank 2"),
+    (lambda: convolutional.normalize_filters(np.zeros((2, 1, 3))), "zero atoms"),
+    (lambda: convolutional.filter_coherence(np.zeros((2, 1, 3))), "zero atoms"),
+    (lambda: convolutional.filter_coherence(np.ones((2, 3))), "rank 2"),
     (lambda: convolutional.matrix(np.ones((8, 8, 3)), (5000,)), "1,600,000,000 entries"),
     (lambda: convolutional.stripe_count(np.ones((2, 8)), (0,)), "smaller than 1"),
     (lambda: convolutional.patch_norm(np.ones(8), (2,)), "grid axes"),
@@ -117,3 +117,10 @@ def test_products_and_coherence_are_differentiable():
 def test_bad_input_is_refused_by_name(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_training_filters_says_whether_it_converged_and_keeps_the_best():
+    few, many = (convolutional.minimize_filter_coherence(2, 1, 3, designs=3, iterations=steps) for steps in (2, 500))
+    assert not few.converged and many.converged
+    coherences = [[float(convolutional.filter_coherence(design)) for design in found.best] for found in (few, many)]
+    assert (np.array(coherences[1]) <= np.array(coherences[0]) + 1e-9).all()

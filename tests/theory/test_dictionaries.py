@@ -45,9 +45,39 @@ def test_equiangular_tight_frames_attain_the_welch_bound(frame):
 
 def test_batched_descent_equals_descent_one_by_one():
     starts = gaussian((3, 4, 9), 0)
-    together = dictionaries.minimize_frame_potential(starts, 20)
-    apart = np.stack([dictionaries.minimize_frame_potential(start, 20) for start in starts])
+    together = dictionaries.minimize_frame_potential(starts, 20).best
+    apart = np.stack([dictionaries.minimize_frame_potential(start, 20).best for start in starts])
     np.testing.assert_allclose(together, apart, rtol=1e-12)
+
+
+@pytest.mark.parametrize("descent", [dictionaries.minimize_coherence, dictionaries.minimize_frame_potential])
+@pytest.mark.parametrize("size", [(4, 9), (8, 12)])
+def test_more_steps_of_a_descent_are_never_worse_and_too_few_have_not_converged(descent, size):
+    starts = gaussian((3, *size), 1)
+    value = {dictionaries.minimize_coherence: dictionaries.mutual_coherence,
+             dictionaries.minimize_frame_potential: dictionaries.frame_energy}[descent]
+    before = [value(dictionaries.normalize(start)) for start in starts]
+    for steps in (1, 5, 50, 200, 1500):
+        found = descent(starts, steps)
+        now = [value(D) for D in found.best]
+        assert (np.array(now) <= np.array(before) + 1e-12).all()
+        assert not (steps < 6 and found.converged.any())
+        before = now
+    assert found.converged.any()
+
+
+def test_descent_on_coherence_reaches_the_known_optima():
+    for size, least in [((3, 6), dictionaries.welch_bound(3, 6)), ((2, 5), math.cos(math.pi / 5)), ((4, 5), 0.25)]:
+        found = dictionaries.minimize_coherence(gaussian((4, *size), 2), 600)
+        assert min(map(dictionaries.mutual_coherence, found.best)) == pytest.approx(least, abs=2e-3)
+
+
+def test_norms_whose_squares_leave_the_type_are_no_zero_coherence():
+    D = np.array([[200, 200], [200, 100]], dtype=np.float16)
+    assert float(dictionaries.mutual_coherence(D)) == pytest.approx(0.949, abs=2e-3)
+    assert float(dictionaries.mutual_coherence(torch.tensor(D))) == pytest.approx(0.949, abs=2e-3)
+    assert float(dictionaries.mutual_coherence(D.astype(float) * 1e200)) == pytest.approx(3 / math.sqrt(10))
+    assert float(dictionaries.mutual_coherence(D.astype(float) * 1e-200)) == pytest.approx(3 / math.sqrt(10))
 
 
 def test_frame_energy_equals_the_double_loop():
@@ -59,7 +89,7 @@ def test_frame_energy_equals_the_double_loop():
 
 def test_thresholds_at_zero_coherence_are_infinite():
     assert dictionaries.uniqueness_threshold(0) == dictionaries.stability_threshold(0) == math.inf
-    assert dictionaries.stability_bound(0, 5, 0.1, 0.1) == pytest.approx(0.04)
+    assert dictionaries.lasso_stability_bound(0, 5, 0.1, 0.1) == pytest.approx(0.04)
 
 
 def test_the_picket_fence_has_two_sparsest_codes():
@@ -80,7 +110,7 @@ def test_the_picket_fence_has_two_sparsest_codes():
     (lambda: dictionaries.welch_bound(0, 3), "dimension = 0"),
     (lambda: dictionaries.welch_bound(2.0, 3), "dimension = 2.0"),
     (lambda: dictionaries.uniqueness_threshold(1.5), "mu = 1.5"),
-    (lambda: dictionaries.stability_bound(0.1, 1, -1.0, 0.0), "noise = -1.0"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, 1, -1.0, 0.0), "noise = -1.0"),
     (lambda: dictionaries.identity_hadamard(12), "dimension = 12"),
     (lambda: recovery.representations(np.ones((30, 60)), np.ones(30), 12), "sparsity = 12"),
     (lambda: recovery.least_l1(np.array([[1.0], [0.0]]), np.array([0.0, 1.0])), "no representation"),

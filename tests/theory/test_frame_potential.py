@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepatoms.theory import dictionaries, frame_potential, induced
-from deepatoms.theory.frame_potential import evaluation
+from deepatoms.theory.frame_potential import Descent, evaluation
 from deepatoms.theory.induced import explicit
 
 widths = st.lists(st.integers(1, 12), min_size=2, max_size=5)
@@ -22,7 +22,7 @@ SMALL = {"chain": induced.cifar("chain", blocks=1, width=1, image=20),
 def positive_count(net):
     """N(G) from the explicit dictionary with every parameter and identity positive."""
     positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
-    B = explicit.matrix(positive, [torch.ones(weight.shape) for weight in net.weights])
+    B = explicit.sparse_dictionary(positive, [torch.ones(weight.shape) for weight in net.weights])
     return (B.T @ B).nnz - net.atoms
 
 
@@ -64,7 +64,7 @@ def test_energy_grows_with_the_number_of_positions_only():
 def test_zero_padded_dictionary_is_read_off_its_gram_matrix():
     net = SMALL["densenet"]
     weights = net.init(0)
-    G = dictionaries.gram(explicit.matrix(net, weights, "zero").toarray())
+    G = dictionaries.gram(explicit.sparse_dictionary(net, weights, "zero").toarray())
     energy, count = frame_potential.zero_padded(net, weights)
     assert energy == pytest.approx(float(((G - np.diag(G.diagonal())) ** 2).sum()), rel=1e-10)
     assert count == pytest.approx((abs(G) > 1e-15).sum() - net.atoms)
@@ -132,8 +132,8 @@ def test_composed_bound_is_below_the_norm_of_the_gram_matrix(widths, seed):
 
 def test_descent_with_unit_magnitudes_is_well_posed_and_free_is_not():
     net = induced.cifar("chain", blocks=1, width=2, image=20)
-    unit = frame_potential.minimize(net, "unit", seeds=(0, 1), iterations=40)
-    free = [frame_potential.minimize(net, "free", gain=gain, iterations=15).energies[0] for gain in (0.02, 30)]
+    unit = frame_potential.minimize(net, "unit", seeds=(0, 1), descent=Descent(40))
+    free = [frame_potential.minimize(net, "free", descent=Descent(15, gain=gain)).energies[0] for gain in (0.02, 30)]
     assert unit.spread < 0.1 < max(free) / min(free) - 1
     assert all(energy >= (frame_potential.floor(net) ** 2) * net.structural_count for energy in unit.energies)
 
@@ -153,7 +153,7 @@ def test_written_gradient_is_that_of_autograd(widths, seed):
 def test_written_descent_is_adam_of_torch():
     net = induced.chain([6, 9, 7])
     starts = [net.init(seed) for seed in (0, 1)]
-    theirs = frame_potential.minimize(net, "free", starts=starts, iterations=40, rate=0.05, dtype=torch.float64)
+    theirs = frame_potential.minimize(net, "free", starts=starts, descent=Descent(40, 0.05), dtype=torch.float64)
     np.testing.assert_allclose(frame_potential.descend(starts, 40), theirs.energies, rtol=1e-6)
 
 
@@ -164,13 +164,23 @@ def test_descent_over_directions_keeps_the_norms_and_attains_the_closed_form():
     assert reached == pytest.approx(frame_potential.chain_bracket([4, 20, 10])[1], rel=1e-6)
 
 
-def test_descent_repeats_and_reports():
-    net, seen = induced.chain([4, 6]), []
-    runs = [frame_potential.minimize(net, iterations=10, progress=lambda *step: seen.append(step)) for _ in range(2)]
-    assert runs[0].energies == runs[1].energies and len(seen) == 22
-    long = frame_potential.minimize(net, iterations=200)
-    assert long.converged == (True,) and long.potential == pytest.approx(frame_potential.chain_minimum([4, 6])[1], rel=1e-3)
-    assert len(frame_potential.minimize(net, iterations=200, tolerance=0.01).histories[0]) < 200
+def test_descent_repeats_and_reaches_the_known_optima():
+    net = induced.chain([4, 6])
+    runs = [frame_potential.minimize(net, descent=Descent(10)) for _ in range(2)]
+    assert runs[0].energies == runs[1].energies and len(runs[0].histories[0]) == 11
+    for widths in ([4, 6], [8, 4], [3, 7]):
+        long = frame_potential.minimize(induced.chain(widths), descent=Descent(300))
+        assert long.converged == (True,)
+        assert long.potential == pytest.approx(frame_potential.chain_minimum(widths)[1], rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("build", [lambda: induced.chain([4, 6]), lambda: induced.residual([6, 9, 9, 9]), lambda: SMALL["chain"]])
+@pytest.mark.parametrize("magnitudes", ["unit", "free"])
+def test_more_steps_of_descent_are_not_worse_and_too_few_have_not_converged(build, magnitudes):
+    few, more = (frame_potential.minimize(build(), magnitudes, seeds=(0, 1, 2), descent=Descent(steps)) for steps in (3, 80))
+    assert not any(few.converged)
+    assert (np.array(more.energies) <= np.array(few.energies)).all()
+    assert all(energy == min(history) for energy, history in zip(more.energies, more.histories, strict=True))
 
 
 def test_rank_orders_by_potential_within_the_budget_and_abstains_at_ties():

@@ -1,10 +1,12 @@
 """Pursuits: equal to a CNN's forward pass, to scikit-learn's Lasso, and certified by their own duality gap."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import Lasso
+from sklearn.linear_model import Lasso, orthogonal_mp
 
 from deepatoms.theory import convolutional, dictionaries, multilayer, pursuit
 
@@ -25,7 +27,7 @@ def torch_forward(x, filters, biases):
 
 @pytest.mark.parametrize(("grid", "shapes"), NETS)
 def test_a_cnn_forward_pass_is_layered_nonnegative_thresholding(grid, shapes):
-    filters = [convolutional.normalize(drawn(shape, seed)) for seed, shape in enumerate(shapes)]
+    filters = [convolutional.normalize_filters(drawn(shape, seed)) for seed, shape in enumerate(shapes)]
     thresholds = [torch.rand(shape[0], dtype=torch.float64) / 5 for shape in shapes]
     x = drawn((2, 1, *grid), 9)
     pass_ = torch_forward(x, filters, [-t for t in thresholds])
@@ -72,7 +74,7 @@ def test_the_gap_bounds_the_distance_to_the_minimum():
 
 @pytest.mark.parametrize(("shape", "grid"), [((3, 1, 5), (30,)), ((2, 2, 3, 3), (7, 8)), ((2, 1, 5), (7,))])
 def test_convolutional_basis_pursuit_equals_the_explicit_one(shape, grid):
-    filters = convolutional.normalize(drawn(shape).numpy())
+    filters = convolutional.normalize_filters(drawn(shape).numpy())
     x = drawn((4, shape[1], *grid), 1).numpy()
     explicit = pursuit.sparse_basis_pursuit(x.reshape(4, -1), convolutional.matrix(filters, grid), 0.8)
     for code in (pursuit.sparse_basis_pursuit(x, filters, 0.8),
@@ -92,7 +94,7 @@ def test_nonnegative_basis_pursuit_is_optimal():
 
 def test_splitting_needs_fewer_iterations_than_fista_where_atoms_overlap():
     smooth = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
-    filters = convolutional.normalize(np.stack([smooth, np.roll(smooth, 1), smooth**2])[:, None])
+    filters = convolutional.normalize_filters(np.stack([smooth, np.roll(smooth, 1), smooth**2])[:, None])
     x = drawn((4, 1, 60), 3).cumsum(-1).numpy()
     gaps = [pursuit.duality_gap(x, filters, solver(x, filters, 0.5, iterations=60, tolerance=0), 0.5).max()
             for solver in (pursuit.splitting_basis_pursuit, pursuit.basis_pursuit)]
@@ -100,7 +102,7 @@ def test_splitting_needs_fewer_iterations_than_fista_where_atoms_overlap():
 
 
 def test_both_iterations_have_the_gradient_of_the_solution():
-    filters, x = convolutional.normalize(drawn((2, 1, 3))), drawn((1, 12), 4)
+    filters, x = convolutional.normalize_filters(drawn((2, 1, 3))), drawn((1, 12), 4)
     found = []
     for solver in (pursuit.splitting_basis_pursuit, pursuit.basis_pursuit):
         given = [filters.clone().requires_grad_(), x.clone().requires_grad_()]
@@ -111,15 +113,15 @@ def test_both_iterations_have_the_gradient_of_the_solution():
 
 
 def test_splitting_returns_zero_where_the_weight_exceeds_every_product():
-    assert not pursuit.splitting_basis_pursuit(drawn((3, 1, 9)), convolutional.normalize(drawn((2, 1, 3))), 100.0).any()
+    assert not pursuit.splitting_basis_pursuit(drawn((3, 1, 9)), convolutional.normalize_filters(drawn((2, 1, 3))), 100.0).any()
 
 
 def test_pursuits_are_differentiable():
-    filters = [convolutional.normalize(drawn(shape)).requires_grad_() for shape in [(2, 1, 3), (2, 2, 2)]]
+    filters = [convolutional.normalize_filters(drawn(shape)).requires_grad_() for shape in [(2, 1, 3), (2, 2, 2)]]
     x = drawn((1, 1, 6), 2).requires_grad_()
     for found in (lambda *given: pursuit.layered_thresholding(given[0], given[1:], [0.1, 0.1])[-1],
                   lambda *given: pursuit.layered_basis_pursuit(given[0], given[1:], [0.1, 0.1], iterations=5, tolerance=0)[-1],
-                  lambda *given: pursuit.multilayer_ista(given[0], given[1:], [0.1, 0.1], iterations=4)[-1]):
+                  lambda *given: pursuit.multilayer_ista(given[0], given[1:], [0.1, 0.1], iterations=4, tolerance=0)[-1]):
         found(x, *filters).sum().backward()
         assert x.grad.abs().max() > 0
         x.grad = None
@@ -127,7 +129,7 @@ def test_pursuits_are_differentiable():
 
 def test_multilayer_ista_explains_the_signal_with_consistent_layers():
     signals = multilayer.draw("K2-compact", 3, np.random.default_rng(0))
-    codes = pursuit.multilayer_ista(signals.signal, signals.dictionaries, [0.01, 0.01], iterations=200)
+    codes = pursuit.multilayer_ista(signals.signal, signals.dictionaries, [0.01, 0.01])
     first, second = signals.dictionaries
     rebuilt = first.synthesize(second.synthesize(codes[1]))
     assert (rebuilt - signals.signal).norm() < 0.1 * signals.signal.norm()
@@ -160,3 +162,67 @@ def test_results_stay_on_the_kind_and_device_of_the_signal():
 def test_bad_input_is_refused_by_name(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("solver", [pursuit.basis_pursuit, pursuit.splitting_basis_pursuit])
+@pytest.mark.parametrize("seed", range(4))
+def test_too_few_iterations_are_said_and_more_are_never_worse(solver, seed):
+    D, x = dictionaries.normalize(drawn((6, 12), seed)), drawn((3, 6), seed + 10)
+    with pytest.warns(pursuit.NotConverged, match="iterations = 2 ended at a relative duality gap"):
+        few = solver(x, D, 0.1, iterations=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pursuit.NotConverged)
+        many = solver(x, D, 0.1, iterations=5000, tolerance=1e-9)
+    assert (pursuit.objective(x, D, many, 0.1) <= pursuit.objective(x, D, few, 0.1)).all()
+
+
+def test_multilayer_ista_says_when_it_stops_moving():
+    x, layers = drawn((3, 6)), [dictionaries.normalize(drawn(size, 1)) for size in ((6, 8), (8, 9))]
+    with pytest.warns(pursuit.NotConverged, match="iterations = 3 ended while a step changes"):
+        pursuit.multilayer_ista(x, layers, [0.1, 0.1], iterations=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pursuit.NotConverged)
+        found = pursuit.multilayer_ista(x, layers, [0.1, 0.1])[1]
+    further = pursuit.multilayer_ista(x, layers, [0.1, 0.1], iterations=20_000, tolerance=0)[1]
+    assert float((found - further).norm() / further.norm()) < 1e-3
+
+
+def test_one_matrix_for_each_signal_equals_one_signal_after_the_other():
+    B, y = drawn((3, 5, 7)), drawn((3, 5), 1)
+    together = pursuit.basis_pursuit(y, pursuit.MatrixDictionary(B), 0.1, iterations=5000, tolerance=1e-10)
+    assert torch.allclose(together, torch.stack([pursuit.basis_pursuit(one, D, 0.1, iterations=5000, tolerance=1e-10)
+                                                 for one, D in zip(y, B, strict=True)]), atol=1e-5)
+    one, *_ = pursuit.splitting_basis_pursuit(y, pursuit.MatrixDictionary(B), 0.1, iterations=5000, tolerance=1e-10)
+    assert torch.allclose(one, together[0], atol=1e-5)
+    B = B / B.norm(dim=1, keepdim=True)
+    active = pursuit.sparse_basis_pursuit(y, pursuit.MatrixDictionary(B), 0.1)
+    assert float(pursuit.duality_gap(y, pursuit.MatrixDictionary(B), active, 0.1).max()) < 1e-8
+    with pytest.raises(ValueError, match="does not match signals"):
+        pursuit.basis_pursuit(y[:2], pursuit.MatrixDictionary(B), 0.1)
+
+
+def test_objective_without_the_half_is_twice_the_objective():
+    draw = np.random.default_rng(0)
+    D, x, code = draw.normal(size=(4, 6)), draw.normal(size=(5, 4)), draw.normal(size=(5, 6))
+    without = ((x - code @ D.T) ** 2).sum(1) + 0.3 * abs(code).sum(1)
+    np.testing.assert_allclose(2 * pursuit.objective(x, D, code, 0.15), without)
+
+
+@pytest.mark.parametrize("name", ["soft_threshold", "nonnegative_threshold", "hard_threshold"])
+def test_thresholds_keep_the_kind_and_refuse_what_is_no_threshold(name):
+    operator, z = getattr(pursuit, name), np.array([-3.0, 0.5, 2.0])
+    assert isinstance(operator(z, 1.0), np.ndarray)
+    np.testing.assert_array_equal(operator(z, np.full(3, 1.0)), operator(torch.tensor(z), 1.0).numpy())
+    for bad in (-1.0, float("nan"), np.array([1.0, -1.0, 1.0])):
+        with pytest.raises(ValueError, match="threshold = .* is negative or not finite; pass numbers >= 0"):
+            operator(z, bad)
+    with pytest.raises(ValueError, match="z = .* NaN"):
+        operator(np.array([np.nan]), 1.0)
+
+
+def test_matching_pursuit_equals_scikit_learns():
+    draw = np.random.default_rng(0)
+    D, X = dictionaries.normalize(draw.normal(size=(10, 20))), draw.normal(size=(30, 10))
+    assert np.allclose(pursuit.matching_pursuit(D, X, 4), orthogonal_mp(D, X.T, n_nonzero_coefs=4).T)
+    with pytest.raises(ValueError, match="X = .* does not match the 10 rows of D"):
+        pursuit.matching_pursuit(D, X.T, 4)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepatoms.theory import convolutional, multilayer, pursuit, stability
-from deepatoms.theory.stability import Layer
+from deepatoms.theory.stability import LayerNumbers
 
 SMALL = ["K2-1D", "K2-compact", "K3-1D", "K3-1D-m8", "K2-1D-q8"]
 sizes = st.floats(0.5, 2)
@@ -21,7 +21,7 @@ def noisy(signals, noise, kind):
 @settings(max_examples=300)
 @given(mu=st.floats(0, 0.5), s=st.integers(1, 8), large=sizes, contrast=st.floats(0.05, 1), noise=st.floats(0, 0.5))
 def test_the_interval_is_empty_exactly_when_the_condition_fails(mu, s, large, contrast, noise):
-    layer = Layer(mu, s, 1, large * contrast, large)
+    layer = LayerNumbers(mu, s, 1, large * contrast, large)
     lower, upper = stability.threshold_interval(layer, noise * layer.smallest)
     limit = stability.stripe_limit(layer, noise * layer.smallest)
     if abs(upper - lower) > 1e-9 * large:
@@ -31,7 +31,7 @@ def test_the_interval_is_empty_exactly_when_the_condition_fails(mu, s, large, co
 @settings(max_examples=100)
 @given(mu=st.floats(0, 0.3), s=st.integers(1, 3), p=st.integers(1, 5), contrast=st.floats(0.2, 1), position=st.floats(0.001, 0.9))
 def test_the_largest_certified_noise_is_where_the_certificate_ends(mu, s, p, contrast, position):
-    layers = [Layer(mu, s, p, contrast, 1.0), Layer(mu / 2, 1, 1, 2 * contrast, 2.0)]
+    layers = [LayerNumbers(mu, s, p, contrast, 1.0), LayerNumbers(mu / 2, 1, 1, 2 * contrast, 2.0)]
     for kind, bounds in [("soft", stability.soft_thresholding_bounds), ("hard", stability.hard_thresholding_bounds)]:
         limit = stability.largest_certified_noise(layers, position=position, kind=kind)
         if limit > 1e-6:
@@ -42,7 +42,7 @@ def test_the_largest_certified_noise_is_where_the_certificate_ends(mu, s, p, con
 
 
 def test_the_largest_certified_noise_of_fixed_thresholds():
-    layers, thresholds = [Layer(0.1, 2, 2, 0.9, 1.0), Layer(0.2, 1, 1, 2.0, 2.0)], [0.3, 1.0]
+    layers, thresholds = [LayerNumbers(0.1, 2, 2, 0.9, 1.0), LayerNumbers(0.2, 1, 1, 2.0, 2.0)], [0.3, 1.0]
     limit = stability.largest_certified_noise(layers, thresholds)
     assert limit > 0
     assert stability.soft_thresholding_bounds(layers, limit * 0.999, thresholds)[-1].holds
@@ -90,7 +90,7 @@ def test_exact_sparse_basis_pursuit_keeps_its_bound():
 
 
 def test_without_coherence_nothing_is_divided_by_zero():
-    layer = Layer(0.0, 5, 2, 1.0, 2.0)
+    layer = LayerNumbers(0.0, 5, 2, 1.0, 2.0)
     assert stability.stripe_limit(layer, 0.4) == np.inf
     assert stability.stripe_limit(layer, 0.5) == -np.inf
     assert stability.threshold_interval(layer, 0.4) == (0.4, 0.6)
@@ -108,16 +108,28 @@ def test_deep_coding_is_verified_and_a_moved_coefficient_found():
 
 
 @pytest.mark.parametrize(("call", "said"), [
-    (lambda: stability.layers([np.ones((2, 1, 3))], [np.ones((2, 8))]), "call deepatoms.theory.convolutional.normalize"),
+    (lambda: stability.layers([np.ones((2, 1, 3))], [np.ones((2, 8))]), "call deepatoms.theory.convolutional.normalize_filters"),
     (lambda: stability.layers([np.ones((1, 1, 1))], [np.zeros((1, 8))]), "zero everywhere"),
     (lambda: stability.layers([np.ones((1, 1, 1)), np.ones((1, 3, 1))], [np.ones((1, 8))] * 2), r"dictionaries\[0\] has 1 atoms"),
     (lambda: stability.layers([np.ones((1, 1, 1))], []), "0 layers"),
-    (lambda: stability.soft_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], -1.0), "noise = -1.0"),
-    (lambda: stability.soft_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], 0.1, [-0.5]), "thresholds = -0.5"),
-    (lambda: stability.soft_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], 0.1, [0.5, 0.5]), "2 entries for 1 layers"),
-    (lambda: stability.hard_thresholding_bounds([Layer(0.1, 1, 1, 1.0, 1.0)], np.nan), "not finite"),
-    (lambda: stability.largest_certified_noise([Layer(0.1, 1, 1, 1.0, 1.0)], kind="basis"), "unknown"),
+    (lambda: stability.soft_thresholding_bounds([LayerNumbers(0.1, 1, 1, 1.0, 1.0)], -1.0), "noise = -1.0"),
+    (lambda: stability.soft_thresholding_bounds([LayerNumbers(0.1, 1, 1, 1.0, 1.0)], 0.1, [-0.5]), "thresholds = -0.5"),
+    (lambda: stability.soft_thresholding_bounds([LayerNumbers(0.1, 1, 1, 1.0, 1.0)], 0.1, [0.5, 0.5]), "2 entries for 1 layers"),
+    (lambda: stability.hard_thresholding_bounds([LayerNumbers(0.1, 1, 1, 1.0, 1.0)], np.nan), "not finite"),
+    (lambda: stability.largest_certified_noise([LayerNumbers(0.1, 1, 1, 1.0, 1.0)], kind="basis"), "unknown"),
 ])
 def test_bad_input_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: LayerNumbers(float("nan"), 1, 1, 1.0, 1.0), "coherence = nan is negative or not finite"),
+    (lambda: LayerNumbers(-1.0, 1, 1, 1.0, 1.0), "coherence = -1.0 is negative"),
+    (lambda: LayerNumbers(1.5, 1, 1, 1.0, 1.0), "coherence = 1.5 exceeds 1"),
+    (lambda: LayerNumbers(0.5, 1, 1, np.array([1.0, np.inf]), 1.0), "smallest = array.* is negative or not finite"),
+    (lambda: stability.unique([]), "layers = .* is empty"),
+])
+def test_no_certificate_comes_from_numbers_that_mean_nothing(call, said):
     with pytest.raises(ValueError, match=said):
         call()

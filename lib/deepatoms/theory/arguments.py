@@ -2,12 +2,14 @@
 
 import math
 import numbers
+from collections.abc import Collection
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
 
-def refuse(name, value, problem, remedy, error=ValueError):
+def refuse(name: str, value: Any, problem: str, remedy: str, error: type[Exception] = ValueError) -> NoReturn:
     """Raise ``error`` with a message that names the argument, its value, what is wrong and what to do.
 
     >>> refuse("threshold", -1.0, "is negative", "pass a number >= 0")
@@ -18,7 +20,7 @@ def refuse(name, value, problem, remedy, error=ValueError):
     raise error(f"{name} = {summary(value)} {problem}; {remedy}")
 
 
-def summary(value):
+def summary(value: Any) -> str:
     """Return a short text for a value: arrays by shape and type, everything else by ``repr``.
 
     >>> summary(np.zeros((2, 3)))
@@ -32,7 +34,7 @@ def summary(value):
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def real_array(name, value, rank=None):
+def real_array(name: str, value: Any, rank: int | None = None) -> Any:
     """Return ``value`` if it is a finite, real floating-point numpy array or torch tensor (of the given rank).
 
     >>> real_array("D", np.eye(2), rank=2).shape
@@ -58,7 +60,7 @@ def _tensor_is_finite(value):
     return math.isfinite(low) and math.isfinite(high)
 
 
-def is_real_floating(value):
+def is_real_floating(value: np.ndarray | torch.Tensor) -> bool:
     """Tell whether an array or tensor holds real floating-point numbers.
 
     >>> is_real_floating(np.arange(3))
@@ -69,7 +71,7 @@ def is_real_floating(value):
     return value.dtype.kind == "f"
 
 
-def matrix(name, value):
+def matrix(name: str, value: Any) -> Any:
     """Return ``value`` if it is a finite real matrix.
 
     >>> matrix("D", np.eye(2)).shape
@@ -78,24 +80,27 @@ def matrix(name, value):
     return real_array(name, value, rank=2)
 
 
-def dictionary(name, value, unit=False):
+def dictionary(name: str, value: Any, unit: bool = False) -> Any:
     """Return ``value`` if it is a matrix without zero columns (and, if ``unit``, with columns of norm 1).
 
     >>> dictionary("D", np.eye(2), unit=True).shape
     (2, 2)
     """
     matrix(name, value)
+    zero = (value == 0).all(0)
+    if bool(zero.any()):
+        refuse(name, value, f"has {int(zero.sum())} zero atoms (columns)", "drop them")
+    if not unit:
+        return value
     norms = (value.detach() ** 2).sum(0) ** 0.5 if isinstance(value, torch.Tensor) else (value**2).sum(0) ** 0.5
-    if bool((norms == 0).any()):
-        refuse(name, value, f"has {int((norms == 0).sum())} zero atoms (columns)", "drop them")
     excess = float(abs(norms - 1).max())
-    if unit and excess > 1e-5:
+    if excess > 1e-5:
         refuse(name, value, f"has atoms whose norm differs from 1 by up to {excess:.3g}",
                "call deepatoms.theory.dictionaries.normalize on it first")
     return value
 
 
-def integer(name, value, minimum=1):
+def integer(name: str, value: Any, minimum: int = 1) -> int:
     """Return ``value`` if it is an integer of at least ``minimum``.
 
     >>> integer("atoms", 3)
@@ -108,7 +113,7 @@ def integer(name, value, minimum=1):
     return int(value)
 
 
-def number(name, value, minimum=-math.inf, maximum=math.inf):
+def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:
     """Return ``value`` if it is a finite real number between ``minimum`` and ``maximum``.
 
     >>> number("coherence", 0.5, minimum=0, maximum=1)
@@ -118,12 +123,12 @@ def number(name, value, minimum=-math.inf, maximum=math.inf):
         refuse(name, value, "is not a real number", "pass a float", TypeError)
     if not math.isfinite(value):
         refuse(name, value, "is not finite", "pass a finite number")
-    if not minimum <= value <= maximum:
+    if not minimum <= float(value) <= maximum:
         refuse(name, value, f"is outside [{minimum}, {maximum}]", "pass a number in that range")
     return float(value)
 
 
-def one_of(name, value, choices):
+def one_of(name: str, value: Any, choices: Collection) -> Any:
     """Return ``value`` if it is one of ``choices``.
 
     >>> one_of("kind", "soft", ["soft", "hard"])

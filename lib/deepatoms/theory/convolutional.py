@@ -10,12 +10,15 @@ axis) and :math:`D\,\Gamma` its transpose. Products run through the fast Fourier
 """
 
 import math
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import AnyArray, Array, Descended
 
 LARGEST_MATRIX = 2**24
 
@@ -36,7 +39,7 @@ class ConvolutionalDictionary:
     tensor([[2., 0., 0., 1.]])
     """
 
-    def __init__(self, filters, grid):
+    def __init__(self, filters: AnyArray, grid: int | Sequence[int]) -> None:
         arguments.real_array("filters", filters)
         self.filters = torch.as_tensor(filters)
         self.grid = tuple(arguments.integer("grid", size) for size in _tuple(grid))
@@ -44,31 +47,31 @@ class ConvolutionalDictionary:
         self.axes = tuple(range(-len(self.grid), 0))
 
     @property
-    def atoms(self):
+    def atoms(self) -> int:
         """Number of filters."""
         return self.filters.shape[-len(self.grid) - 2]
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """Number of channels of the signal."""
         return self.filters.shape[-len(self.grid) - 1]
 
     @property
-    def kernel(self):
+    def kernel(self) -> tuple[int, ...]:
         """Sizes of the filters' support."""
         return tuple(self.filters.shape[-len(self.grid):])
 
     @cached_property
-    def spectrum(self):
+    def spectrum(self) -> torch.Tensor:
         """Fourier transform of the filters, frequencies flattened: shape (..., atoms, channels, frequencies)."""
         return torch.fft.rfftn(self.filters, s=self.grid, dim=self.axes).flatten(-len(self.grid))
 
-    def synthesize(self, codes):
+    def synthesize(self, codes: Array) -> Array:
         r"""Return :math:`D\,\Gamma`, shape (..., channels, \*grid), for codes of shape (..., atoms, \*grid)."""
         self._demand("codes", codes, self.atoms)
         return self._apply(codes, self.spectrum)
 
-    def analyze(self, signals):
+    def analyze(self, signals: Array) -> Array:
         r"""Return :math:`D^\mathsf{T} X`, shape (..., atoms, \*grid), for signals of shape (..., channels, \*grid)."""
         self._demand("signals", signals, self.channels)
         return self._apply(signals, self._adjoint)
@@ -77,7 +80,7 @@ class ConvolutionalDictionary:
     def _adjoint(self):
         return self.spectrum.conj().resolve_conj().transpose(-3, -2)
 
-    def resolvent(self, penalty):
+    def resolvent(self, penalty: float) -> Callable:
         r"""Return the function that maps signals X to :math:`(D D^\mathsf{T} + \rho I)^{-1} X`.
 
         Args:
@@ -109,7 +112,7 @@ class ConvolutionalDictionary:
             arguments.refuse(name, values, f"does not end in (maps, *grid) = {expected}", "match filters and grid")
 
     @cached_property
-    def squared_norm(self):
+    def squared_norm(self) -> float:
         r"""Largest eigenvalue of :math:`D^\mathsf{T} D`: the largest squared singular value over all frequencies."""
         symbols = self.spectrum.detach().movedim(-1, -3)
         small = symbols if self.atoms <= self.channels else symbols.mT
@@ -118,7 +121,7 @@ class ConvolutionalDictionary:
             return float(products.real.max())
         return float(torch.linalg.eigvalsh(products).max())
 
-    def correlations(self):
+    def correlations(self) -> torch.Tensor:
         r"""Return all inner products of atoms, shape (..., atoms, atoms, \*lags).
 
         Entry (a, b, l) is the product of atom a at position l with atom b at position 0, lags counted circularly.
@@ -132,22 +135,23 @@ class ConvolutionalDictionary:
         products = torch.einsum("...acf,...bcf->...abf", flat.conj(), flat).unflatten(-1, frequencies)
         return torch.fft.irfftn(products, s=wide, dim=self.axes)
 
-    def coherence(self):
+    def coherence(self) -> torch.Tensor:
         """Return the mutual coherence of the (normalised) atoms, one number for each dictionary of the batch."""
         largest = self.other_correlations().amax(-1)
         # Orthogonal atoms leave rounding of the transforms, which is no coherence.
         return torch.where(largest < 64 * torch.finfo(largest.dtype).eps, torch.zeros_like(largest), largest)
 
-    def other_correlations(self):
+    def other_correlations(self) -> torch.Tensor:
         """Return all absolute cosines of two different atoms, shape (..., atoms * atoms * lags); own products are 0."""
         norms = _norms(self.filters, len(self.grid))
         _demand_no_zero_atom(norms, self.filters)
         products = self.correlations() / _outer(norms, len(self.grid))
         own = torch.zeros(products.shape[-len(self.grid) - 2:], dtype=torch.bool, device=products.device)
-        own[(range(self.atoms), range(self.atoms), *[0] * len(self.grid))] = True
+        for atom in range(self.atoms):
+            own[(atom, atom, *[0] * len(self.grid))] = True
         return products.masked_fill(own, 0).abs().flatten(-len(self.grid) - 2)
 
-    def unit_excess(self):
+    def unit_excess(self) -> float:
         """Return by how much the norm of an atom differs from 1 at most."""
         return float((_norms(self.filters, len(self.grid)) - 1).abs().max())
 
@@ -189,8 +193,13 @@ def _demand_no_zero_atom(norms, filters):
         arguments.refuse("filters", filters, f"has {int((norms == 0).sum())} zero atoms", "drop them")
 
 
-def demand_filters(name, filters):
+def demand_filters(name: str, filters: AnyArray) -> AnyArray:
     """Return ``filters`` if it is an array of shape (atoms, channels, \\*kernel) without zero atoms, one or two axes.
+
+    Source: torch's layout of filters (standard).
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
 
     >>> demand_filters("filters", np.ones((2, 1, 3))).shape
     (2, 1, 3)
@@ -202,20 +211,26 @@ def demand_filters(name, filters):
     return filters
 
 
-def normalize(filters):
+def normalize_filters(filters: Array) -> Array:
     r"""Return the filters with every atom scaled to norm 1 over all its taps and channels.
 
     Args:
         filters: array of shape (atoms, channels, \*kernel), without zero atoms.
 
-    >>> normalize(np.array([[[3.0, 4.0]]]))
+    Source: standard.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
+
+    >>> normalize_filters(np.array([[[3.0, 4.0]]]))
     array([[[0.6, 0.8]]])
     """
     demand_filters("filters", filters)
-    return filters / (filters**2).sum(tuple(range(1, filters.ndim)), keepdims=True) ** 0.5
+    squares: Any = filters**2
+    return filters / squares.sum(tuple(range(1, filters.ndim)), keepdims=True) ** 0.5
 
 
-def synthesize(filters, codes):
+def synthesize(filters: AnyArray, codes: Array) -> Array:
     r"""Return :math:`D\,\Gamma`: every coefficient puts its filter at its position.
 
     Args:
@@ -225,6 +240,11 @@ def synthesize(filters, codes):
     Returns:
         Array of shape (..., channels, \*grid).
 
+    Source: Papyan, Sulam and Elad (2017).
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
+
     >>> synthesize(np.array([[[1.0, 2.0]]]), np.array([[1.0, 0.0, 0.0]])).round(6)
     array([[1., 2., 0.]])
     """
@@ -232,7 +252,7 @@ def synthesize(filters, codes):
     return ConvolutionalDictionary(filters, codes.shape[2 - filters.ndim:]).synthesize(codes)
 
 
-def analyze(filters, signals):
+def analyze(filters: AnyArray, signals: Array) -> Array:
     r"""Return :math:`D^\mathsf{T} X`: the product of every atom with the signal.
 
     Args:
@@ -242,6 +262,11 @@ def analyze(filters, signals):
     Returns:
         Array of shape (..., atoms, \*grid).
 
+    Source: Papyan, Sulam and Elad (2017).
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
+
     >>> analyze(np.array([[[1.0, 2.0]]]), np.array([[1.0, 0.0, 0.0]])).round(6) + 0
     array([[1., 0., 2.]])
     """
@@ -249,7 +274,7 @@ def analyze(filters, signals):
     return ConvolutionalDictionary(filters, signals.shape[2 - filters.ndim:]).analyze(signals)
 
 
-def matrix(filters, grid):
+def matrix(filters: np.ndarray, grid: int | Sequence[int]) -> np.ndarray:
     r"""Return the explicit dictionary, for small sizes and as a reference.
 
     Args:
@@ -262,27 +287,29 @@ def matrix(filters, grid):
     Raises:
         ValueError: when it would hold more than sixteen million entries (says how many).
 
+    Source: Papyan, Sulam and Elad (2017).
+
     >>> matrix(np.array([[[1.0, 2.0]]]), (3,))
     array([[1., 0., 2.],
            [2., 1., 0.],
            [0., 2., 1.]])
     """
     demand_filters("filters", filters)
-    grid = _tuple(grid)
-    _demand_fit(filters, grid)
-    (atoms, channels, *kernel), positions = filters.shape, math.prod(grid)
+    sizes = _tuple(grid)
+    _demand_fit(filters, sizes)
+    (atoms, channels, *kernel), positions = filters.shape, math.prod(sizes)
     if atoms * channels * positions**2 > LARGEST_MATRIX:
-        arguments.refuse("grid", grid, f"makes a matrix of {atoms * channels * positions**2:,} entries",
+        arguments.refuse("grid", sizes, f"makes a matrix of {atoms * channels * positions**2:,} entries",
                          f"stay below {LARGEST_MATRIX:,}, or use synthesize and analyze")
-    shifted = np.zeros((positions, atoms, channels, *grid))
-    for column, shift in enumerate(np.ndindex(*grid)):
+    shifted = np.zeros((positions, atoms, channels, *sizes))
+    for column, shift in enumerate(np.ndindex(*sizes)):
         window = np.ix_(*[(start + np.arange(length)) % size
-                          for start, length, size in zip(shift, kernel, grid, strict=True)])
+                          for start, length, size in zip(shift, kernel, sizes, strict=True)])
         shifted[column][(..., *window)] = filters
     return shifted.transpose(1, 0, *range(2, shifted.ndim)).reshape(atoms * positions, channels * positions).T
 
 
-def mutual_coherence(filters, grid=None):
+def filter_coherence(filters: AnyArray, grid: int | Sequence[int] | None = None) -> Any:
     r"""Return the exact mutual coherence of the convolutional dictionary, from the correlations of its filters.
 
     Args:
@@ -292,9 +319,14 @@ def mutual_coherence(filters, grid=None):
     Returns:
         The largest absolute cosine of two different atoms, shifted copies included; a differentiable scalar for a tensor.
 
-    >>> float(mutual_coherence(np.array([[[1.0, 1.0, 0.0]]])).round(6))
+    Source: Donoho and Elad (2003), for convolutions.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
+
+    >>> float(filter_coherence(np.array([[[1.0, 1.0, 0.0]]])).round(6))
     0.5
-    >>> float(mutual_coherence(np.array([[[1.0, 1.0, 0.0]]]), (2 + 1,)).round(6))
+    >>> float(filter_coherence(np.array([[[1.0, 1.0, 0.0]]]), (2 + 1,)).round(6))
     0.5
     """
     demand_filters("filters", filters)
@@ -303,7 +335,7 @@ def mutual_coherence(filters, grid=None):
     return found.numpy()[()] if isinstance(filters, np.ndarray) else found
 
 
-def welch_bound(atoms, channels, kernel):
+def filter_welch_bound(atoms: int, channels: int, kernel: int | Sequence[int]) -> float:
     r"""Return the Welch bound on the coherence of a convolutional dictionary.
 
     :math:`\mu \ge \sqrt{(m - c) / (c\,(m S - 1))}` with :math:`S = \prod (2 n - 1)` the lags at which two atoms overlap:
@@ -318,7 +350,12 @@ def welch_bound(atoms, channels, kernel):
     Returns:
         A number between 0 (when m <= c) and 1.
 
-    >>> round(welch_bound(4, 1, (25,)), 4)
+    Source: Welch (1974), with the rank and the zeros of convolutions.
+
+    Raises:
+        ValueError: on a size that is too small.
+
+    >>> round(filter_welch_bound(4, 1, (25,)), 4)
     0.124
     """
     atoms, channels = arguments.integer("atoms", atoms), arguments.integer("channels", channels)
@@ -326,7 +363,7 @@ def welch_bound(atoms, channels, kernel):
     return math.sqrt(max(0, atoms - channels) / (channels * max(1, atoms * lags - 1)))
 
 
-def stripe_count(codes, kernel):
+def stripe_count(codes: AnyArray, kernel: int | Sequence[int]) -> Any:
     r"""Return :math:`\lVert \Gamma \rVert^S_{0,\infty}`, the largest number of nonzeros in a stripe.
 
     A stripe holds all coefficients whose atoms overlap one position's atom: 2 kernel - 1 positions along each axis, all
@@ -339,6 +376,11 @@ def stripe_count(codes, kernel):
     Returns:
         Integers of shape (...).
 
+    Source: Papyan, Romano and Elad (2017), Section 3.
+
+    Raises:
+        ValueError: on sizes that do not fit, or entries that are not finite.
+
     >>> stripe_count(np.array([[0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]), (2,))
     np.int64(2)
     >>> stripe_count(np.array([[0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]), (1,))
@@ -347,7 +389,7 @@ def stripe_count(codes, kernel):
     return patch_count(codes, tuple(2 * arguments.integer("kernel", n) - 1 for n in _tuple(kernel)))
 
 
-def patch_count(codes, kernel):
+def patch_count(codes: AnyArray, kernel: int | Sequence[int]) -> Any:
     r"""Return :math:`\lVert \Gamma \rVert^P_{0,\infty}`, the largest number of nonzeros in a patch.
 
     Args:
@@ -357,6 +399,11 @@ def patch_count(codes, kernel):
     Returns:
         Integers of shape (...).
 
+    Source: Papyan, Romano and Elad (2017), Section 3.
+
+    Raises:
+        ValueError: on sizes that do not fit, or entries that are not finite.
+
     >>> patch_count(np.array([[0.0, 1.0, 0.0, 2.0]]), (3,))
     np.int64(2)
     """
@@ -365,7 +412,7 @@ def patch_count(codes, kernel):
     return _largest_window(nonzero.sum(-len(_tuple(kernel)) - 1), _tuple(kernel), codes)
 
 
-def patch_norm(values, kernel):
+def patch_norm(values: AnyArray, kernel: int | Sequence[int]) -> Any:
     r"""Return :math:`\lVert V \rVert^P_{2,\infty}`, the largest :math:`\ell_2` norm of a patch.
 
     Args:
@@ -374,6 +421,11 @@ def patch_norm(values, kernel):
 
     Returns:
         Numbers of shape (...).
+
+    Source: Papyan, Romano and Elad (2017), Section 3.
+
+    Raises:
+        ValueError: on sizes that do not fit, or entries that are not finite.
 
     >>> patch_norm(np.array([[3.0, 0.0, 4.0, 0.0, 0.0]]), (3,))
     np.float64(5.0)
@@ -408,8 +460,15 @@ def _window_sums(values, length, axis):
     return running.narrow(axis, length, size) - running.narrow(axis, 0, size)
 
 
-def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, rounds=(8, 32, 128), iterations=80):
-    r"""Return filters of low coherence, by L-BFGS on the :math:`\ell_P` norm of all correlations, P growing by rounds.
+EXPONENTS = (8, 32, 128)
+
+
+def minimize_filter_coherence(atoms: int, channels: int, kernel: int | Sequence[int], designs: int = 1,
+                              generator: torch.Generator | None = None,
+                              iterations: int = 80) -> Descended[torch.Tensor]:
+    r"""Return filters of low coherence, by L-BFGS on the :math:`\ell_P` norm of all correlations, P = 8, 32, 128.
+
+    The norm grows towards the largest correlation as P does (standard: p-norm smoothing with continuation).
 
     Args:
         atoms: number of filters.
@@ -417,15 +476,19 @@ def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, round
         kernel: sizes of the support.
         designs: how many dictionaries to draw and train, together.
         generator: torch generator of the Gaussian starts (seed 0 unless given).
-        rounds: the exponents P.
-        iterations: steps for each P.
+        iterations: most steps for each P.
 
     Returns:
-        Tensor of shape (designs, atoms, channels, \*kernel), float64, unit atoms; local minima, not certificates.
+        ``best``, a tensor of shape (designs, atoms, channels, \*kernel), float64, unit atoms: for each design the least
+        coherent of its start and the ends of the rounds; local minima, not certificates. ``converged``: whether every
+        round ended by the solver's own criterion, before its steps ran out (one answer, the designs being trained together).
 
-    >>> filters = minimize_coherence(2, 1, 25)[0]
-    >>> bool(mutual_coherence(filters) < 0.15)
-    True
+    Raises:
+        ValueError: on sizes or a number of steps below 1.
+
+    >>> found = minimize_filter_coherence(2, 1, 25)
+    >>> bool(filter_coherence(found.best[0]) < 0.15), found.converged
+    (True, False)
     """
     generator = generator or torch.Generator().manual_seed(0)
     kernel = tuple(arguments.integer("kernel", n) for n in _tuple(kernel))
@@ -433,9 +496,16 @@ def minimize_coherence(atoms, channels, kernel, designs=1, generator=None, round
              arguments.integer("channels", channels), *kernel)
     free = torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
     grid = tuple(2 * n - 1 for n in kernel)
-    for exponent in rounds:
-        _descend(free, grid, exponent, iterations)
-    return _unit(free.detach(), len(kernel))
+    best, ended = _unit(free.detach(), len(grid)), True
+    for exponent in EXPONENTS:
+        ended = _descend(free, grid, exponent, arguments.integer("iterations", iterations)) and ended
+        best = _less_coherent(best, _unit(free.detach(), len(grid)), grid)
+    return Descended(best, ended)
+
+
+def _less_coherent(one, other, grid):
+    coherences = [ConvolutionalDictionary(filters, grid).coherence() for filters in (one, other)]
+    return torch.where((coherences[1] < coherences[0]).reshape(-1, *[1] * (one.ndim - 1)), other, one)
 
 
 def _unit(filters, axes):
@@ -443,15 +513,19 @@ def _unit(filters, axes):
 
 
 def _descend(free, grid, exponent, iterations):
+    """Descend in place; tell whether the solver's own criterion ended it, and not its steps or evaluations."""
     descent = torch.optim.LBFGS([free], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe",
                                 tolerance_change=1e-12)
 
     def closure():
         descent.zero_grad()
         others = ConvolutionalDictionary(_unit(free, len(grid)), grid).other_correlations()
+        # Divided by the largest, powers of 128 stay inside the range of the type.
         peak = others.detach().amax(-1, keepdim=True)
         loss = (((others / peak) ** exponent).sum(-1).log() / exponent + peak.log()[..., 0]).sum()
         loss.backward()
         return loss
 
     descent.step(closure)
+    used, evaluations = (descent.state[free][count] for count in ("n_iter", "func_evals"))
+    return used < iterations and evaluations < descent.param_groups[0]["max_eval"]

@@ -5,6 +5,7 @@ A dictionary is a matrix of shape (dimension, atoms). With normalised atoms, the
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -12,9 +13,10 @@ import torch
 from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import AnyArray, Array, Descended
 
 
-def normalize(D):
+def normalize(D: Array) -> Array:
     r"""Return the dictionary with every atom scaled to norm 1.
 
     Args:
@@ -26,15 +28,27 @@ def normalize(D):
     Raises:
         ValueError: on a zero column or an entry that is not finite.
 
+    Source: standard.
+
     >>> normalize(np.array([[3.0, 0.0], [4.0, 2.0]]))
     array([[0.6, 0. ],
            [0.8, 1. ]])
     """
     arguments.dictionary("D", D)
-    return D / (D**2).sum(0) ** 0.5
+    with np.errstate(over="ignore", under="ignore"):
+        norms = (D**2).sum(0) ** 0.5
+    if not (math.isfinite(float(norms.max())) and float(norms.min()) > 0):
+        # Squares leave the range of the type (float16 from 256 on): scale each atom by its largest entry first.
+        D = D / _largest_entries(D)
+        norms = (D**2).sum(0) ** 0.5
+    return D / norms
 
 
-def gram(D):
+def _largest_entries(D: Any) -> Any:
+    return array_namespace(D).max(abs(D), axis=0)
+
+
+def gram(D: Array) -> Array:
     r"""Return the Gram matrix :math:`G = D^\mathsf{T} D` of the normalised atoms.
 
     Args:
@@ -42,6 +56,11 @@ def gram(D):
 
     Returns:
         Matrix of shape (atoms, atoms) with ones on its diagonal.
+
+    Source: standard.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
 
     >>> gram(np.array([[1.0, 2.0], [0.0, 2.0]])).round(4)
     array([[1.    , 0.7071],
@@ -51,7 +70,7 @@ def gram(D):
     return atoms.T @ atoms
 
 
-def mutual_coherence(D):
+def mutual_coherence(D: Array) -> Any:
     r"""Return the mutual coherence, the largest absolute cosine between two atoms.
 
     :math:`\mu(D) = \max_{i \ne j} |(G - I)_{ij}|`, Equation :eq:`dfp-eq-2` of the deep frame potential paper.
@@ -72,7 +91,7 @@ def mutual_coherence(D):
     return abs(_off_diagonal(gram(D))).max()
 
 
-def one_sided_coherence(D):
+def one_sided_coherence(D: AnyArray) -> Any:
     r"""Return the one-sided coherence :math:`\max_{i \ne j} |d_i^\mathsf{T} d_j| / \lVert d_i \rVert_2^2`.
 
     Args:
@@ -80,6 +99,11 @@ def one_sided_coherence(D):
 
     Returns:
         A nonnegative number; equal to the mutual coherence when all atoms have the same norm.
+
+    Source: standard, the atoms not normalised.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
 
     >>> one_sided_coherence(np.array([[2.0, 1.0], [0.0, 1.0]]))
     np.float64(1.0)
@@ -90,7 +114,7 @@ def one_sided_coherence(D):
     return abs(_off_diagonal(products) / (D**2).sum(0)[:, None]).max()
 
 
-def frame_energy(D):
+def frame_energy(D: Array) -> Any:
     r"""Return the energy :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G`, the numerator of Equation :eq:`dfp-eq-12`.
 
     Computed as the sum of the squared entries off the diagonal, which keeps digits that subtracting the trace loses.
@@ -107,7 +131,7 @@ def frame_energy(D):
     return (_off_diagonal(gram(D)) ** 2).sum()
 
 
-def frame_potential(D, pairs=None):
+def frame_potential(D: Array, pairs: int | None = None) -> Any:
     r"""Return the averaged frame potential F, the root mean square cosine between atoms.
 
     :math:`F^2(D) = N^{-1}(G)\,(\lVert G \rVert_F^2 - \operatorname{Tr} G) \le \mu^2(D)`, Equation :eq:`dfp-eq-12`.
@@ -135,7 +159,7 @@ def frame_potential(D, pairs=None):
     return (frame_energy(D) / pairs) ** 0.5
 
 
-def welch_bound(dimension, atoms):
+def welch_bound(dimension: int, atoms: int) -> float:
     r"""Return the Welch bound on the mutual coherence of ``atoms`` unit vectors.
 
     :math:`\mu \ge \sqrt{(k - d) / (d (k - 1))}`, attained exactly by equiangular tight frames; 0 when k <= d.
@@ -147,6 +171,11 @@ def welch_bound(dimension, atoms):
     Returns:
         A number between 0 and 1.
 
+    Source: Welch (1974).
+
+    Raises:
+        ValueError: on a size that is too small.
+
     >>> welch_bound(2, 3)
     0.5
     """
@@ -154,13 +183,18 @@ def welch_bound(dimension, atoms):
     return math.sqrt(max(0, atoms - dimension) / (dimension * (atoms - 1)))
 
 
-def uniqueness_threshold(mu):
+def uniqueness_threshold(mu: float) -> float:
     r"""Return :math:`\tfrac12 (1 + 1/\mu)`: a code with fewer nonzeros is the only sparsest one.
 
     The same bound suffices for recovery by :math:`\ell_1` minimisation, for every dictionary.
 
     Args:
         mu: mutual coherence, in [0, 1]; at 0 the threshold is infinite.
+
+    Source: Donoho and Elad (2003).
+
+    Raises:
+        ValueError: on a number outside its range, or not finite.
 
     >>> uniqueness_threshold(0.25)
     2.5
@@ -169,13 +203,16 @@ def uniqueness_threshold(mu):
     return math.inf if mu == 0 else (1 + 1 / mu) / 2
 
 
-def two_orthobases_threshold(mu):
+def two_orthobases_threshold(mu: float) -> float:
     r"""Return :math:`(\sqrt2 - \tfrac12)/\mu`, enough for recovery by :math:`\ell_1` from a union of two orthobases.
 
     The paper prints it in Section 3.1 for every dictionary, where it is false.
 
     Args:
         mu: mutual coherence, in [0, 1].
+
+    Raises:
+        ValueError: on a number outside its range, or not finite.
 
     >>> round(two_orthobases_threshold(0.25), 4)
     3.6569
@@ -184,11 +221,14 @@ def two_orthobases_threshold(mu):
     return math.inf if mu == 0 else (math.sqrt(2) - 0.5) / mu
 
 
-def stability_threshold(mu):
+def stability_threshold(mu: float) -> float:
     r"""Return :math:`\tfrac14 (1 + 1/\mu)`: with fewer nonzeros the LASSO's error is bounded, Equation :eq:`dfp-eq-4`.
 
     Args:
         mu: mutual coherence, in [0, 1].
+
+    Raises:
+        ValueError: on a number outside its range, or not finite.
 
     >>> stability_threshold(0.25)
     1.25
@@ -196,7 +236,7 @@ def stability_threshold(mu):
     return uniqueness_threshold(mu) / 2
 
 
-def stability_bound(mu, sparsity, noise, residual):
+def lasso_stability_bound(mu: float, sparsity: int, noise: float, residual: float) -> float:
     r"""Return the bound of Equation :eq:`dfp-eq-4` on the squared error of a sparse code.
 
     :math:`\lVert w - w_0 \rVert_2^2 \le (\epsilon + \delta)^2 / (1 - \mu (4 \lVert w_0 \rVert_0 - 1))`.
@@ -210,7 +250,10 @@ def stability_bound(mu, sparsity, noise, residual):
     Returns:
         The bound, infinite where the sparsity is not below ``stability_threshold(mu)``.
 
-    >>> stability_bound(0.1, 1, 0.5, 0.5)
+    Raises:
+        ValueError: on a number outside its range, or not finite.
+
+    >>> lasso_stability_bound(0.1, 1, 0.5, 0.5)
     1.4285714285714286
     """
     sparsity = arguments.integer("sparsity", sparsity, minimum=0)
@@ -220,7 +263,7 @@ def stability_bound(mu, sparsity, noise, residual):
     return (noise + residual) ** 2 / (1 - mu * (4 * sparsity - 1))
 
 
-def simplex_frame(dimension):
+def simplex_frame(dimension: int) -> np.ndarray:
     r"""Return the simplex frame: d + 1 equiangular unit vectors in :math:`\mathbb{R}^d`, coherence 1/d.
 
     Args:
@@ -228,6 +271,11 @@ def simplex_frame(dimension):
 
     Returns:
         Matrix of shape (d, d + 1), float64; its columns sum to 0.
+
+    Source: standard.
+
+    Raises:
+        ValueError: on a size that is too small.
 
     >>> gram(simplex_frame(2)).round(3)
     array([[ 1. , -0.5, -0.5],
@@ -239,18 +287,18 @@ def simplex_frame(dimension):
     return contrasts * math.sqrt((dimension + 1) / dimension)
 
 
-def six_lines():
-    """Return the six diagonals of the icosahedron: an equiangular tight frame of shape (3, 6).
+def six_lines() -> np.ndarray:
+    """Return the six diagonals of the icosahedron: an equiangular tight frame of shape (3, 6) (standard).
 
     >>> float(round(mutual_coherence(six_lines()) - welch_bound(3, 6), 12))
     0.0
     """
     golden = (1 + math.sqrt(5)) / 2
-    return normalize(np.array([[0, 0, 1, 1, golden, -golden], [1, 1, golden, -golden, 0, 0],
-                               [golden, -golden, 0, 0, 1, 1]]))
+    lines = np.array([[0, 0, 1, 1, golden, -golden], [1, 1, golden, -golden, 0, 0], [golden, -golden, 0, 0, 1, 1]])
+    return lines / math.sqrt(1 + golden**2)
 
 
-def planar_frame(atoms):
+def planar_frame(atoms: int) -> np.ndarray:
     r"""Return the lines of the plane that are least coherent: angles :math:`j \pi / k`, coherence :math:`\cos(\pi/k)`.
 
     Args:
@@ -259,6 +307,11 @@ def planar_frame(atoms):
     Returns:
         Matrix of shape (2, k), float64.
 
+    Source: standard.
+
+    Raises:
+        ValueError: on a size that is too small.
+
     >>> float(round(mutual_coherence(planar_frame(4)), 6))
     0.707107
     """
@@ -266,7 +319,7 @@ def planar_frame(atoms):
     return np.stack([np.cos(angles), np.sin(angles)])
 
 
-def identity_hadamard(dimension):
+def identity_hadamard(dimension: int) -> np.ndarray:
     r"""Return the union of two orthobases, identity and Hadamard: coherence :math:`1/\sqrt d`.
 
     Args:
@@ -278,6 +331,8 @@ def identity_hadamard(dimension):
     Raises:
         ValueError: when d is not a power of 2.
 
+    Source: Donoho and Huo (2001).
+
     >>> float(mutual_coherence(identity_hadamard(16)))
     0.25
     """
@@ -287,12 +342,17 @@ def identity_hadamard(dimension):
     return np.hstack([np.eye(dimension), scipy.linalg.hadamard(dimension) / math.sqrt(dimension)])
 
 
-def tight_frame_minimum(dimension, atoms):
+def tight_frame_minimum(dimension: int, atoms: int) -> float:
     r"""Return the least value of :math:`\lVert G \rVert_F^2` for k unit atoms: :math:`\max(k, k^2/d)`, met by tight frames.
 
     Args:
         dimension: d, a positive integer.
         atoms: k, a positive integer.
+
+    Source: Benedetto and Fickus (2003).
+
+    Raises:
+        ValueError: on a size that is too small.
 
     >>> tight_frame_minimum(4, 9)
     20.25
@@ -301,61 +361,111 @@ def tight_frame_minimum(dimension, atoms):
     return max(float(atoms), atoms**2 / dimension)
 
 
-def minimize_frame_potential(D, iterations=300):
+def minimize_frame_potential(D: np.ndarray, iterations: int = 300) -> Descended[np.ndarray]:
     r"""Return the dictionaries that gradient descent on :math:`\lVert G \rVert_F^2` reaches from ``D``.
 
     Each step follows the gradient :math:`4 D D^\mathsf{T} D` less its component along each atom, with step
-    :math:`d / (8k)`, and renormalises the atoms.
+    :math:`d / (8k)`, and renormalises the atoms. No local minimum is above the least value (Benedetto and Fickus, 2003).
 
     Args:
         D: starting points of shape (..., dimension, atoms), numpy.
         iterations: number of steps.
 
     Returns:
-        Array of the shape of ``D`` with unit atoms.
+        ``best``, of the shape of ``D`` with unit atoms: the iterate of least value. ``converged``, of shape (...): whether the
+        last step's slope was below 1e-6 of the gradient.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or fewer than two axes.
 
     >>> start = np.random.default_rng(0).normal(size=(4, 9))
-    >>> round(frame_energy(minimize_frame_potential(start)) + 9, 6)
-    np.float64(20.25)
+    >>> found = minimize_frame_potential(start)
+    >>> round(frame_energy(found.best) + 9, 6), bool(found.converged)
+    (np.float64(20.25), True)
     """
-    arguments.real_array("D", D)
+    D = _starts(D)
     step = D.shape[-2] / (8 * D.shape[-1])
-    D = D / np.linalg.norm(D, axis=-2, keepdims=True)
+    best, lowest = D, np.full(D.shape[:-2], np.inf)
     for _ in range(arguments.integer("iterations", iterations)):
-        gradient = 4 * D @ (np.swapaxes(D, -1, -2) @ D)
-        D = D - step * (gradient - (gradient * D).sum(-2, keepdims=True) * D)
+        gram = np.swapaxes(D, -1, -2) @ D
+        gradient = 4 * D @ gram
+        best, lowest = _keep_lowest((gram**2).sum((-2, -1)), D, lowest, best)
+        slope = gradient - (gradient * D).sum(-2, keepdims=True) * D
+        D = D - step * slope
         D = D / np.linalg.norm(D, axis=-2, keepdims=True)
-    return D
+    best, _ = _keep_lowest(((np.swapaxes(D, -1, -2) @ D) ** 2).sum((-2, -1)), D, lowest, best)
+    return Descended(best, _norm(slope) <= 1e-6 * _norm(gradient))
 
 
-def minimize_coherence(D, iterations=300, rate=0.02):
+def _starts(D):
+    arguments.real_array("D", D)
+    if not isinstance(D, np.ndarray) or D.ndim < 2:
+        arguments.refuse("D", D, "is not a numpy array with two axes or more", "pass shape (..., dimension, atoms)")
+    if (D == 0).all(-2).any():
+        arguments.refuse("D", D, "has zero atoms (columns)", "drop them")
+    return D / np.linalg.norm(D, axis=-2, keepdims=True)
+
+
+def _keep_lowest(values, D, lowest, best):
+    lower = values <= lowest * (1 + 1e-15)  # of equals up to rounding the later one, whose slope is smaller
+    return np.where(lower[..., None, None], D, best), np.where(lower, values, lowest)
+
+
+def _norm(D):
+    return np.linalg.norm(D, axis=(-2, -1))
+
+
+SOFTEST, HARDEST, COOLING = 0.1, 0.001, 0.98
+
+
+def minimize_coherence(D: np.ndarray, iterations: int = 300) -> Descended[np.ndarray]:
     r"""Return dictionaries of low coherence, found from ``D`` by Adam on a smooth maximum of the Gram entries.
 
-    The smooth maximum is :math:`\tau \log \sum_{i<j} \exp(G_{ij}^2 / \tau)`, with :math:`\tau` falling from 0.1 to 0.001.
+    The smooth maximum is :math:`\tau \log \sum_{i<j} \exp(G_{ij}^2 / \tau)`, with :math:`\tau` falling from 0.1 to 0.001
+    by 2 per cent a step. Temperature and rate depend on the step and not on how many are asked for, so that more steps go
+    on where fewer stop, and the best of them is never worse (standard: log-sum-exp smoothing with continuation).
 
     Args:
-        D: starting points of shape (..., dimension, atoms), numpy.
+        D: starting points of shape (..., dimension, atoms), at least two atoms, numpy.
         iterations: number of steps.
-        rate: learning rate of Adam.
 
     Returns:
-        Array of the shape of ``D`` with unit atoms; a local minimum, not a certificate.
+        ``best``, of the shape of ``D`` with unit atoms: the iterate of least coherence, a local minimum and no certificate.
+        ``converged``, of shape (...): whether the temperature had reached its end, and the last half of the steps lowered
+        the coherence by at most 0.1 per cent of it.
 
-    >>> start = np.random.default_rng(0).normal(size=(3, 6))
-    >>> bool(mutual_coherence(minimize_coherence(start)) < mutual_coherence(start))
-    True
+    Raises:
+        ValueError: on a single atom, a zero atom, an entry that is not finite, or fewer than two axes.
+
+    >>> found = minimize_coherence(np.random.default_rng(0).normal(size=(3, 6)))
+    >>> float(round(mutual_coherence(found.best), 3)), bool(found.converged)
+    (0.447, True)
     """
-    atoms = torch.tensor(arguments.real_array("D", D), requires_grad=True)
-    above = torch.triu(torch.ones(D.shape[-1], D.shape[-1], dtype=torch.bool), 1)
+    D = _starts(D)
+    if D.shape[-1] < 2:
+        arguments.refuse("D", D, "has a single atom", "pass at least two columns")
+    atoms = torch.tensor(D, requires_grad=True)
+    # Entries of unit atoms are of size d^(-1/2), and Adam moves every entry by its rate.
+    rate = 0.05 / math.sqrt(D.shape[-2])
     descent = torch.optim.Adam([atoms], lr=rate)
-    for softness in np.geomspace(0.1, 0.001, arguments.integer("iterations", iterations)):
+    best, history = D, [np.full(D.shape[:-2], np.inf)]
+    for iteration in range(arguments.integer("iterations", iterations) + 1):
         unit = torch.nn.functional.normalize(atoms, dim=-2)
-        products = (unit.mT @ unit)[..., above]
+        products, softness = _products(unit), max(SOFTEST * COOLING**iteration, HARDEST)
+        best, lowest = _keep_lowest(products.detach().abs().amax(-1).numpy(), unit.detach().numpy(), history[-1], best)
+        history.append(lowest)
         loss = softness * torch.logsumexp(products**2 / softness, -1).sum()
         descent.zero_grad()
         loss.backward()
+        descent.param_groups[0]["lr"] = rate / math.sqrt(1 + iteration / 100)
         descent.step()
-    return torch.nn.functional.normalize(atoms.detach(), dim=-2).numpy()
+    before = history[-1 - iterations // 2]
+    return Descended(best, (before - lowest <= 1e-3 * lowest) & (softness == HARDEST))
+
+
+def _products(unit):
+    above = torch.triu(torch.ones(unit.shape[-1], unit.shape[-1], dtype=torch.bool), 1)
+    return (unit.mT @ unit)[..., above]
 
 
 def _several_atoms(D):

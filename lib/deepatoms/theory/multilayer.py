@@ -3,16 +3,19 @@ r"""Signals whose codes are sparse at *every* layer: named configurations, and d
 The deepest code :math:`\Gamma_K` is a few spikes far apart. The filters of the deeper layers are sparse themselves: a few equal
 taps, spaced so that a stripe of the layer above sees one tap, and arranged so that two shifted atoms collide in at most one
 tap; their coherence is then at most 1 / taps, and 0 when each tap has a channel of its own. The first layer's filters are
-trained for low coherence (:func:`~deepatoms.theory.convolutional.minimize_coherence`).
+trained for low coherence (:func:`~deepatoms.theory.convolutional.minimize_filter_coherence`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 
 from deepatoms.theory import arguments, convolutional
+from deepatoms.theory.arrays import AnyArray
 
 DESIGNS = 8
 ATTEMPTS = 10_000
@@ -79,33 +82,34 @@ class Signals:
     def __len__(self):
         return len(self.signal)
 
-    def to(self, device):
+    def to(self, device: str | torch.device) -> 'Signals':
         """Return the same signals on a device."""
         return Signals([convolutional.ConvolutionalDictionary(D.filters.to(device), D.grid) for D in self.dictionaries],
                        [code.to(device) for code in self.codes], self.signal.to(device))
 
     @property
-    def kernels(self):
+    def kernels(self) -> list[tuple[int, ...]]:
         """For the signal and each code the patch that its errors are measured on: the next layer's support."""
         return [D.kernel for D in self.dictionaries] + [(1,) * len(self.dictionaries[0].grid)]
 
-    def aligned(self, values):
+    def aligned(self, values: float | AnyArray) -> torch.Tensor:
         """Return one number for each signal as a tensor that broadcasts against signals and codes."""
         tensor = torch.as_tensor(values, dtype=self.signal.dtype, device=self.signal.device)
         return tensor.reshape(-1, *[1] * (self.signal.ndim - 1))
 
-    def errors(self, codes):
+    def errors(self, codes: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """Return for each layer the patch norm of the codes' errors, arrays of shape (signals,)."""
         return [convolutional.patch_norm(found - true, kernel).cpu().numpy()
                 for found, true, kernel in zip(codes, self.codes, self.kernels[1:], strict=True)]
 
-    def wrong_supports(self, codes):
+    def wrong_supports(self, codes: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """Return for each layer which signals have a code with a wrong support, boolean arrays of shape (signals,)."""
         return [((found != 0) != (true != 0)).flatten(1).any(1).cpu().numpy()
                 for found, true in zip(codes, self.codes, strict=True)]
 
 
-def draw(configuration, count, generator, nonnegative=False, design_seed=0, **changes):
+def draw(configuration: str | Configuration, count: int, generator: np.random.Generator, nonnegative: bool = False,
+         design_seed: int = 0, **changes: Any) -> Signals:
     r"""Draw signals of a configuration, each with sparse dictionaries and codes of its own.
 
     First-layer filters come from a pool of trained designs, taken in turn; deeper filters and codes are new for each signal.
@@ -120,6 +124,11 @@ def draw(configuration, count, generator, nonnegative=False, design_seed=0, **ch
 
     Returns:
         ``Signals``, exactly multi-layer sparse: codes are placed tap by tap, and what cancels is exactly zero.
+
+    Source: the chapter on ML-CSC.
+
+    Raises:
+        ValueError: on an unknown configuration, a count below 1, or taps and spikes that do not fit.
 
     >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
     >>> signals.signal.shape, [int((code != 0).sum()) for code in signals.codes]
@@ -147,7 +156,7 @@ def _configuration(configuration, changes):
 
 
 @lru_cache(maxsize=32)
-def first_layer(atoms, kernel, seed=0, designs=DESIGNS):
+def first_layer(atoms: int, kernel: tuple[int, ...], seed: int = 0, designs: int = DESIGNS) -> np.ndarray:
     r"""Return a pool of trained first-layer filters of one channel, shape (designs, atoms, 1, \*kernel), numpy.
 
     Args:
@@ -156,14 +165,17 @@ def first_layer(atoms, kernel, seed=0, designs=DESIGNS):
         seed: of the Gaussian starts.
         designs: how many.
 
+    Source: the chapter on ML-CSC.
+
     >>> first_layer(2, (25,), designs=2).shape
     (2, 2, 1, 25)
     """
     generator = torch.Generator().manual_seed(seed)
-    return convolutional.minimize_coherence(atoms, 1, kernel, designs, generator).numpy()
+    return convolutional.minimize_filter_coherence(atoms, 1, kernel, designs, generator).best.numpy()
 
 
-def sparse_filters(layer, channels, generator, nonnegative=False):
+def sparse_filters(layer: SparseLayer, channels: int, generator: np.random.Generator,
+                   nonnegative: bool = False) -> np.ndarray:
     r"""Draw sparse filters of which two shifted atoms collide in at most one tap: coherence at most 1 / taps.
 
     Args:
@@ -178,15 +190,17 @@ def sparse_filters(layer, channels, generator, nonnegative=False):
     Raises:
         ValueError: when the taps do not fit.
 
+    Source: the chapter on ML-CSC.
+
     >>> layer = SparseLayer(2, (60,), 2, 49, own_channels=True)
     >>> filters = sparse_filters(layer, 4, np.random.default_rng(0))
-    >>> float(convolutional.mutual_coherence(filters))
+    >>> float(convolutional.filter_coherence(filters))
     0.0
     """
     if layer.own_channels and layer.atoms * layer.taps > channels:
         arguments.refuse("layer", layer, f"needs {layer.atoms * layer.taps} channels of its own and has {channels}",
                          "use fewer atoms or taps")
-    chosen = []
+    chosen: list[tuple[np.ndarray, np.ndarray]] = []
     while len(chosen) < layer.atoms:
         chosen.append(_compatible_atom(layer, channels, chosen, generator))
     filters = np.zeros((layer.atoms, channels, *layer.kernel))
@@ -261,7 +275,7 @@ def _apart(chosen, generator):
     arguments.refuse("configuration", chosen, f"left no room for {chosen.spikes} spikes {chosen.gap} apart", "lower the gap")
 
 
-def place_atoms(filters, codes):
+def place_atoms(filters: np.ndarray, codes: np.ndarray) -> np.ndarray:
     r"""Return :math:`D \Gamma` of sparse codes by placing one atom for each nonzero, exactly zero where nothing falls.
 
     Args:
@@ -271,9 +285,12 @@ def place_atoms(filters, codes):
     Returns:
         Array of shape (signals, channels, \*grid); sums below 1e-12, left by taps that cancel, are set to zero.
 
+    Source: standard.
+
     >>> place_atoms(np.array([[[[1.0, 2.0]]]]), np.array([[[0.0, 0.0, 3.0]]]))
     array([[[6., 0., 3.]]])
     """
+    # One scatter over all nonzeros, and not a convolution: sums are exact, and what cancels leaves no rounding of a transform.
     grid = codes.shape[2:]
     signal = np.zeros((len(codes), filters.shape[2], *grid))
     row, atom, *places = np.nonzero(codes)
@@ -289,13 +306,18 @@ def place_atoms(filters, codes):
     return signal
 
 
-def gaussian_noise(signals, noise, generator):
+def gaussian_noise(signals: Signals, noise: float | AnyArray, generator: np.random.Generator) -> torch.Tensor:
     """Return Gaussian noise scaled so that its largest patch has the given norm.
 
     Args:
         signals: ``Signals``.
         noise: norm on the first layer's patch, a number or one for each signal.
         generator: numpy random generator.
+
+    Source: standard.
+
+    Raises:
+        ValueError: on noise that is negative or not finite.
 
     >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
     >>> noise = gaussian_noise(signals, 0.5, np.random.default_rng(1))
@@ -306,12 +328,17 @@ def gaussian_noise(signals, noise, generator):
     return _scaled(signals, direction.to(signals.signal.device), noise)
 
 
-def worst_noise(signals, noise):
+def worst_noise(signals: Signals, noise: float | AnyArray) -> torch.Tensor:
     r"""Return noise that shrinks every coefficient of the first code: :math:`-D_1 \operatorname{sign}(\Gamma_1)`, scaled.
 
     Args:
         signals: ``Signals``.
         noise: norm on the first layer's patch, a number or one for each signal.
+
+    Source: the chapter on ML-CSC.
+
+    Raises:
+        ValueError: on noise that is negative or not finite.
 
     >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
     >>> bool((signals.dictionaries[0].analyze(worst_noise(signals, 0.5)) * signals.codes[0]).sum() < 0)
@@ -320,12 +347,17 @@ def worst_noise(signals, noise):
     return _scaled(signals, -signals.dictionaries[0].synthesize(signals.codes[0].sign()), noise)
 
 
-def misleading_noise(signals, noise):
+def misleading_noise(signals: Signals, noise: float | AnyArray) -> torch.Tensor:
     """Return noise along the absent first-layer atom that correlates most with the signal, so that it correlates more.
 
     Args:
         signals: ``Signals``.
         noise: norm on the first layer's patch, a number or one for each signal.
+
+    Source: the chapter on ML-CSC.
+
+    Raises:
+        ValueError: on noise that is negative or not finite.
 
     >>> signals = draw("K2-compact", 2, np.random.default_rng(0))
     >>> float(convolutional.patch_norm(misleading_noise(signals, 0.5), (100,)).round(decimals=9)[0])
@@ -339,5 +371,8 @@ def misleading_noise(signals, noise):
 
 
 def _scaled(signals, direction, noise):
+    level = torch.as_tensor(noise)
+    if not bool(((level >= 0) & level.isfinite()).all()):
+        arguments.refuse("noise", noise, "is negative or not finite", "pass numbers >= 0")
     norms = convolutional.patch_norm(direction, signals.kernels[0])
     return direction * signals.aligned(noise) / signals.aligned(norms)

@@ -6,92 +6,140 @@ in torch's layout, or as a :class:`~deepatoms.theory.convolutional.Convolutional
 :func:`sparse_basis_pursuit` is differentiable.
 """
 
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
-from deepatoms.theory import arguments, stability
+from deepatoms.theory import arguments, dictionaries, stability
+from deepatoms.theory.arrays import AnyArray, Array
 from deepatoms.theory.convolutional import ConvolutionalDictionary, demand_filters
 
 
 class MatrixDictionary:
-    """An explicit dictionary with the products that a pursuit needs.
+    """An explicit dictionary, or one for each signal of a batch, with the products that a pursuit needs.
+
+    Args:
+        D: matrix of shape (..., dimension, atoms) without zero atoms. Leading axes, if any, are those of the signals.
+
+    Raises:
+        ValueError: on a zero atom, or entries that are not finite.
 
     >>> MatrixDictionary(torch.eye(2)).squared_norm
     1.0
     """
 
-    def __init__(self, D):
-        self.D = torch.as_tensor(arguments.dictionary("D", D))
-        self.grid, self.atoms, self.channels = (), self.D.shape[1], self.D.shape[0]
+    def __init__(self, D: AnyArray) -> None:
+        arguments.real_array("D", D)
+        if D.ndim < 2:
+            arguments.refuse("D", D, f"has rank {D.ndim}", "pass shape (dimension, atoms)")
+        self.D = torch.as_tensor(D)
+        if bool((self.D == 0).all(-2).any()):
+            arguments.refuse("D", D, "has zero atoms (columns)", "drop them")
+        self.grid: tuple[int, ...] = ()
+        self.atoms, self.channels = self.D.shape[-1], self.D.shape[-2]
 
-    def synthesize(self, codes):
+    def synthesize(self, codes: torch.Tensor) -> torch.Tensor:
         r"""Return :math:`D \Gamma` for codes of shape (..., atoms)."""
-        return codes @ self.D.T
+        return codes @ self.D.T if self.D.ndim == 2 else (self.D @ codes[..., None])[..., 0]
 
-    def analyze(self, signals):
+    def analyze(self, signals: torch.Tensor) -> torch.Tensor:
         r"""Return :math:`D^\mathsf{T} X` for signals of shape (..., dimension)."""
-        return signals @ self.D
+        return signals @ self.D if self.D.ndim == 2 else (signals[..., None, :] @ self.D)[..., 0, :]
 
-    def resolvent(self, penalty):
+    def resolvent(self, penalty: float) -> Callable[[torch.Tensor], torch.Tensor]:
         r"""Return the function that maps signals X to :math:`(D D^\mathsf{T} + \rho I)^{-1} X`, for a number :math:`\rho > 0`."""
         rows = torch.eye(self.channels, dtype=self.D.dtype, device=self.D.device)
-        inverse = torch.linalg.inv(self.D @ self.D.T + penalty * rows)
-        return lambda signals: signals @ inverse
+        inverse = torch.linalg.inv(self.D @ self.D.mT + penalty * rows)
+        return lambda signals: (inverse @ signals[..., None])[..., 0] if inverse.ndim > 2 else signals @ inverse
 
-    def unit_excess(self):
+    def unit_excess(self) -> float:
         """Return by how much the norm of an atom differs from 1 at most."""
-        return float((self.D.norm(dim=0) - 1).abs().max())
+        return float((self.D.norm(dim=-2) - 1).abs().max())
 
     @property
-    def squared_norm(self):
-        r"""Largest eigenvalue of :math:`D^\mathsf{T} D`."""
-        return float(torch.linalg.matrix_norm(self.D.detach(), 2)) ** 2
+    def squared_norm(self) -> float | torch.Tensor:
+        r"""Largest eigenvalue of :math:`D^\mathsf{T} D`; for a batch one each, shape (..., 1)."""
+        norms = torch.linalg.matrix_norm(self.D.detach(), 2)
+        return float(norms) ** 2 if self.D.ndim == 2 else norms[..., None] ** 2
 
 
-def soft_threshold(z, threshold):
-    r"""Return :math:`\mathcal S_\beta(z) = \operatorname{sign}(z) \max(|z| - \beta, 0)`.
+def soft_threshold(z: Array, threshold: float | Array) -> Array:
+    r"""Return :math:`\mathcal S_\beta(z) = \operatorname{sign}(z) \max(|z| - \beta, 0)` (standard; Donoho, 1995).
 
     Args:
-        z: torch tensor.
-        threshold: :math:`\beta \ge 0`, a number or a tensor that broadcasts against z.
+        z: array of any shape.
+        threshold: :math:`\beta \ge 0`, a number or an array that broadcasts against z.
+
+    Raises:
+        ValueError: on a threshold that is negative or not finite, or NaN in z.
 
     >>> soft_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
     tensor([-2.,  0.,  1.])
     """
-    # Half the passes over memory of sign(z) relu(|z| - threshold).
-    return z - z.clamp(-threshold, threshold)
+    return _thresholded(_soft, z, threshold)
 
 
-def nonnegative_threshold(z, threshold):
+def nonnegative_threshold(z: Array, threshold: float | Array) -> Array:
     r"""Return :math:`\mathcal S^+_\beta(z) = \max(z - \beta, 0)`: a ReLU with bias :math:`-\beta`, Equation :eq:`csc-eq-1`.
 
     Args:
-        z: torch tensor.
-        threshold: :math:`\beta \ge 0`, a number or a tensor that broadcasts against z.
+        z: array of any shape.
+        threshold: :math:`\beta \ge 0`, a number or an array that broadcasts against z.
 
-    >>> nonnegative_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
-    tensor([0., 0., 1.])
+    Raises:
+        ValueError: on a threshold that is negative or not finite, or NaN in z.
+
+    >>> nonnegative_threshold(np.array([-3.0, 0.5, 2.0]), 1.0)
+    array([0., 0., 1.])
     """
-    return torch.relu(z - threshold)
+    return _thresholded(_nonnegative, z, threshold)
 
 
-def hard_threshold(z, threshold):
-    r"""Return z where :math:`|z| > \beta` and 0 elsewhere.
+def hard_threshold(z: Array, threshold: float | Array) -> Array:
+    r"""Return z where :math:`|z| > \beta` and 0 elsewhere (standard; Blumensath and Davies, 2008).
 
     Args:
-        z: torch tensor.
-        threshold: :math:`\beta \ge 0`, a number or a tensor that broadcasts against z.
+        z: array of any shape.
+        threshold: :math:`\beta \ge 0`, a number or an array that broadcasts against z.
+
+    Raises:
+        ValueError: on a threshold that is negative or not finite, or NaN in z.
 
     >>> hard_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
     tensor([-3.,  0.,  2.])
     """
+    return _thresholded(_hard, z, threshold)
+
+
+def _thresholded(operator: Callable, z: Any, threshold: Any) -> Any:
+    arguments.real_array("z", z)
+    level = torch.as_tensor(threshold, dtype=torch.as_tensor(z).dtype)
+    if not bool(((level >= 0) & level.isfinite()).all()):
+        arguments.refuse("threshold", threshold, "is negative or not finite", "pass numbers >= 0")
+    return _like(z, [operator(torch.as_tensor(z), level.to(torch.as_tensor(z).device))])[0]
+
+
+def _soft(z, threshold):
+    # Half the passes over memory of sign(z) relu(|z| - threshold).
+    return z - z.clamp(-threshold, threshold)
+
+
+def _nonnegative(z, threshold):
+    return torch.relu(z - threshold)
+
+
+def _hard(z, threshold):
     return torch.where(z.abs() > threshold, z, torch.zeros_like(z))
 
 
-OPERATORS = {"soft": soft_threshold, "nonnegative": nonnegative_threshold, "hard": hard_threshold}
+# The iterations use these: their thresholds have been looked at once, before the first step.
+OPERATORS = {"soft": _soft, "nonnegative": _nonnegative, "hard": _hard}
 
 
-def layered_thresholding(x, dictionaries, thresholds, kind="soft"):
+def layered_thresholding(x: AnyArray, dictionaries: Sequence, thresholds: Sequence, kind: str = "soft") -> list:
     r"""Return the codes of all layers by layered thresholding, Equation :eq:`csc-layered`.
 
     :math:`\hat\Gamma_i = \mathcal S_{\beta_i}(D_i^\mathsf{T} \hat\Gamma_{i-1})` with :math:`\hat\Gamma_0 = X`. With
@@ -122,7 +170,8 @@ def layered_thresholding(x, dictionaries, thresholds, kind="soft"):
     return _like(x, codes)
 
 
-def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iterations=300, tolerance=1e-6):
+def layered_basis_pursuit(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonnegative: bool = False,
+                          iterations: int = 300, tolerance: float = 1e-6) -> list:
     r"""Return the codes of all layers by basis pursuit, one layer after the other.
 
     :math:`\hat\Gamma_i = \arg\min_\Gamma \tfrac12 \lVert \hat\Gamma_{i-1} - D_i \Gamma \rVert_2^2
@@ -139,6 +188,11 @@ def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iteration
     Returns:
         A list with the code of each layer, of the kind of x.
 
+    Source: Papyan, Romano and Elad (2017), Section 6.
+
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
     >>> filters = np.array([[[0.6, 0.8]]])
     >>> layered_basis_pursuit(np.array([[1.2, 1.6, 0.0, 0.0]]), [filters], [0.1])[0].round(3) + 0
     array([[1.9, 0. , 0. , 0. ]])
@@ -151,7 +205,8 @@ def layered_basis_pursuit(x, dictionaries, weights, nonnegative=False, iteration
     return _like(x, codes)
 
 
-def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-6, check_every=10):
+def basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonnegative: bool = False, iterations: int = 300,
+                  tolerance: float = 1e-6, start: AnyArray | None = None) -> Any:
     r"""Return a code by basis pursuit in its Lagrangian form (the Lasso), solved by FISTA with restarts.
 
     Minimises :math:`\tfrac12 \lVert X - D \Gamma \rVert_2^2 + \xi \lVert \Gamma \rVert_1`, Equation :eq:`csc-bp`.
@@ -165,21 +220,25 @@ def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-
         nonnegative: whether the code must be nonnegative.
         iterations: most iterations.
         tolerance: relative duality gap at which to stop; 0 runs all iterations.
-        check_every: iterations between two evaluations of the gap.
+        start: code to start from; zero unless given.
 
     Returns:
-        The code, of the kind of x.
+        The code, of the kind of x. Source: Beck and Teboulle (2009); restarts: O'Donoghue and Candes (2015).
 
     Raises:
         ValueError: on a weight that is not positive, sizes that do not fit, NaN.
 
+    Warns:
+        NotConverged: when the iterations end above the tolerance (says by how much).
+
     >>> basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0)
     array([1., 0.])
     """
+    arguments.number("tolerance", tolerance, 0)
     signal, (D,) = _prepared(x, [D])
     weight = _positive("weight", weight, D, signal)
-    step, prox = 1 / D.squared_norm, nonnegative_threshold if nonnegative else soft_threshold
-    code = point = torch.zeros_like(D.analyze(signal))
+    step, prox = 1 / D.squared_norm, _nonnegative if nonnegative else _soft
+    code = point = torch.zeros_like(D.analyze(signal)) if start is None else torch.as_tensor(start)
     momentum = 1.0
     for iteration in range(1, arguments.integer("iterations", iterations) + 1):
         new = prox(point - step * D.analyze(D.synthesize(point) - signal), step * weight)
@@ -188,15 +247,18 @@ def basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         point = new + (momentum - 1) / following * (new - code)
         code, momentum = new, following
-        if iteration % check_every == 0 and _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
-            break
+        if iteration % CHECK_EVERY == 0 and _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
+            return _like(x, [code])[0]
+    _warn_unless_converged(signal, D, code, weight, nonnegative, iterations, tolerance)
     return _like(x, [code])[0]
 
 
+CHECK_EVERY = 10  # iterations between two evaluations of the duality gap, which costs as much as one iteration
 RELAXATION, BALANCED = 1.8, 50
 
 
-def splitting_basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tolerance=1e-6, check_every=10):
+def splitting_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonnegative: bool = False,
+                            iterations: int = 300, tolerance: float = 1e-6) -> Any:
     r"""Return a code by basis pursuit, solved by ADMM: far fewer iterations than FISTA where atoms resemble each other.
 
     Each iteration costs the same two products as one of FISTA, and a division by :math:`D D^\mathsf{T} + \rho I`, which for
@@ -210,17 +272,23 @@ def splitting_basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tol
         nonnegative: whether the code must be nonnegative.
         iterations: most iterations.
         tolerance: relative duality gap at which to stop; 0 runs all iterations.
-        check_every: iterations between two evaluations of the gap.
 
     Returns:
         The code, of the kind of x.
 
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
+    Warns:
+        NotConverged: when the iterations end above the tolerance (says by how much).
+
     >>> splitting_basis_pursuit(np.array([2.0, -0.5]), np.eye(2), 1.0).round(4) + 0
     array([1., 0.])
     """
+    arguments.number("tolerance", tolerance, 0)
     signal, (D,) = _prepared(x, [D])
     weight = _positive("weight", weight, D, signal)
-    prox = nonnegative_threshold if nonnegative else soft_threshold
+    prox = _nonnegative if nonnegative else _soft
     code = point = torch.zeros_like(D.analyze(signal))
     penalty, solve = 1.0, D.resolvent(1.0)
     for iteration in range(1, arguments.integer("iterations", iterations) + 1):
@@ -228,16 +296,18 @@ def splitting_basis_pursuit(x, D, weight, nonnegative=False, iterations=300, tol
         dual = point - code
         move = D.analyze(solve(signal - D.synthesize(code - dual))) - dual
         point = point + RELAXATION * move
-        if iteration % check_every:
+        if iteration % CHECK_EVERY:
             continue
         if _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
-            break
+            return _like(x, [prox(point, weight / penalty)])[0]
         if iteration <= BALANCED:
             factor = _imbalance(*(part.detach().norm() for part in (move, code, code - previous, dual)))
             following = prox(point, weight / penalty)
             penalty, point = factor * penalty, following + (point - following) / factor
             solve = D.resolvent(penalty)
-    return _like(x, [prox(point, weight / penalty)])[0]
+    code = prox(point, weight / penalty)
+    _warn_unless_converged(signal, D, code, weight, nonnegative, iterations, tolerance)
+    return _like(x, [code])[0]
 
 
 def _imbalance(primal, code, change, dual):
@@ -253,7 +323,44 @@ def _converged(signal, D, code, weight, nonnegative, tolerance):
     return bool((gap <= tolerance * value.clamp(min=torch.finfo(value.dtype).tiny)).all())
 
 
-def duality_gap(x, D, code, weight, nonnegative=False):
+def _warn_unless_converged(signal, D, code, weight, nonnegative, iterations, tolerance):
+    if not tolerance or _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
+        return
+    value, gap = _objective_and_gap(signal.detach(), D, code.detach(), weight, nonnegative)
+    worst = float((gap / value.clamp(min=torch.finfo(value.dtype).tiny)).max())
+    warnings.warn(f"iterations = {iterations} ended at a relative duality gap of {worst:.3g}, above tolerance = {tolerance}; "
+                  "allow more iterations", NotConverged, stacklevel=3)
+
+
+class NotConverged(RuntimeWarning):
+    """Iterations ended before their criterion was met; what they returned is the last iterate."""
+
+
+def objective(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray) -> Any:
+    r"""Return the Lasso objective :math:`\tfrac12 \lVert X - D \Gamma \rVert_2^2 + \xi \lVert \Gamma \rVert_1`.
+
+    Mind the factor 1/2: an objective without it, with weight :math:`\lambda`, is twice this one with
+    :math:`\xi = \lambda / 2`. Equation :eq:`csc-bp`.
+
+    Args:
+        x: signals of shape (..., channels, \*grid), or (..., dimension) for a matrix.
+        D: matrix, filters or ``ConvolutionalDictionary``.
+        code: codes for the signals.
+        weight: :math:`\xi > 0`, as in :func:`basis_pursuit`.
+
+    Returns:
+        A number for each signal.
+
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
+    >>> float(objective(np.array([2.0, -0.5]), np.eye(2), np.array([1.0, 0.0]), 1.0))
+    1.625
+    """
+    return _measured(x, D, code, weight, False)[0]
+
+
+def duality_gap(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray, nonnegative: bool = False) -> Any:
     r"""Return how far a code's objective is above the minimum at most: the Lasso duality gap.
 
     With the residual r scaled to the dual feasible point :math:`\theta = s\,r`, where
@@ -270,12 +377,22 @@ def duality_gap(x, D, code, weight, nonnegative=False):
     Returns:
         A nonnegative number for each signal.
 
+    Source: Kim, Koh, Lustig, Boyd and Gorinevsky (2007).
+
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
     >>> float(duality_gap(np.array([2.0, -0.5]), np.eye(2), np.array([1.0, 0.0]), 1.0))
     0.0
     """
+    return _measured(x, D, code, weight, nonnegative)[1]
+
+
+def _measured(x, D, code, weight, nonnegative):
     signal, (D,) = _prepared(x, [D])
-    gap = _objective_and_gap(signal, D, torch.as_tensor(code), _positive("weight", weight, D, signal), nonnegative)[1]
-    return gap.numpy()[()] if isinstance(x, np.ndarray) else gap
+    arguments.real_array("code", code)
+    found = _objective_and_gap(signal, D, torch.as_tensor(code), _positive("weight", weight, D, signal), nonnegative)
+    return [value.numpy()[()] for value in found] if isinstance(x, np.ndarray) else found
 
 
 def _objective_and_gap(signal, D, code, weight, nonnegative):
@@ -287,10 +404,12 @@ def _objective_and_gap(signal, D, code, weight, nonnegative):
     dual = residual * scale.reshape(*scale.shape, *[1] * len(axes))
     value = (residual**2).sum(axes) / 2 + (weight * code.abs()).sum(axes)
     # |X|^2 - |X - theta|^2 written as a product keeps the digits that the difference of squares loses.
+    # With theta scaled to be dual feasible (Kim et al., 2007), the bound holds at every iterate, also far from the minimum.
     return value, (value - (dual * (2 * signal - dual)).sum(axes) / 2).clamp(min=0)
 
 
-def multilayer_ista(x, dictionaries, weights, nonnegative=False, iterations=100):
+def multilayer_ista(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonnegative: bool = False,
+                    iterations: int = 5000, tolerance: float = 1e-6) -> list:
     r"""Return the codes of all layers at once by multi-layer ISTA, the joint alternative to going layer by layer.
 
     Each iteration rebuilds :math:`\tilde\Gamma_{i} = D_{i+1} \cdots D_K \Gamma_K` and then goes down the layers with one proximal
@@ -303,26 +422,51 @@ def multilayer_ista(x, dictionaries, weights, nonnegative=False, iterations=100)
         dictionaries: one for each layer.
         weights: one for each layer, in the forms of ``layered_thresholding``.
         nonnegative: whether codes must be nonnegative.
-        iterations: number of iterations.
+        iterations: most iterations.
+        tolerance: change of the deepest code in one iteration, relative to its norm, at which to stop; 0 runs all
+            iterations. (It is a fixed-point iteration: its steps minimise no common objective, so there is no gap.)
 
     Returns:
         A list with the code of each layer, of the kind of x.
 
+    Raises:
+        ValueError: on a weight that is not positive, sizes that do not fit, NaN.
+
+    Warns:
+        NotConverged: when the iterations end above the tolerance (says by how much).
+
     >>> multilayer_ista(np.array([2.0, -0.5]), [np.eye(2), np.eye(2)], [0.5, 0.5])[1].round(3) + 0
     array([1., 0.])
     """
+    arguments.number("tolerance", tolerance, 0)
     signal, dictionaries = _prepared(x, dictionaries)
-    prox = nonnegative_threshold if nonnegative else soft_threshold
     levels = [_positive(f"weights[{i}]", weight, D, signal) / D.squared_norm for i, (weight, D) in
               enumerate(zip(_one_each("weights", weights, dictionaries), dictionaries, strict=True))]
     codes = [None] * len(dictionaries)
     for _ in range(arguments.integer("iterations", iterations)):
-        above = signal
-        for i, (D, level, start) in enumerate(zip(dictionaries, levels, _rebuilt(dictionaries, codes[-1]), strict=True)):
-            descent = above if start is None else above - D.synthesize(start)
-            moved = D.analyze(descent) / D.squared_norm
-            above = codes[i] = prox(moved if start is None else start + moved, level)
+        before, codes = codes[-1], _multilayer_step(signal, dictionaries, levels, codes[-1], nonnegative)
+        change = _change(codes[-1].detach(), before)
+        if tolerance and change <= tolerance:
+            return _like(x, codes)
+    if tolerance:
+        warnings.warn(f"iterations = {iterations} ended while a step changes the deepest code by {change:.3g} of its norm, "
+                      f"above tolerance = {tolerance}; allow more iterations", NotConverged, stacklevel=2)
     return _like(x, codes)
+
+
+def _multilayer_step(signal, dictionaries, levels, deepest, nonnegative):
+    prox, above, codes = _nonnegative if nonnegative else _soft, signal, []
+    for D, level, start in zip(dictionaries, levels, _rebuilt(dictionaries, deepest), strict=True):
+        descent = above if start is None else above - D.synthesize(start)
+        moved = D.analyze(descent) / D.squared_norm
+        above = prox(moved if start is None else start + moved, level)
+        codes.append(above)
+    return codes
+
+
+def _change(code, before):
+    difference = code if before is None else code - before.detach()
+    return float(difference.norm() / code.norm().clamp(min=torch.finfo(code.dtype).tiny))
 
 
 def _rebuilt(dictionaries, deepest):
@@ -335,7 +479,8 @@ def _rebuilt(dictionaries, deepest):
     return found
 
 
-def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=200):
+def sparse_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, tolerance: float = 1e-9, batch: int = 8,
+                         rounds: int = 200) -> Any:
     r"""Return the basis pursuit of signals whose codes have few nonzeros, to a duality gap near rounding.
 
     An active-set method: each round adds to each signal's working set the ``batch`` atoms that violate optimality most,
@@ -355,6 +500,8 @@ def sparse_basis_pursuit(x, D, weight, tolerance=1e-9, batch=8, rounds=200):
 
     Raises:
         RuntimeError: when the rounds do not suffice (says the gap reached).
+
+    Source: standard, an active-set method.
 
     >>> sparse_basis_pursuit(np.array([[2.0, -0.5]]), np.eye(2), 1.0) + 0
     array([[1., 0.]])
@@ -386,9 +533,9 @@ def _aligned(values, codes):
 
 def _chosen(D, rows):
     """Return the dictionaries of some signals, where every signal has one of its own."""
-    if isinstance(D, MatrixDictionary) or D.filters.ndim == len(D.grid) + 2:
-        return D
-    return ConvolutionalDictionary(D.filters[rows], D.grid)
+    if isinstance(D, MatrixDictionary):
+        return D if D.D.ndim == 2 else MatrixDictionary(D.D[rows])
+    return D if D.filters.ndim == len(D.grid) + 2 else ConvolutionalDictionary(D.filters[rows], D.grid)
 
 
 def _improved(signal, D, code, level, batch):
@@ -409,7 +556,8 @@ def _improved(signal, D, code, level, batch):
 def _gram(D, working):
     """Return the inner products of the chosen atoms (flat indices of shape (signals, chosen)) with each other."""
     if isinstance(D, MatrixDictionary):
-        return (D.D.T @ D.D)[working[:, :, None], working[:, None, :]]
+        rows = torch.arange(len(working), device=working.device)[:, None, None]
+        return (D.D.mT @ D.D).expand(len(working), -1, -1)[rows, working[:, :, None], working[:, None, :]]
     positions = int(np.prod(D.grid))
     table = D.correlations()
     if table.ndim == len(D.grid) + 2:
@@ -431,10 +579,50 @@ def _coordinate_descent(gram, linear, code, level, sweeps=15):
         before = code.clone()
         for j in range(code.shape[1]):
             pull = linear[:, j] - (gram[:, j] * code).sum(1) + code[:, j]
-            code[:, j] = soft_threshold(pull, level[:, j])
+            code[:, j] = _soft(pull, level[:, j])
         if bool(((code - before).abs().amax(1) <= tiny * code.abs().amax(1)).all()):
             break
     return code
+
+
+def matching_pursuit(D: np.ndarray, X: np.ndarray, sparsity: int) -> np.ndarray:
+    r"""Represent many signals by orthogonal matching pursuit, all at once (Pati, Rezaiifar and Krishnaprasad, 1993).
+
+    At each step every signal takes the atom most correlated with what is left of it and is projected anew.
+
+    Args:
+        D: matrix of shape (dimension, atoms), numpy, without zero columns.
+        X: signals of shape (samples, dimension).
+        sparsity: atoms for each signal, at most min(dimension, atoms).
+
+    Returns:
+        Codes of shape (samples, atoms), in terms of the atoms normalised.
+
+    Raises:
+        ValueError: when the sparsity exceeds the number of atoms or the dimension, or on sizes that do not fit.
+
+    >>> matching_pursuit(np.eye(3), np.array([[1.0, 3.0, 2.0]]), 2)
+    array([[0., 3., 2.]])
+    """
+    atoms = dictionaries.normalize(D)
+    if arguments.matrix("X", X).shape[1] != len(D):
+        arguments.refuse("X", X, f"does not match the {len(D)} rows of D", "pass signals as rows")
+    if arguments.integer("sparsity", sparsity) > min(D.shape):
+        arguments.refuse("sparsity", sparsity, f"exceeds what {D.shape[1]} atoms in {len(D)} dimensions allow",
+                         f"pass at most {min(D.shape)}")
+    gram, products = atoms.T @ atoms, X @ atoms
+    every, chosen = np.arange(len(X))[:, None], np.empty((len(X), 0), dtype=int)
+    codes, left = np.zeros((len(X), D.shape[1])), products
+    for _ in range(sparsity):
+        fresh = abs(left)
+        np.put_along_axis(fresh, chosen, -1.0, axis=1)
+        chosen = np.hstack([chosen, fresh.argmax(1)[:, None]])
+        # The ridge is rounding: parallel atoms would make the system singular, and share the value then.
+        blocks = gram[chosen[:, :, None], chosen[:, None, :]] + 1e-14 * np.eye(chosen.shape[1])
+        values = np.linalg.solve(blocks, products[every, chosen][..., None])[..., 0]
+        codes[every, chosen] = values
+        left = products - codes @ gram
+    return codes
 
 
 def _prepared(x, dictionaries):
@@ -465,6 +653,9 @@ def _demand_matrices_fit(x, operators):
         if D.channels != rows:
             before = f"dictionaries[{i - 1}] has {rows} atoms" if i else f"x has dimension {rows}"
             arguments.refuse(f"dictionaries[{i}]", D.D, f"has {D.channels} rows, but {before}", "make them equal")
+        if D.D.ndim > 2 and D.D.shape[:-2] != x.shape[:-1]:
+            arguments.refuse(f"dictionaries[{i}]", D.D, f"does not match signals of shape {tuple(x.shape)}",
+                             "pass one matrix for each signal")
         rows = D.atoms
 
 

@@ -11,7 +11,7 @@ from deepatoms.theory import arguments
 LARGEST_SEARCH = 200_000
 
 
-def representations(D, x, sparsity, tolerance=1e-9):
+def representations(D: np.ndarray, x: np.ndarray, sparsity: int, tolerance: float = 1e-9) -> np.ndarray:
     r"""Return every support of the given size on which the dictionary represents x, by exhaustive search.
 
     Args:
@@ -26,6 +26,8 @@ def representations(D, x, sparsity, tolerance=1e-9):
     Raises:
         ValueError: when there are more supports than an exhaustive search should visit (says how many).
 
+    Source: standard, exhaustive search.
+
     >>> representations(np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), np.array([2.0, 2.0]), 1)
     array([[2]])
     """
@@ -33,6 +35,7 @@ def representations(D, x, sparsity, tolerance=1e-9):
     arguments.real_array("x", x, rank=1)
     if len(x) != D.shape[0]:
         arguments.refuse("x", x, f"does not match the {D.shape[0]} rows of D", "pass one number for each row")
+    arguments.number("tolerance", tolerance, 0)
     supports = _supports(D.shape[1], arguments.integer("sparsity", sparsity))
     bases = np.linalg.qr(D.T[supports].transpose(0, 2, 1))[0]
     explained = (bases @ (bases.transpose(0, 2, 1) @ x)[..., None])[..., 0]
@@ -50,7 +53,7 @@ def _supports(atoms, sparsity):
     return np.array(list(itertools.combinations(range(atoms), sparsity)))
 
 
-def least_l1(D, x):
+def least_l1(D: np.ndarray, x: np.ndarray) -> np.ndarray:
     r"""Return a code of least :math:`\ell_1` norm among those with :math:`D w = x`, by linear programming.
 
     Args:
@@ -63,12 +66,15 @@ def least_l1(D, x):
     Raises:
         ValueError: when no code represents x.
 
+    Source: Chen, Donoho and Saunders (1998).
+
     >>> code = least_l1(np.array([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]]), np.array([0.8, 0.6]))
     >>> abs(code).round(6)
     array([0., 0., 1.])
     """
     arguments.dictionary("D", D)
-    arguments.real_array("x", x, rank=1)
+    if len(arguments.real_array("x", x, rank=1)) != D.shape[0]:
+        arguments.refuse("x", x, f"does not match the {D.shape[0]} rows of D", "pass one number for each row")
     found = linprog(np.ones(2 * D.shape[1]), A_eq=np.hstack([D, -D]), b_eq=x, method="highs")
     if not found.success:
         arguments.refuse("x", x, "has no representation: " + found.message, "pass a signal in the span of the atoms")

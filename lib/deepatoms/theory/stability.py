@@ -1,6 +1,6 @@
 r"""When a layered pursuit is guaranteed to find the right codes: hypotheses, thresholds and error bounds, layer by layer.
 
-Everything here is arithmetic on five numbers a layer (:class:`Layer`): coherence, stripe count s, patch count p and the
+Everything here is arithmetic on five numbers a layer (:class:`LayerNumbers`): coherence, stripe count s, patch count p and the
 smallest and largest nonzero of the code. They may be arrays, one entry for each signal of a batch. Codes that depend on
 each other through :math:`\Gamma_{i-1} = D_i \Gamma_i` are measured by :func:`layers`.
 
@@ -8,16 +8,19 @@ The patch that counts p on layer i is the support of the filters of layer i + 1,
 the next layer sees; the last layer has no next one and its patch is one position.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from deepatoms.theory import arguments, convolutional
+from deepatoms.theory.arrays import AnyArray
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerNumbers:
     """What the theory needs to know of one layer: numbers, or arrays with one entry for each signal."""
 
     coherence: float | np.ndarray
@@ -26,13 +29,20 @@ class Layer:
     smallest: float | np.ndarray
     largest: float | np.ndarray
 
+    def __post_init__(self) -> None:
+        # A certificate of NaN or of a coherence of -1 would read like one: refuse the numbers before anything is promised.
+        for name in ("stripes", "patches", "smallest", "largest"):
+            _nonnegative(name, getattr(self, name))
+        if (np.asarray(_nonnegative("coherence", self.coherence)) > 1 + 1e-6).any():
+            arguments.refuse("coherence", self.coherence, "exceeds 1", "pass numbers in [0, 1]")
+
     @property
-    def leakage(self):
+    def leakage(self) -> Any:
         r"""Most that all other atoms of a full stripe add to an absent one, :math:`s \mu |\Gamma^{\max}|`."""
         return self.stripes * self.coherence * self.largest
 
     @property
-    def interference(self):
+    def interference(self) -> Any:
         r"""Most that the others add to a present atom, :math:`(s - 1) \mu |\Gamma^{\max}|`."""
         return (self.stripes - 1) * self.coherence * self.largest
 
@@ -53,8 +63,8 @@ class Guarantee:
     holds: bool | np.ndarray
 
 
-def layers(dictionaries, codes):
-    r"""Measure the representations of a signal (or of a batch of signals) layer by layer.
+def layers(dictionaries: Sequence, codes: Sequence[AnyArray]) -> list[LayerNumbers]:
+    r"""Measure the representations of a signal (or of a batch of signals) layer by layer, Section 3 of the paper.
 
     Args:
         dictionaries: for each layer filters of shape (atoms, channels, \*kernel), or a ``ConvolutionalDictionary``;
@@ -62,7 +72,7 @@ def layers(dictionaries, codes):
         codes: for each layer the true code, shape (..., atoms, \*grid).
 
     Returns:
-        A list of :class:`Layer`, the numbers of shape (...).
+        A list of :class:`LayerNumbers`, the numbers of shape (...).
 
     Raises:
         ValueError: on atoms that are not normalised, layers that do not fit each other, or a code that is all zero.
@@ -77,12 +87,17 @@ def layers(dictionaries, codes):
     return [_layer(i, *given) for i, given in enumerate(zip(dictionaries, codes, kernels, strict=True))]
 
 
-def fitted(dictionaries, codes):
+def fitted(dictionaries: Sequence, codes: Sequence[AnyArray]) -> list[convolutional.ConvolutionalDictionary]:
     r"""Return the dictionaries on the grid of the codes, refusing layers that do not fit each other.
 
     Args:
         dictionaries: for each layer filters or a ``ConvolutionalDictionary``.
         codes: for each layer an array of shape (..., atoms, \*grid).
+
+    Source: Papyan, Romano and Elad (2017).
+
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
 
     >>> [D.grid for D in fitted([np.ones((1, 1, 2))], [np.ones((1, 5))])]
     [(5,)]
@@ -102,8 +117,16 @@ def _on_grid(D, code):
     return convolutional.ConvolutionalDictionary(D, code.shape[2 - D.ndim:])
 
 
-def demand_chain(dictionaries):
-    """Refuse convolutional dictionaries of which one does not read what the one before it codes (says which two)."""
+def demand_chain(dictionaries: Sequence) -> None:
+    """Refuse convolutional dictionaries of which one does not read what the one before it codes (says which two).
+
+    Source: Papyan, Romano and Elad (2017).
+
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    No example: the public functions that call it show one.
+    """
     for i, (before, after) in enumerate(zip(dictionaries, dictionaries[1:], strict=False)):
         if after.channels != before.atoms:
             arguments.refuse(f"dictionaries[{i + 1}]", after.filters,
@@ -114,14 +137,14 @@ def demand_chain(dictionaries):
 def _layer(i, D, code, next_kernel):
     if D.unit_excess() > 1e-5:
         arguments.refuse(f"dictionaries[{i}]", D.filters, f"has atoms whose norm differs from 1 by up to "
-                         f"{D.unit_excess():.3g}", "call deepatoms.theory.convolutional.normalize on the filters first")
+                         f"{D.unit_excess():.3g}", "call deepatoms.theory.convolutional.normalize_filters on the filters first")
     sizes = torch.as_tensor(code).detach().abs().flatten(-len(D.grid) - 1)
     largest = sizes.amax(-1)
     if bool((largest == 0).any()):
         arguments.refuse(f"codes[{i}]", code, "is zero everywhere for some signal", "leave that signal out")
     smallest = torch.where(sizes == 0, torch.inf, sizes).amin(-1)
     counts = convolutional.stripe_count(code, D.kernel), convolutional.patch_count(code, next_kernel)
-    return Layer(*(_plain(value) for value in (D.coherence().detach(), *counts, smallest, largest)))
+    return LayerNumbers(*(_plain(value) for value in (D.coherence().detach(), *counts, smallest, largest)))
 
 
 def _plain(value):
@@ -130,7 +153,7 @@ def _plain(value):
     return array.item() if array.ndim == 0 else array
 
 
-def stripe_limit(layer, noise):
+def stripe_limit(layer: LayerNumbers, noise: float | np.ndarray) -> Any:
     r"""Return the right-hand side of Theorem 2's condition on the stripe count, Equation :eq:`csc-thm-2`.
 
     :math:`\tfrac12 \bigl(1 + \tfrac{1}{\mu} \tfrac{|\Gamma^{\min}|}{|\Gamma^{\max}|}\bigr)
@@ -141,9 +164,12 @@ def stripe_limit(layer, noise):
         layer: the layer's numbers.
         noise: the error that arrives, in the patch norm.
 
-    >>> stripe_limit(Layer(0.25, 1, 1, 1.0, 1.0), 0.125)
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> stripe_limit(LayerNumbers(0.25, 1, 1, 1.0, 1.0), 0.125)
     2.0
-    >>> stripe_limit(Layer(0.0, 1, 1, 1.0, 1.0), 0.125)
+    >>> stripe_limit(LayerNumbers(0.0, 1, 1, 1.0, 1.0), 0.125)
     inf
     """
     room = layer.smallest / 2 - _nonnegative("noise", noise)
@@ -153,7 +179,7 @@ def stripe_limit(layer, noise):
     return _plain(limit)
 
 
-def threshold_interval(layer, noise):
+def threshold_interval(layer: LayerNumbers, noise: float | np.ndarray) -> tuple:
     r"""Return the ends of the interval of thresholds that Theorem 2 needs, Equation :eq:`csc-interval`.
 
     :math:`s \mu |\Gamma^{\max}| + \epsilon < \beta < |\Gamma^{\min}| - (s - 1) \mu |\Gamma^{\max}| - \epsilon`; it is
@@ -166,14 +192,18 @@ def threshold_interval(layer, noise):
     Returns:
         The lower and the upper end; empty when the lower is not below the upper.
 
-    >>> threshold_interval(Layer(0.25, 1, 1, 1.0, 1.0), 0.125)
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> threshold_interval(LayerNumbers(0.25, 1, 1, 1.0, 1.0), 0.125)
     (0.375, 0.875)
     """
     noise = _nonnegative("noise", noise)
     return layer.leakage + noise, layer.smallest - layer.interference - noise
 
 
-def soft_thresholding_bounds(layers, noise, thresholds=None, position=0.01):
+def soft_thresholding_bounds(layers: Sequence[LayerNumbers], noise: float | np.ndarray,
+                             thresholds: Sequence | None = None, position: float = 0.01) -> list[Guarantee]:
     r"""Return what Theorem 2 guarantees of layered soft thresholding, layer by layer.
 
     :math:`\epsilon_i = \sqrt{p_i} (\epsilon_{i-1} + (s_i - 1) \mu_i |\Gamma_i^{\max}| + \beta_i)`, Equation
@@ -189,14 +219,18 @@ def soft_thresholding_bounds(layers, noise, thresholds=None, position=0.01):
     Returns:
         A list of :class:`Guarantee`; beyond the first layer that does not hold, the numbers are kept but promise nothing.
 
-    >>> found = soft_thresholding_bounds([Layer(0.25, 1, 4, 1.0, 1.0)], 0.125, [0.5])[0]
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> found = soft_thresholding_bounds([LayerNumbers(0.25, 1, 4, 1.0, 1.0)], 0.125, [0.5])[0]
     >>> found.error, found.holds
     (1.25, True)
     """
     return _guarantees(layers, noise, thresholds, position, biased=True)
 
 
-def hard_thresholding_bounds(layers, noise, thresholds=None, position=0.5):
+def hard_thresholding_bounds(layers: Sequence[LayerNumbers], noise: float | np.ndarray,
+                             thresholds: Sequence | None = None, position: float = 0.5) -> list[Guarantee]:
     r"""Return what is guaranteed of layered hard thresholding: the same intervals, errors without the thresholds.
 
     :math:`\epsilon_i = \sqrt{p_i} (\epsilon_{i-1} + (s_i - 1) \mu_i |\Gamma_i^{\max}|)`, Equation :eq:`csc-hard`. Not stated
@@ -208,7 +242,10 @@ def hard_thresholding_bounds(layers, noise, thresholds=None, position=0.5):
         thresholds: one for each layer; unless given they lie at ``position`` of each interval.
         position: where in its interval each threshold lies; the middle leaves most room on both sides.
 
-    >>> found = hard_thresholding_bounds([Layer(0.25, 1, 4, 1.0, 1.0)], 0.125)[0]
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> found = hard_thresholding_bounds([LayerNumbers(0.25, 1, 4, 1.0, 1.0)], 0.125)[0]
     >>> found.threshold, found.error, found.holds
     (0.625, 0.25, True)
     """
@@ -246,7 +283,8 @@ def _nonnegative(name, value):
     return _plain(array)
 
 
-def largest_certified_noise(layers, thresholds=None, position=None, kind="soft"):
+def largest_certified_noise(layers: Sequence[LayerNumbers], thresholds: Sequence | None = None,
+                            position: float | None = None, kind: str = "soft") -> Any:
     r"""Return the largest noise :math:`\epsilon_0` (not attained) for which every layer's threshold lies in its interval.
 
     All :math:`\epsilon_{i-1} = g_i \epsilon_0 + c_i` are affine in the noise, so the limit has a closed form: with fixed
@@ -260,15 +298,20 @@ def largest_certified_noise(layers, thresholds=None, position=None, kind="soft")
         kind: ``"soft"`` or ``"hard"``.
 
     Returns:
-        The limit; not positive where nothing is certified, however small the noise.
+        The limit; not positive where nothing is certified, however small the noise. Not in the paper; the chapter derives it.
 
-    >>> layer = Layer(0.25, 1, 1, 1.0, 1.0)
+    Raises:
+        ValueError: on an unknown kind, or thresholds and positions that are negative, not finite, or do not fit.
+
+    >>> layer = LayerNumbers(0.25, 1, 1, 1.0, 1.0)
     >>> largest_certified_noise([layer]), largest_certified_noise([layer], thresholds=[0.5])
     (0.375, 0.25)
     """
     arguments.one_of("kind", kind, ["soft", "hard"])
     position = {"soft": 0.01, "hard": 0.5}[kind] if position is None else arguments.number("position", position, 0, 1)
-    gain, offset, limit = 1.0, 0.0, np.inf
+    gain: Any = 1.0
+    offset: Any = 0.0
+    limit: Any = np.inf
     for layer, threshold in zip(layers, _per_layer(layers, thresholds), strict=True):
         room, fixed, slope = _room(layer, threshold, position)
         limit = np.minimum(limit, (room - offset) / gain)
@@ -300,7 +343,7 @@ class BasisPursuitGuarantee:
     holds: bool | np.ndarray
 
 
-def basis_pursuit_bounds(layers, noise):
+def basis_pursuit_bounds(layers: Sequence[LayerNumbers], noise: float | np.ndarray) -> list[BasisPursuitGuarantee]:
     r"""Return what is guaranteed of layered basis pursuit with weights :math:`4 \epsilon_{i-1}`, layer by layer.
 
     If :math:`s_i < \tfrac13 (1 + 1/\mu_i)` the support is contained in the true one, entries above
@@ -314,11 +357,15 @@ def basis_pursuit_bounds(layers, noise):
     Returns:
         A list of :class:`BasisPursuitGuarantee`.
 
-    >>> found = basis_pursuit_bounds([Layer(0.25, 1, 4, 1.0, 1.0)], 0.01)[0]
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> found = basis_pursuit_bounds([LayerNumbers(0.25, 1, 4, 1.0, 1.0)], 0.01)[0]
     >>> round(found.limit, 6), found.weight, found.error, found.holds
     (1.666667, 0.04, 0.15, True)
     """
-    noise, holds, found = _nonnegative("noise", noise), True, []
+    holds: Any = True
+    noise, found = _nonnegative("noise", noise), []
     for layer in layers:
         limit = 2 / 3 * np.asarray(uniqueness_limit(layer))
         holds = holds & (layer.stripes < limit)
@@ -329,29 +376,38 @@ def basis_pursuit_bounds(layers, noise):
     return found
 
 
-def uniqueness_limit(layer):
+def uniqueness_limit(layer: LayerNumbers) -> Any:
     r"""Return :math:`\tfrac12 (1 + 1/\mu)`: below it, at every layer, the deep coding problem has one solution.
 
     Args:
         layer: the layer's numbers; without coherence the limit is infinite.
 
-    >>> uniqueness_limit(Layer(0.25, 1, 1, 1.0, 1.0))
+    Source: Papyan, Romano and Elad (2017).
+
+    >>> uniqueness_limit(LayerNumbers(0.25, 1, 1, 1.0, 1.0))
     2.5
     """
     coherence = np.asarray(layer.coherence, dtype=float)
     return _plain(np.where(coherence > 0, 0.5 + 0.5 / np.where(coherence > 0, coherence, 1.0), np.inf))
 
 
-def unique(layers):
+def unique(layers: Sequence[LayerNumbers]) -> Any:
     """Tell whether the theory guarantees that the deep coding problem with these stripe counts has one solution.
 
-    >>> unique([Layer(0.25, 2, 1, 1.0, 1.0)]), unique([Layer(0.25, 3, 1, 1.0, 1.0)])
+    Source: Papyan, Romano and Elad (2017).
+
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> unique([LayerNumbers(0.25, 2, 1, 1.0, 1.0)]), unique([LayerNumbers(0.25, 3, 1, 1.0, 1.0)])
     (True, False)
     """
+    if not len(layers):
+        arguments.refuse("layers", layers, "is empty", "pass the numbers of at least one layer")
     return _plain(np.logical_and.reduce([layer.stripes < uniqueness_limit(layer) for layer in layers]))
 
 
-def deep_coding_bounds(layers, noise):
+def deep_coding_bounds(layers: Sequence[LayerNumbers], noise: float | np.ndarray) -> list:
     r"""Return the bounds :math:`\mathcal E_i` on the :math:`\ell_2` distance between solutions of the deep coding problem.
 
     :math:`\mathcal E_i^2 = 4 \mathcal E_{i-1}^2 / (1 - (2 s_i - 1) \mu_i)`, with :math:`s_i` the larger stripe count of the clean
@@ -364,7 +420,10 @@ def deep_coding_bounds(layers, noise):
     Returns:
         A list of bounds, infinite from the first layer on whose stripe count is not below :func:`uniqueness_limit`.
 
-    >>> deep_coding_bounds([Layer(0.25, 2, 1, 1.0, 1.0)], 0.5)
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
+    >>> deep_coding_bounds([LayerNumbers(0.25, 2, 1, 1.0, 1.0)], 0.5)
     [2.0]
     """
     squared, found = np.asarray(_nonnegative("noise", noise)) ** 2, []
@@ -385,7 +444,8 @@ class CodingLayer:
     holds: bool
 
 
-def verify_deep_coding(signal, dictionaries, codes, limits, tolerance=1e-9):
+def verify_deep_coding(signal: AnyArray, dictionaries: Sequence, codes: Sequence[AnyArray], limits: Sequence[int],
+                       tolerance: float = 1e-9) -> list[CodingLayer]:
     r"""Check codes against the deep coding problem of Definition 1, Equation :eq:`csc-def-1`, layer by layer.
 
     Args:
@@ -398,13 +458,17 @@ def verify_deep_coding(signal, dictionaries, codes, limits, tolerance=1e-9):
     Returns:
         A list of :class:`CodingLayer`: largest residual, largest stripe count, limit and verdict of each layer.
 
+    Raises:
+        ValueError: on noise, thresholds or numbers of layers that are negative, not finite, or do not fit.
+
     >>> code = np.array([[2.0, 0.0, 0.0, 0.0]])
     >>> verify_deep_coding(np.array([[1.2, 1.6, 0.0, 0.0]]), [np.array([[[0.6, 0.8]]])], [code], [1])[0].holds
     True
     """
     dictionaries = fitted(dictionaries, codes)
+    every: list[Any] = [signal, *codes]
     found = []
-    for above, D, code, limit in zip([signal, *codes[:-1]], dictionaries, codes, _per_layer(codes, limits), strict=True):
+    for above, D, code, limit in zip(every[:-1], dictionaries, every[1:], _per_layer(codes, limits), strict=True):
         residual = float(abs(D.synthesize(code) - above).max())
         stripes = int(convolutional.stripe_count(code, D.kernel).max())
         found.append(CodingLayer(residual, stripes, limit, residual <= tolerance and stripes <= limit))

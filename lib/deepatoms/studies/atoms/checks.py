@@ -84,7 +84,7 @@ def is_bound(setting):
     """Compare coherence with the Welch value on Gaussian, coherence-optimised and simplex dictionaries."""
     draw = setting.numpy("is_bound")
     found = [_gaussian(draw, dimensions=(2, 16)) for _ in range(10_000)]
-    found += [dictionaries.minimize_coherence(_gaussian(draw, dimensions=(2, 16)), 25) for _ in range(100)]
+    found += [dictionaries.minimize_coherence(_gaussian(draw, dimensions=(2, 16)), 25).best for _ in range(100)]
     found += map(dictionaries.simplex_frame, SIMPLEX_SIZES)
     return Measurement(min(dictionaries.mutual_coherence(D) - dictionaries.welch_bound(*D.shape) for D in found),
                        min(dictionaries.mutual_coherence(D) - dictionaries.welch_bound(D.shape[0], 2 * D.shape[1])
@@ -98,7 +98,7 @@ def _optimised(setting, count):
     """Coherence-optimised dictionaries of the three sizes of the catalogue, ``count`` of each, drawn anew."""
     draw = setting.numpy("optimised")
     sizes = ((8, 12), (12, 18), (16, 20))
-    return [D for size in sizes for D in dictionaries.minimize_coherence(draw.normal(size=(count, *size)))]
+    return [D for size in sizes for D in dictionaries.minimize_coherence(draw.normal(size=(count, *size))).best]
 
 
 def _largest_below(bound):
@@ -235,7 +235,7 @@ def _error_over_bound(D, x, code, estimate, noise, residual=None):
     """Return error^2 (1 - mu (4 s - 1)) / (noise + residual)^2, at most 1 where the theorem holds."""
     residual = np.linalg.norm(x - D @ estimate) if residual is None else residual
     mu = float(dictionaries.mutual_coherence(D))
-    bound = dictionaries.stability_bound(mu, int(np.count_nonzero(code)), noise, float(residual))
+    bound = dictionaries.lasso_stability_bound(mu, int(np.count_nonzero(code)), noise, float(residual))
     return ((estimate - code) ** 2).sum() / bound
 
 
@@ -337,7 +337,7 @@ def _by_larger_norm(D):
 def midpoint(setting):
     """Compare F^2 at the midpoint of A and QA with the mean of its values at the ends."""
     draw = setting.numpy("midpoint")
-    ends = dictionaries.minimize_frame_potential(draw.normal(size=(1000, 4, 9)))
+    ends = dictionaries.minimize_frame_potential(draw.normal(size=(1000, 4, 9))).best
     rotated = _rotations(draw, 1000, 4) @ ends
     squared = [[dictionaries.frame_potential(D) ** 2 for D in designs] for designs in (ends, rotated, (ends + rotated) / 2)]
     norms = [(designs**2).sum((1, 2)) for designs in (ends, rotated, (ends + rotated) / 2)]
@@ -375,7 +375,7 @@ def all_seeds(setting):
     """Run gradient descent from 100 random starts at each of three sizes; control: the same descent on coherence."""
     draw = setting.numpy("all_seeds")
     starts = [draw.normal(size=(100, d, k)) for d, k in ((4, 9), (8, 12), (16, 64))]
-    excess = [_frame_excess(D) for start in starts for D in dictionaries.minimize_frame_potential(start)]
+    excess = [_frame_excess(D) for start in starts for D in dictionaries.minimize_frame_potential(start).best]
     control = [_coherence_excess(D) for start in starts for D in _descend_coherence(start)]
     return Measurement(max(excess), max(control))
 

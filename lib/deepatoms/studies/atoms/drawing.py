@@ -74,7 +74,7 @@ def coherence_of_sizes(draw):
     figure, axes = figures.subplots(size=(7, 3.4))
     starts = [draw.normal(size=(20, dimension, k)) for k in sizes]
     random = np.array([[dictionaries.mutual_coherence(D) for D in start] for start in starts])
-    best = [min(map(dictionaries.mutual_coherence, dictionaries.minimize_coherence(start[:4], 120))) for start in starts]
+    best = [min(map(dictionaries.mutual_coherence, dictionaries.minimize_coherence(start[:4]).best)) for start in starts]
     axes.fill_between(sizes, random.min(1), random.max(1), color=COLOURS["grey"], alpha=0.3, linewidth=0)
     axes.plot(sizes, np.median(random, 1), "o-", color=COLOURS["grey"], label="random (median and range of 20)")
     axes.plot(sizes, best, "o-", color=COLOURS["blue"], label="optimised (best of 4)")
@@ -137,7 +137,7 @@ def descents(draw):
         coherences.append([dictionaries.mutual_coherence(each) for each in D])
         if steps[-1] == 160:
             break
-        D = dictionaries.minimize_frame_potential(D, 8)
+        D = dictionaries.minimize_frame_potential(D, 8).best
         steps.append(steps[-1] + 8)
     left.semilogy(steps, np.maximum(energies, 1e-16), color=COLOURS["blue"], linewidth=0.9, alpha=0.7)
     left.set(xlabel="steps", title="excess of frame energy", ylim=(1e-16, 2))

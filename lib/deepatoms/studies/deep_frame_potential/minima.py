@@ -83,8 +83,9 @@ def seconds(configuration):
 def minimum(configuration, device):
     """Return what descent reaches for one configuration: F, energies per seed, convergence, and sizes."""
     net = architecture(configuration)
-    found = frame_potential.minimize(net, configuration["magnitudes"], configuration["seeds"], configuration["iterations"],
-                                     configuration["rate"], configuration["gain"], device=device)
+    found = frame_potential.minimize(net, configuration["magnitudes"], configuration["seeds"], device=device,
+                                     descent=frame_potential.Descent(configuration["iterations"], configuration["rate"],
+                                                                     configuration["gain"]))
     blocks = frame_potential.block_energies(net, found.weights)
     return {"potential": found.potential, "energies": list(found.energies), "converged": list(found.converged),
             "spread": found.spread, "floor": frame_potential.floor(net), "atoms": net.atoms, "rows": net.rows,

@@ -173,11 +173,11 @@ def trained_coherence(setting):
     above = []
     for place, (kernel, atoms) in enumerate(sizes):
         start = torch.randn(20, atoms, 1, *kernel, dtype=torch.float64, generator=setting.torch(f"filters {place}"))
-        random = np.median([float(convolutional.mutual_coherence(f)) for f in start])
-        best = float(min(map(convolutional.mutual_coherence, multilayer.first_layer(atoms, kernel, setting.seed))))
-        above.append((random / convolutional.welch_bound(atoms, 1, kernel), best / convolutional.welch_bound(atoms, 1, kernel)))
+        random = np.median([float(convolutional.filter_coherence(f)) for f in start])
+        best = float(min(map(convolutional.filter_coherence, multilayer.first_layer(atoms, kernel, setting.seed))))
+        above.append((random / convolutional.filter_welch_bound(atoms, 1, kernel), best / convolutional.filter_welch_bound(atoms, 1, kernel)))
         for value, mark, colour, label in ((random, "x", "grey", "random"), (best, "o", "blue", "trained"),
-                                           (convolutional.welch_bound(atoms, 1, kernel), "_", "orange", "Welch bound")):
+                                           (convolutional.filter_welch_bound(atoms, 1, kernel), "_", "orange", "Welch bound")):
             axes.plot(place, value, mark, color=COLOURS[colour], markersize=9, markeredgewidth=2.5,
                       label=label if place == 0 else None)
     axes.set(ylabel="mutual coherence", ylim=(0, None), xticks=range(len(sizes)),
@@ -231,7 +231,7 @@ def digits_rebuilt(setting, shown=6):
     filters = net.filters[0]
     thresholds = -(net.model[0].bias / net.model[0].weight.flatten(1).norm(dim=1)).detach().double()
     code = net.codes[0][:shown]
-    basis = pursuit.basis_pursuit(images, filters, 0.1, nonnegative=True)
+    basis = pursuit.basis_pursuit(images, filters, 0.1, nonnegative=True, iterations=5000)
     rows = {"digit": images, "forward pass": _fitted(images, _unshifted(filters, code)),
             "basis pursuit": _fitted(images, convolutional.synthesize(filters, basis))}
     figure, panels = figures.subplots(3, shown, size=(7, 3.6))

@@ -16,10 +16,10 @@ from deepatoms.theory.frame_potential.chains import (
     lower_energy,
     synthesis_energy,
 )
-from deepatoms.theory.frame_potential.descent import Minimum, minimize
+from deepatoms.theory.frame_potential.descent import Descent, Minimum, minimize
 from deepatoms.theory.frame_potential.evaluation import block_energies, energy, floor, potential, zero_padded
 from deepatoms.theory.frame_potential.selection import Candidate, Ranking, rank
 
-__all__ = ["Candidate", "Minimum", "Ranking", "attained_magnitudes", "block_energies", "chain_bracket", "chain_minimum",
-           "chain_start", "composed_bound", "composed_minimum", "descend", "energy", "energy_and_gradient", "floor",
-           "lower_energy", "minimize", "potential", "rank", "synthesis_energy", "zero_padded"]
+__all__ = ["Candidate", "Descent", "Minimum", "Ranking", "attained_magnitudes", "block_energies", "chain_bracket",
+           "chain_minimum", "chain_start", "composed_bound", "composed_minimum", "descend", "energy",
+           "energy_and_gradient", "floor", "lower_energy", "minimize", "potential", "rank", "synthesis_energy", "zero_padded"]

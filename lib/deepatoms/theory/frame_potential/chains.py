@@ -7,6 +7,8 @@ is attained in the limit by exact frame completion.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from deepatoms.theory import arguments
 from deepatoms.theory.induced import architecture
 
 
-def chain_minimum(widths):
+def chain_minimum(widths: Sequence[int]) -> tuple[float, float]:
     r"""Return (lower, attained): the proved lower bound on F of a synthesis chain, and the value attained in the limit.
 
     Call it the infimum only where both agree. Replaces the composition of Equations :eq:`dfp-eq-17`, 21 and
@@ -31,10 +33,11 @@ def chain_minimum(widths):
     [0.1703, 0.1703]
     """
     count = pair_count(widths)
-    return tuple(math.sqrt(value / count) if count else 0.0 for value in chain_bracket(widths))
+    lower, attained = (math.sqrt(value / count) if count else 0.0 for value in chain_bracket(widths))
+    return lower, attained
 
 
-def synthesis_energy(weights):
+def synthesis_energy(weights: Sequence) -> torch.Tensor:
     r"""Return the energy of a synthesis chain from the blocks of :eq:`dfp-eq-14` to 16, without forming its dictionary.
 
     Args:
@@ -43,7 +46,8 @@ def synthesis_energy(weights):
     >>> float(synthesis_energy([torch.eye(3, dtype=torch.float64)]))
     0.0
     """
-    total, before = 0.0, None
+    total: Any = 0.0
+    before = None
     for j, weight in enumerate(weights):
         share = 1 / ((weight**2).sum(-1) + (j < len(weights) - 1))
         products = weight @ weight.mT
@@ -55,8 +59,10 @@ def synthesis_energy(weights):
     return total
 
 
-def energy_and_gradient(weights):
+def energy_and_gradient(weights: Sequence) -> tuple:
     """Return the energy of a synthesis chain and its gradient, for numpy weights of shape (..., out, in).
+
+    Source: Equations :eq:`dfp-eq-14` to 16, differentiated.
 
     >>> energy, gradient = energy_and_gradient([np.eye(3), np.ones((2, 3))])
     >>> round(float(energy), 6), gradient[0].shape
@@ -83,7 +89,7 @@ def energy_and_gradient(weights):
                     for g, slope, share, w in zip(gradient, slopes, shares, weights, strict=True)]
 
 
-def descend(starts, iterations=300, rate=0.05, hold=False):
+def descend(starts: Sequence, iterations: int = 300, rate: float = 0.05, hold: bool = False) -> np.ndarray:
     """Return the lowest energies that Adam with a cosine rate reaches from several starts on one synthesis chain.
 
     The same protocol as ``minimize``, with the gradient written out: for small chains many times faster.
@@ -97,6 +103,8 @@ def descend(starts, iterations=300, rate=0.05, hold=False):
     Returns:
         Array of shape (starts,).
 
+    Source: Adam: Kingma and Ba (2015).
+
     >>> start = chain_start([2, 3], [np.ones(3)])
     >>> descend([start]).round(6)
     array([1.5])
@@ -105,7 +113,7 @@ def descend(starts, iterations=300, rate=0.05, hold=False):
     norms = [np.linalg.norm(w, axis=-1, keepdims=True) for w in weights]
     weights = [w / c for w, c in zip(weights, norms, strict=True)] if hold else weights
     first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
-    lowest = np.inf
+    lowest: Any = np.inf
     for step in range(iterations + 1):
         energy, gradient = _held(weights, norms) if hold else energy_and_gradient(weights)
         lowest = np.minimum(lowest, energy)
@@ -127,8 +135,10 @@ def _held(weights, norms):
                     for g, u, size in zip(gradient, units, sizes, strict=True)]
 
 
-def pair_count(widths):
+def pair_count(widths: Sequence[int]) -> int:
     """Return N(G) of a fully connected synthesis chain: k(k - 1) within layers, 2 k k' between neighbours.
+
+    Source: Equation :eq:`dfp-eq-12`.
 
     >>> pair_count([64, 128])
     16256
@@ -137,8 +147,10 @@ def pair_count(widths):
     return sum(a * (a - 1) for a in k) + 2 * sum(a * b for a, b in zip(k, k[1:], strict=False))
 
 
-def chain_bracket(widths):
+def chain_bracket(widths: Sequence[int]) -> tuple[float, float]:
     r"""Return (lower, attained) energies :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G` of a synthesis chain.
+
+    Source: derived in the chapter.
 
     >>> [round(value, 4) for value in chain_bracket([4, 20, 10])]
     [8.5714, 8.6]
@@ -146,8 +158,10 @@ def chain_bracket(widths):
     return lower_energy(widths), float(_programme(widths, _attained_cost)[0])
 
 
-def lower_energy(widths):
+def lower_energy(widths: Sequence[int]) -> float:
     """Return the proved lower bound on the energy, by a taut string between two staircases.
+
+    Source: derived in the chapter.
 
     >>> round(lower_energy([16, 64, 24]), 4)
     9.6
@@ -163,26 +177,59 @@ def lower_energy(widths):
     return float(np.sum(np.asarray(ranks) * (excess + excess**2)))
 
 
-def taut_string(x, low, high):
+def taut_string(x: Sequence[float] | np.ndarray, low: Sequence[float] | np.ndarray,
+                high: Sequence[float] | np.ndarray) -> list[float]:
     """Return the slopes of the shortest path over abscissae x between two staircases with common ends.
+
+    Of all paths between them it minimises every convex function of the slopes at once, hence their energy here. The funnel
+    walk of Davies and Kovac (2001, Local extremes, runs, strings and multiresolution, Section 3), without its linear-time
+    bookkeeping: a turn restarts the funnel.
+
+    Args:
+        x: increasing abscissae, n of them.
+        low: lower ends, n of them.
+        high: upper ends, not below ``low``; the same at the first and the last abscissa.
+
+    Returns:
+        The n - 1 slopes.
+
+    Raises:
+        ValueError: on lengths that differ, abscissae that do not increase, or ends that cross or differ at either side.
 
     >>> taut_string([0, 1, 2], [0, 0, 2], [0, 0.5, 2])
     [0.5, 1.5]
     """
-    slopes, here, level = [], 0, float(low[0])
+    _demand_staircases(x, low, high)
+    slopes: list[float] = []
+    here, level = 0, float(low[0])
     while here < len(x) - 1:
         turn, level = _next_turn(x, low, high, here, level, slopes)
         here = turn
     return slopes
 
 
+def _demand_staircases(x, low, high):
+    x, low, high = (arguments.real_array(name, np.asarray(value, dtype=float), rank=1)
+                    for name, value in (("x", x), ("low", low), ("high", high)))
+    if not len(x) == len(low) == len(high):
+        arguments.refuse("x", x, f"does not match low and high of lengths {len(low)} and {len(high)}", "make them equal")
+    if (np.diff(x) <= 0).any():
+        arguments.refuse("x", x, "does not increase", "sort it and drop what stands twice")
+    if (low > high).any() or low[0] != high[0] or low[-1] != high[-1]:
+        arguments.refuse("low", low, "crosses high, or leaves it at an end", "pass low <= high, equal at both ends")
+
+
 def _next_turn(x, low, high, here, level, slopes):
+    # The funnel: the slopes of all straight lines from here that pass between the staircases so far lie between
+    # ``steepest`` (the highest lower end, at ``at_low``) and ``flattest`` (the lowest upper end, at ``at_high``).
     steepest, flattest, at_low, at_high = -math.inf, math.inf, here, here
     for k in range(here + 1, len(x)):
         up, down = (low[k] - level) / (x[k] - x[here]), (high[k] - level) / (x[k] - x[here])
+        # The next gate lies above the funnel: the string bends upwards around the upper end that bounds it.
         if up > flattest:
             turn, slope = at_high, flattest
             break
+        # It lies below: the string bends downwards around the lower end.
         if down < steepest:
             turn, slope = at_low, steepest
             break
@@ -191,6 +238,7 @@ def _next_turn(x, low, high, here, level, slopes):
         if down <= flattest:
             flattest, at_high = down, k
     else:
+        # No gate closed the funnel: the last point is in sight, both staircases ending there.
         turn, slope = len(x) - 1, (low[-1] - level) / (x[-1] - x[here])
     slopes.extend([float(slope)] * (turn - here))
     return turn, level + slope * (x[turn] - x[here])
@@ -222,8 +270,10 @@ def _programme(widths, cost):
     return best[0], counts[::-1][1:]
 
 
-def attained_magnitudes(widths):
+def attained_magnitudes(widths: Sequence[int]) -> list[np.ndarray]:
     """Return, for each layer, 1 for an atom that is pure parameter at the attained value and 0 for pure identity.
+
+    Source: derived in the chapter.
 
     >>> [int(layer.sum()) for layer in attained_magnitudes([64, 128, 128])]
     [85, 128]
@@ -232,7 +282,7 @@ def attained_magnitudes(widths):
     return [(np.arange(width) < count).astype(float) for width, count in zip(widths[1:], counts, strict=True)]
 
 
-def composed_bound(widths, magnitudes):
+def composed_bound(widths: Sequence[int], magnitudes: Sequence) -> float:
     r"""Return the bound on :math:`\lVert G \rVert_F^2` composed of Equations :eq:`dfp-eq-17`, 21 and :eq:`dfp-eq-22`.
 
     Corrected: the last layer has no identity below it, so its first sum is its width.
@@ -253,8 +303,10 @@ def composed_bound(widths, magnitudes):
     return float(total + 2 * sum((s * (1 - s)).sum() for s in shares[:-1]))
 
 
-def composed_minimum(widths):
+def composed_minimum(widths: Sequence[int]) -> float:
     """Return the least value of ``composed_bound`` over every magnitude (taken at 0 and 1, an integer programme).
+
+    Source: Equations :eq:`dfp-eq-17` to :eq:`dfp-eq-22`, corrected.
 
     >>> composed_minimum([64, 16, 16, 16]) - 48 < 0
     True
@@ -262,13 +314,18 @@ def composed_minimum(widths):
     return float(_programme(widths, _composed_cost)[0])
 
 
-def chain_start(widths, magnitudes, seed=0):
+def chain_start(widths: Sequence[int], magnitudes: Sequence, seed: int = 0) -> list[torch.Tensor]:
     """Return weights of a synthesis chain whose atoms have the given parameter norms c, with random directions.
 
     Args:
         widths: input width first.
         magnitudes: for each layer, one norm for each atom.
         seed: of the directions.
+
+    Source: the chapter on the deep frame potential.
+
+    Raises:
+        ValueError: on widths or magnitudes that do not fit.
 
     >>> [float(torch.linalg.norm(w[0]).round(decimals=6)) for w in chain_start([4, 3], [2 * np.ones(3)])]
     [2.0]

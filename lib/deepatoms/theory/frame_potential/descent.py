@@ -1,38 +1,65 @@
 """Minimising the frame potential by descent, under a stated convention for magnitudes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains, evaluation
+from deepatoms.theory.induced.architecture import Net
 
 CONVENTIONS = ("unit", "free")
 
 
+STATIONARY = 0.05
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How to descend: steps of Adam, its first rate (falling along a cosine), and the variance of a start times fan-in.
+
+    The rate is 0.05 for unit and 0.03 for free magnitudes unless given.
+    """
+
+    iterations: int = 300
+    rate: float | None = None
+    gain: float = 2.0
+
+    def rate_for(self, magnitudes: str) -> float:
+        """Return the first rate under a convention for magnitudes."""
+        return {"unit": 0.05, "free": 0.03}[magnitudes] if self.rate is None else self.rate
+
+
+DESCENT = Descent()
+
+
 @dataclass(frozen=True)
 class Minimum:
-    """What descent reached: the lowest F, and energy, history, convergence and weights of every start.
+    r"""What descent reached: the lowest F, and energy, history, convergence and weights of every start.
 
-    Converged means that the last quarter of the steps lowered the energy by less than one per cent of it.
+    Converged means stationary: at the best weights :math:`\lVert \nabla E \rVert \lVert w \rVert \le 0.05\, E`, a change of
+    the weights by one per cent of their norm lowers the energy by at most 0.05 per cent of it to first order; or an energy
+    below 1e-6 for each atom, where the minimum is 0. (That the last steps lower little says nothing: their rate falls to 0.)
     """
 
     potential: float
     energies: tuple[float, ...]
     histories: tuple[tuple[float, ...], ...]
     converged: tuple[bool, ...]
-    weights: list
+    weights: list[torch.Tensor]
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         """(Largest - smallest) / mean of the energies over the starts."""
         return (max(self.energies) - min(self.energies)) / max(sum(self.energies) / len(self.energies), 1e-300)
 
 
-def minimize(net, magnitudes="unit", seeds=(0,), iterations=300, rate=None, gain=2.0, starts=None, device="cpu",
-             dtype=torch.float32, tolerance=0.0, progress=None):
-    r"""Return what Adam with a cosine rate reaches from random starts.
+def minimize(net: Net, magnitudes: str = "unit", seeds: Sequence[int] = (0,), starts: Sequence[list] | None = None,
+             descent: Descent = DESCENT, device: str | torch.device = "cpu",
+             dtype: torch.dtype = torch.float32) -> Minimum:
+    r"""Return what Adam with a cosine rate reaches from random starts: the least of the energy of Equation :eq:`dfp-eq-12`.
 
     With ``magnitudes="unit"`` every filter block has unit norm (``Net.unit``) and the minimum is well posed. With
     ``"free"`` the infimum is approached only as norms go to 0 or infinity: the value is *reached* by the protocol
@@ -42,53 +69,65 @@ def minimize(net, magnitudes="unit", seeds=(0,), iterations=300, rate=None, gain
         net: an architecture.
         magnitudes: "unit" or "free".
         seeds: one start each.
-        iterations: steps of Adam.
-        rate: learning rate; 0.05 for unit and 0.03 for free unless given.
-        gain: variance of the start times fan-in.
         starts: lists of weights to start from, in place of seeds.
+        descent: steps, rate and gain.
         device: where to compute.
         dtype: float32 is enough down to energies of 0.001 per atom.
-        tolerance: stop early when 20 steps lower no start's energy by more than this fraction (0: never).
-        progress: called with (step, energies) at every step, for a progress bar.
 
     Returns:
         A ``Minimum``; ``weights`` are those of the lowest energy.
 
+    Raises:
+        ValueError: on an unknown convention, numbers of steps, rates or gains that mean nothing, starts that do not fit or
+            hold a zero filter, or energies that leave the finite numbers.
+
     >>> from deepatoms.theory import induced
-    >>> round(minimize(induced.chain([2, 3]), iterations=200, dtype=torch.float64).energies[0], 6)
-    1.5
+    >>> found = minimize(induced.chain([2, 3]), descent=Descent(200), dtype=torch.float64)
+    >>> round(found.energies[0], 6), found.converged
+    (1.5, (True,))
     """
     arguments.one_of("magnitudes", magnitudes, CONVENTIONS)
-    iterations = arguments.integer("iterations", iterations)
-    rate = arguments.number("rate", rate if rate is not None else {"unit": 0.05, "free": 0.03}[magnitudes], 0)
-    starts = [net.init(seed, gain) for seed in seeds] if starts is None else [net.check_filters(start) for start in starts]
-    stacked = [torch.stack(layer).to(device, dtype) for layer in zip(*starts, strict=True)]
-    histories, weights = _descend(net, stacked, magnitudes == "unit", iterations, rate, tolerance, progress)
+    iterations = arguments.integer("descent.iterations", descent.iterations)
+    rate = arguments.number("descent.rate", descent.rate_for(magnitudes), 0)
+    given = ([net.init(seed, descent.gain) for seed in seeds] if starts is None
+             else [list(net.check_filters(start)) for start in starts])
+    if not given:
+        arguments.refuse("seeds", seeds, "gives no start", "pass at least one seed, or starts")
+    stacked = [torch.stack(layer).to(device, dtype) for layer in zip(*given, strict=True)]
+    shape = torch.func.vmap(net.unit) if magnitudes == "unit" else list
+    histories, weights = _descend(_batched(net), shape, stacked, iterations, rate)
     energies = tuple(min(history) for history in histories)
     lowest = energies.index(min(energies))
     count = net.structural_count
     value = math.sqrt(max(0.0, energies[lowest]) / count) if count else 0.0
-    return Minimum(value, energies, histories, tuple(map(_converged, histories)), [layer[lowest] for layer in weights])
+    return Minimum(value, energies, histories, _stationary(net, shape, weights), [layer[lowest] for layer in weights])
 
 
-def _descend(net, stacked, unit, iterations, rate, tolerance, progress):
+def _descend(energies, shape, stacked, iterations, rate):
     """Descend from all starts at once (they do not interact: Adam works entry by entry)."""
     weights = [layer.clone().requires_grad_() for layer in stacked]
     first, second = ([torch.zeros_like(layer) for layer in stacked] for _ in range(2))
-    energies, shape = _batched(net), torch.func.vmap(net.unit) if unit else list
     histories, best, lowest = [], shape(stacked), [math.inf] * len(stacked[0])
     for step in range(iterations + 1):
         current = shape(weights)
         values = energies(current)
         histories.append(_finite(values.detach()).tolist())
         best, lowest = _keep_lowest(histories[-1], lowest, current, best)
-        if progress is not None:
-            progress(step, histories[-1])
-        if step == iterations or (tolerance and _stalled(histories, tolerance)):
+        if step == iterations:
             break
         gradients = torch.autograd.grad(values.sum(), weights)
         _adam(weights, gradients, first, second, step + 1, rate * (1 + math.cos(math.pi * step / iterations)) / 2)
     return tuple(zip(*histories, strict=True)), best
+
+
+def _stationary(net, shape, weights):
+    """Tell for each start whether its best weights are stationary under the convention (see ``Minimum``)."""
+    weights = [layer.detach().clone().requires_grad_() for layer in weights]
+    values = _batched(net)(shape(weights))
+    gradients = torch.autograd.grad(values.sum(), weights)
+    slope, size = (sum((layer**2).flatten(1).sum(1) for layer in layers) ** 0.5 for layers in (gradients, weights))
+    small = (slope * size <= STATIONARY * values) | (values <= 1e-6 * net.atoms)
+    return tuple(bool(one) for one in small.detach())
 
 
 @torch.no_grad()
@@ -120,13 +159,3 @@ def _keep_lowest(values, lowest, current, best):
         best = [torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new.detach(), old)
                 for new, old in zip(current, best, strict=True)]
     return best, list(map(min, values, lowest))
-
-
-def _stalled(histories, tolerance):
-    if len(histories) <= 20:
-        return False
-    return all(before - now < tolerance * now for before, now in zip(histories[-21], histories[-1], strict=True))
-
-
-def _converged(history):
-    return history[-1 - len(history) // 4] - history[-1] <= 0.01 * history[-1]

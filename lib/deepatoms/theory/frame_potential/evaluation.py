@@ -1,7 +1,9 @@
 """Energy and frame potential of a network without ever forming its dictionary."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +11,10 @@ import torch
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains
 from deepatoms.theory.induced import explicit, interactions
+from deepatoms.theory.induced.architecture import Net
 
 
-def energy(net, weights):
+def energy(net: Net, weights: Sequence) -> Any:
     r"""Return the energy :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G` of the induced dictionary, circular boundary.
 
     The numerator of Equation :eq:`dfp-eq-12`, by the blocks of Equation :eq:`dfp-eq-13`, each computed from local filter
@@ -42,15 +45,22 @@ def energy(net, weights):
     return total
 
 
-def sum_of_blocks(net, weights):
-    """Return the energy of weights already known to fit (what descent calls at every step, under ``torch.func.vmap``)."""
+def sum_of_blocks(net: Net, weights: Sequence) -> torch.Tensor:
+    """Return the energy of weights already known to fit (what descent calls at every step, under ``torch.func.vmap``).
+
+    Source: Equation :eq:`dfp-eq-13`.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     if net.image == 1 and net.form == "synthesis":
         return chains.synthesis_energy(weights)
-    return sum(value for _, _, value in interactions.block_energies(net, weights))
+    return sum(value for _, _, value in interactions.block_terms(net, weights))
 
 
-def block_energies(net, weights):
+def block_energies(net: Net, weights: Sequence) -> np.ndarray:
     """Return the matrix of energies, cluster by cluster (layer by layer unless dense); upper triangle, both sides counted.
+
+    Source: Equation :eq:`dfp-eq-13`.
 
     >>> from deepatoms.theory import induced
     >>> net = induced.chain([2, 3, 3])
@@ -58,12 +68,12 @@ def block_energies(net, weights):
     (2, 2)
     """
     found = np.zeros((len(net.clusters),) * 2)
-    for a, b, value in interactions.block_energies(net, net.checked(weights)):
+    for a, b, value in interactions.block_terms(net, net.checked(weights)):
         found[a, b] = float(value)
     return found
 
 
-def potential(net, weights, boundary="circular"):
+def potential(net: Net, weights: Sequence, boundary: str = "circular") -> Any:
     r"""Return the deep frame potential F, the root mean square cosine over structurally overlapping atoms.
 
     :math:`F^2(B) = N^{-1}(G)\,(\lVert G \rVert_F^2 - \operatorname{Tr} G) \le \mu^2(B)`, Equation :eq:`dfp-eq-12`, with
@@ -73,6 +83,9 @@ def potential(net, weights, boundary="circular"):
         net: an architecture.
         weights: list of weights.
         boundary: "circular" (differentiable), or "zero" for zero padding (a float).
+
+    Raises:
+        ValueError: on weights that do not fit, are not finite or hold a zero atom, or an unknown boundary.
 
     >>> from deepatoms.theory import induced
     >>> net = induced.cifar("resnet", blocks=1, width=2)
@@ -87,8 +100,10 @@ def potential(net, weights, boundary="circular"):
     return (energy(net, weights) / net.structural_count) ** 0.5
 
 
-def floor(net):
+def floor(net: Net) -> float:
     r"""Return the universal lower bound on F: :math:`\sqrt{\max(0, K^2/R - K) / N(G)}`, for K atoms and R rows.
+
+    Source: Benedetto and Fickus (2003), for unit atoms in as many dimensions as the dictionary has rows.
 
     >>> from deepatoms.theory import induced
     >>> floor(induced.chain([2, 3]))
@@ -98,7 +113,7 @@ def floor(net):
     return math.sqrt(excess / net.structural_count) if excess else 0.0
 
 
-def zero_padded(net, weights):
+def zero_padded(net: Net, weights: Sequence) -> tuple[float, float]:
     """Return energy and N(G) under zero padding instead of the circular boundary.
 
     Both are exact quadratics in the side of the coarsest grid from 6 positions on, so three small explicit
@@ -110,6 +125,8 @@ def zero_padded(net, weights):
 
     Returns:
         Two floats, energy and count.
+
+    Source: the chapter on the deep frame potential.
 
     >>> from deepatoms.theory import induced
     >>> net = induced.cifar("chain", blocks=1, width=1)
@@ -124,14 +141,15 @@ def zero_padded(net, weights):
     if len(sides) == 1:
         return small[0]
     quadratics = [np.polyfit(np.subtract(sides, 7), values, 2) for values in zip(*small, strict=True)]
-    return tuple(float(np.polyval(quadratic, coarse - 7)) for quadratic in quadratics)
+    found, count = (float(np.polyval(quadratic, coarse - 7)) for quadratic in quadratics)
+    return found, count
 
 
 def _padded(net, weights):
     positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
-    ones = explicit.matrix(positive, [torch.ones(weight.shape) for weight in net.weights], "zero")
+    ones = explicit.sparse_dictionary(positive, [torch.ones(weight.shape) for weight in net.weights], "zero")
     count = (ones.T @ ones).nnz - net.atoms
-    B = explicit.matrix(net, weights, "zero").tocsc()
+    B = explicit.sparse_dictionary(net, weights, "zero").tocsc()
     squares = np.asarray(B.multiply(B).sum(0)).ravel()
     B = B.multiply(1 / np.sqrt(squares)).tocsc()
     gram = (B.T @ B).tocoo()

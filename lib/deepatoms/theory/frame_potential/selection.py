@@ -1,9 +1,11 @@
 """Choosing an architecture without data: a table ordered by F under a budget, beside the naive baselines."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains, descent
+from deepatoms.theory.induced.architecture import Net
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Ranking:
     abstains: str | None
 
     @property
-    def chosen(self):
+    def chosen(self) -> Candidate | None:
         """The candidate of lowest F, or None where the measure cannot tell."""
         return None if self.abstains or not self.rows else self.rows[0]
 
@@ -36,7 +38,8 @@ class Ranking:
         return "\n".join([head, *lines, *([f"abstains: {self.abstains}"] if self.abstains else [])])
 
 
-def rank(candidates, budget=None, potentials=None, iterations=100):
+def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: Mapping[str, float] | None = None,
+         iterations: int = 100) -> Ranking:
     r"""Return the candidates within a parameter budget, ordered by minimum F: the rule of the paper's Section 4.2.
 
     Fully connected synthesis chains use the closed form, all other architectures descent with unit magnitudes, unless
@@ -52,6 +55,9 @@ def rank(candidates, budget=None, potentials=None, iterations=100):
     Returns:
         A ``Ranking``; it abstains where two or more candidates tie at F = 0.
 
+    Raises:
+        ValueError: on no candidates, or a budget or a number of steps below 1.
+
     >>> from deepatoms.theory import induced
     >>> widths = {"narrow": [3072, 8, 16], "wide": [3072, 16, 32]}
     >>> rank({name: induced.chain(k) for name, k in widths.items()}).chosen.name
@@ -61,10 +67,10 @@ def rank(candidates, budget=None, potentials=None, iterations=100):
         arguments.refuse("candidates", candidates, "is empty", "pass a mapping from names to architectures")
     budget = None if budget is None else arguments.integer("budget", budget)
     potentials = potentials or {}
-    rows = [Candidate(name, potentials.get(name, _potential(net, iterations) if name not in potentials else None),
+    found = [Candidate(name, potentials[name] if name in potentials else _potential(net, iterations),
                       net.parameter_count, net.multiply_adds, net.depth)
             for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
-    rows = tuple(sorted(rows, key=lambda row: (row.potential, row.parameters)))
+    rows = tuple(sorted(found, key=lambda row: (row.potential, row.parameters)))
     tied = [row.name for row in rows if row.potential < 1e-6]
     if len(tied) > 1:
         return Ranking(rows, f"{len(tied)} candidates tie at F = 0 ({', '.join(tied[:4])}{', ...' if len(tied) > 4 else ''})")
@@ -74,4 +80,4 @@ def rank(candidates, budget=None, potentials=None, iterations=100):
 def _potential(net, iterations):
     if net.image == 1 and net.family == "chain" and net.form == "synthesis":
         return chains.chain_minimum([layer.channels for layer in net.layers])[1]
-    return descent.minimize(net, "unit", iterations=iterations).potential
+    return descent.minimize(net, descent=descent.Descent(iterations)).potential

@@ -1,8 +1,10 @@
 """Architectures as values: layers, blocks of the induced dictionary, and the fully connected families."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,31 +66,31 @@ class Net:
     image: int = 1
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Number of weight layers."""
         return len(self.layers) - 1
 
-    def positions(self, layer):
+    def positions(self, layer: int) -> int:
         """Return the number of positions of a layer's grid."""
         return (self.image >> self.layers[layer].level) ** 2
 
     @property
-    def atoms(self):
+    def atoms(self) -> int:
         """Number of columns K of the induced dictionary, one for each unit."""
         return sum(self.layers[j].channels * self.positions(j) for j in range(1, len(self.layers)))
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """Number of rows R of the induced dictionary."""
         return sum(self.layers[j].channels * self.positions(j) for j in self.row_layers)
 
     @property
-    def parameter_count(self):
+    def parameter_count(self) -> int:
         """Number of weights, without classifier, biases and normalisation layers."""
         return sum(math.prod(weight.shape) for weight in self.weights)
 
     @property
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass (weights times the positions of their output)."""
         outputs = [self.positions(j) * (4 if self._pooled(j - 1) else 1) for j in range(1, len(self.layers))]
         return sum(math.prod(weight.shape) * places for weight, places in zip(self.weights, outputs, strict=True))
@@ -97,12 +99,12 @@ class Net:
         return any(block.weight == index and block.kind == "pooled weight" for block in self.blocks)
 
     @cached_property
-    def structural_count(self):
+    def structural_count(self) -> int:
         """N(G): ordered pairs of atoms that share a row where both are structurally nonzero."""
         from deepatoms.theory.induced import interactions
         return interactions.structural_count(self)
 
-    def resized(self, image):
+    def resized(self, image: int) -> 'Net':
         """Return the same convolutional architecture for another image size.
 
         >>> chain([2, 3]).resized(1).image
@@ -110,7 +112,7 @@ class Net:
         """
         return replace(self, image=check_image(image, max(layer.level for layer in self.layers), self.image > 1))
 
-    def init(self, seed=0, gain=2.0, dtype=torch.float64):
+    def init(self, seed: int = 0, gain: float = 2.0, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
         """Return random weights: normal, variance gain / fan-in (He's rule for gain 2), from a seed.
 
         >>> [tuple(weight.shape) for weight in chain([4, 6, 3]).init(0)]
@@ -121,7 +123,7 @@ class Net:
         return [torch.randn(weight.shape, generator=generator, dtype=dtype) * (scale / math.sqrt(math.prod(weight.shape[1:])))
                 for weight in self.weights]
 
-    def unit(self, weights):
+    def unit(self, weights: Sequence) -> list:
         """Return the weights with unit magnitudes, the convention in which the minimum is well posed.
 
         First layer, and every layer of the synthesis form: each output filter has norm 1. Other layers: the weights
@@ -132,14 +134,14 @@ class Net:
         """
         return [weight * (rule.norm / norms(weight, rule)) for weight, rule in zip(weights, self.weights, strict=True)]
 
-    def check_filters(self, weights):
+    def check_filters(self, weights: Sequence) -> Sequence:
         """Return the weights if no filter that unit magnitudes would divide by is zero; refuse them otherwise."""
         for index, (weight, rule) in enumerate(zip(self.checked(weights), self.weights, strict=True)):
             if bool((norms(weight, rule) == 0).any()):
                 arguments.refuse(f"weights[{index}]", weight, "holds a zero filter", "give every unit a nonzero weight")
         return weights
 
-    def dictionary(self, weights, boundary="circular"):
+    def dictionary(self, weights: Sequence, boundary: str = "circular") -> Any:
         """Return the explicit induced dictionary, shape (rows, atoms), in the weights' kind (numpy or torch).
 
         >>> chain([2, 3, 1]).dictionary([np.ones((3, 2)), np.ones((1, 3))]) + 0
@@ -152,7 +154,7 @@ class Net:
         from deepatoms.theory.induced import explicit
         return explicit.dictionary(self, self.checked(weights), boundary)
 
-    def checked(self, weights):
+    def checked(self, weights: Sequence) -> list:
         """Return the weights if their number, shapes and entries fit the architecture; refuse them otherwise."""
         if len(weights) != len(self.weights):
             arguments.refuse("weights", len(weights), "is the wrong number of tensors", f"pass {len(self.weights)}, one a layer")
@@ -162,7 +164,7 @@ class Net:
                 arguments.refuse(f"weights[{index}]", weight, "does not fit the architecture", f"pass shape {rule.shape}")
         return list(weights)
 
-    def pattern(self):
+    def pattern(self) -> np.ndarray:
         """Return the block pattern of **B**: 0 for nothing, 1 for identity or pooling, 2 for parameters; shape (rows, layers).
 
         >>> residual([4, 4, 4, 4]).pattern()
@@ -175,7 +177,7 @@ class Net:
             found[block.row, block.first - 1:block.last] = 2 if "weight" in block.kind else 1
         return found
 
-    def gram_pattern(self):
+    def gram_pattern(self) -> np.ndarray:
         """Return which blocks of the Gram matrix are structurally nonzero: boolean array (layers, layers).
 
         >>> chain([4, 4, 4, 4]).gram_pattern().astype(int)
@@ -187,14 +189,27 @@ class Net:
         return (filled.T.astype(int) @ filled.astype(int)) > 0
 
 
-def norms(weight, rule):
-    """Return the norms that unit magnitudes divide by: one for each output filter, or one for each input channel."""
+def norms(weight: Any, rule: Weight) -> Any:
+    """Return the norms that unit magnitudes divide by: one for each output filter, or one for each input channel.
+
+    Source: the paper, Section 4, unit magnitudes.
+
+    No example: the public functions that call it show one.
+    """
     axes = tuple(axis for axis in range(weight.ndim) if axis != (0 if rule.per_output else 1))
     return (weight**2).sum(axes, keepdims=True) ** 0.5
 
 
-def check_image(image, levels, convolutional=True):
-    """Return the image size if every stride divides it and the coarsest grid holds the filters."""
+def check_image(image: int, levels: int, convolutional: bool = True) -> int:
+    """Return the image size if every stride divides it and the coarsest grid holds the filters.
+
+    Source: standard.
+
+    Raises:
+        ValueError: on a size that is too small.
+
+    No example: the public functions that call it show one.
+    """
     image = arguments.integer("image", image)
     if convolutional and (image % 2**levels or image >> levels < 3):
         arguments.refuse("image", image, "is smaller than the filters or not divisible by the strides",
@@ -202,15 +217,23 @@ def check_image(image, levels, convolutional=True):
     return image
 
 
-def check_widths(widths):
-    """Return the widths as a tuple of positive integers, input first."""
+def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """Return the widths as a tuple of positive integers, input first.
+
+    Source: standard.
+
+    Raises:
+        ValueError: on widths that are not positive integers, or name no layer.
+
+    No example: the public functions that call it show one.
+    """
     widths = tuple(arguments.integer(f"widths[{j}]", width) for j, width in enumerate(widths))
     if len(widths) < 2:
         arguments.refuse("widths", widths, "names no layer", "pass the input's width and at least one layer's")
     return widths
 
 
-def chain(widths, form="synthesis"):
+def chain(widths: Sequence[int], form: str = "synthesis") -> Net:
     r"""Return the fully connected chain, in the synthesis form of :eq:`dfp-eq-6` or the analysis form of :eq:`dfp-eq-10`.
 
     Synthesis reconstructs each layer's input, :math:`B_j w_j - w_{j-1}`; analysis its output,
@@ -220,6 +243,9 @@ def chain(widths, form="synthesis"):
         widths: input width first, then one positive integer for each layer.
         form: "synthesis" or "analysis".
 
+    Raises:
+        ValueError: on widths that are not positive integers, or name no layer.
+
     >>> chain([3, 4, 2]).atoms, chain([3, 4, 2]).rows, chain([3, 4, 2], form="analysis").rows
     (6, 7, 5)
     """
@@ -228,7 +254,7 @@ def chain(widths, form="synthesis"):
                     [Weight((b, a)) for a, b in zip(widths, widths[1:], strict=False)])
 
 
-def residual(widths):
+def residual(widths: Sequence[int]) -> Net:
     r"""Return the fully connected residual network of Equations :eq:`dfp-eq-9` and :eq:`dfp-eq-10` (analysis form).
 
     Layer 3, 5, 7 ... adds the activations of two layers before.
@@ -247,8 +273,11 @@ def residual(widths):
     return residual_of(chain(widths, "analysis"))
 
 
-def dense(widths):
+def dense(widths: Sequence[int]) -> Net:
     r"""Return the fully connected dense network of Equation :eq:`dfp-eq-11`: every layer sees all layers before it.
+
+    Raises:
+        ValueError: on widths that are not positive integers, or name no layer.
 
     >>> dense([4, 3, 2]).pattern()
     array([[2, 0],
@@ -266,8 +295,16 @@ def dense(widths):
     return Net("dense", "analysis", layers, rows, weights, tuple(blocks), ((1, len(widths) - 1),))
 
 
-def chain_of(family, form, layers, weights, image=1):
-    """Return the chain of given layers and weights in either form, with the unit rule that belongs to the form."""
+def chain_of(family: str, form: str, layers: Sequence[Layer], weights: Sequence[Weight], image: int = 1) -> Net:
+    """Return the chain of given layers and weights in either form, with the unit rule that belongs to the form.
+
+    Source: Equations :eq:`dfp-eq-6` and :eq:`dfp-eq-10`.
+
+    Raises:
+        ValueError: on an unknown form.
+
+    No example: the public functions that call it show one.
+    """
     arguments.one_of("form", form, FORMS)
     synthesis, depth = form == "synthesis", len(layers) - 1
     weights = tuple(replace(weight, per_output=synthesis or j == 0) for j, weight in enumerate(weights))
@@ -280,8 +317,11 @@ def chain_of(family, form, layers, weights, image=1):
     return Net(family, form, tuple(layers), rows, weights, tuple(blocks), clusters, image)
 
 
-def residual_of(net):
-    """Return the analysis chain with the skips of Equation 9 added: identities, or pooling where the grid changes."""
+def residual_of(net: Net) -> Net:
+    """Return the analysis chain with the skips of Equation 9 added: identities, or pooling where the grid changes.
+
+    No example: the public functions that call it show one.
+    """
     skips = [Block(j - 1, j - 2, j - 2, "identity" if net.layers[j] == net.layers[j - 2] else "pool")
              for j in range(3, net.depth + 1, 2)]
     return replace(net, family="residual", blocks=net.blocks + tuple(skips))

@@ -8,8 +8,8 @@ from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, cha
 FAMILIES = ("resnet", "chain", "densenet")
 
 
-def cifar(family, blocks=None, width=None, *, layers=None, growth=None, first=16, groups=3, form="analysis",
-          image=32):
+def cifar(family: str, blocks: int | None = None, width: int | None = None, *, layers: int | None = None,
+          growth: int | None = None, first: int = 16, groups: int = 3, form: str = "analysis", image: int = 32) -> Net:
     r"""Return a convolutional architecture of the paper's Section 5, for square images of three channels.
 
     "resnet" is one convolution and three groups of ``blocks`` residual blocks of two 3 x 3 convolutions; the first
@@ -82,7 +82,7 @@ def _append(layers, weights, blocks, start, layer, weight, kind):
     layers.append(layer)
 
 
-def filter_dictionary(filters, positions, boundary="circular"):
+def filter_dictionary(filters: np.ndarray, positions: int, boundary: str = "circular") -> np.ndarray:
     r"""Return the one-dimensional convolutional dictionary of Figure 3: filters repeated over the positions.
 
     Args:
@@ -92,6 +92,9 @@ def filter_dictionary(filters, positions, boundary="circular"):
 
     Returns:
         Matrix of shape (channels x positions, atoms x positions), channel by channel.
+
+    Raises:
+        ValueError: on a zero atom, an entry that is not finite, or a shape that does not fit.
 
     >>> filter_dictionary(np.ones((1, 1, 2)), 3)
     array([[1., 0., 1.],
@@ -109,8 +112,10 @@ def filter_dictionary(filters, positions, boundary="circular"):
     return found.reshape(channels * positions, atoms * positions)
 
 
-def toeplitz_order(channels, positions):
+def toeplitz_order(channels: int, positions: int) -> np.ndarray:
     """Return the permutation from channel-major to position-major order, which shows the block-Toeplitz structure.
+
+    Source: standard.
 
     >>> toeplitz_order(2, 3)
     array([0, 3, 1, 4, 2, 5])

@@ -1,23 +1,35 @@
 """The induced dictionary written out, by index arithmetic: the slow and certain way, which the fast one is tested against."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sparse
 import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.induced.architecture import Net
 
 LARGEST_DICTIONARY = 40_000_000
 
 
-def dictionary(net, weights, boundary):
-    """Return the dense dictionary, refusing one of more than 40 million entries (differentiable when fully connected)."""
+def dictionary(net: Net, weights: Sequence, boundary: str) -> Any:
+    """Return the dense dictionary, refusing one of more than 40 million entries (differentiable when fully connected).
+
+    Source: the paper, Section 3.
+
+    Raises:
+        ValueError: on a dictionary of more than 40 million entries, or an unknown boundary.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     if net.rows * net.atoms > LARGEST_DICTIONARY:
         gigabytes = net.rows * net.atoms * 8 / 2**30
         arguments.refuse("net", f"{net.family}: {net.rows:,} rows x {net.atoms:,} atoms",
                          f"makes a dictionary of {gigabytes:,.1f} GiB", "use frame_potential.energy, which never forms it")
     if net.image == 1:
         return _connected(net, weights)
-    found = matrix(net, weights, boundary).toarray()
+    found = sparse_dictionary(net, weights, boundary).toarray()
     return torch.as_tensor(found).to(weights[0]) if isinstance(weights[0], torch.Tensor) else found
 
 
@@ -35,8 +47,16 @@ def _connected(net, weights):
     return found
 
 
-def matrix(net, weights, boundary="circular"):
-    """Return the dictionary as a sparse float64 matrix, one block after the other."""
+def sparse_dictionary(net: Net, weights: Sequence, boundary: str = "circular") -> sparse.csr_matrix:
+    """Return the dictionary as a sparse float64 matrix, one block after the other.
+
+    Source: the paper, Section 3.
+
+    Raises:
+        ValueError: on an unknown boundary.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     arguments.one_of("boundary", boundary, ("circular", "zero"))
     grid = [[None] * len(net.clusters) for _ in net.row_layers]
     for row, layer in enumerate(net.row_layers):

@@ -6,11 +6,14 @@ position. Strides and pooling stay inside this picture by space-to-depth: on the
 phase channels (``lift``).
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as nn
+
+from deepatoms.theory.induced.architecture import Net
 
 
 @dataclass
@@ -33,8 +36,13 @@ class Part:
     sign: int = 1
 
 
-def lift(kernel, rows=(0, 1), columns=(0, 1)):
-    """Return the kernel on the next coarser grid; ``rows`` and ``columns`` are the phases that exist on either side."""
+def lift(kernel: Kernel, rows: tuple[int, ...] = (0, 1), columns: tuple[int, ...] = (0, 1)) -> Kernel:
+    """Return the kernel on the next coarser grid; ``rows`` and ``columns`` are the phases that exist on either side.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     values, start, size = kernel.values, kernel.start, kernel.values.shape[-1]
     index, low, high = _offsets(start, size, rows, columns, values.device)
     padded = nn.pad(values, (0, 1, 0, 1))
@@ -72,8 +80,13 @@ def _natural(net, block, weights):
     return Kernel(block.sign * weight, -(weight.shape[-1] // 2), level)
 
 
-def row_parts(net, weights):
-    """Return the parts of every row block, each row's kernels on one common grid."""
+def row_parts(net: Net, weights: Sequence) -> list[tuple[int, list[Part]]]:
+    """Return the parts of every row block, each row's kernels on one common grid.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     clusters = {j: c for c, (first, last) in enumerate(net.clusters) for j in range(first, last + 1)}
     offsets = {j: sum(net.layers[i].channels for i in range(net.clusters[clusters[j]][0], j)) for j in clusters}
     rows = []
@@ -96,8 +109,13 @@ def _part(net, block, weights, clusters, offsets, own, level):
     return replace(placed, kernel=kernel)
 
 
-def correlate(a, b):
-    """Return the interactions of the columns of two kernels that share their rows: shape (columns a, columns b, y, x)."""
+def correlate(a: Kernel, b: Kernel) -> Kernel:
+    """Return the interactions of the columns of two kernels that share their rows: shape (columns a, columns b, y, x).
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     pad = a.values.shape[-1] - 1
     if pad == 0 and b.values.shape[-1] == 1:
         return Kernel((a.values[:, :, 0, 0].T @ b.values[:, :, 0, 0])[:, :, None, None], b.start - a.start, a.level)
@@ -105,8 +123,13 @@ def correlate(a, b):
     return Kernel(found.transpose(0, 1), b.start - a.start - pad, a.level)
 
 
-def mirror(kernel):
-    """Return the interactions with the two layers exchanged."""
+def mirror(kernel: Kernel) -> Kernel:
+    """Return the interactions with the two layers exchanged.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     values = kernel.values.transpose(0, 1).flip(-1, -2)
     return Kernel(values, -(kernel.start + kernel.values.shape[-1] - 1), kernel.level)
 
@@ -134,11 +157,11 @@ def _interact(a, b, level, like):
 class Interactions:
     """All Gram blocks of a net, cluster by cluster, not yet normalised, and the squared column norms."""
 
-    def __init__(self, net, weights):
+    def __init__(self, net: Net, weights: Sequence) -> None:
         self.net, self.like = net, weights[0]
         self.levels = [net.layers[first].level for first, _ in net.clusters]
         self.channels = [sum(net.layers[j].channels for j in range(first, last + 1)) for first, last in net.clusters]
-        self.sums = {}
+        self.sums: dict[tuple[int, int, int], Kernel] = {}
         self.finest = list(self.levels)
         for level, parts in row_parts(net, weights):
             self._add_row(level, parts)
@@ -179,11 +202,11 @@ class Interactions:
             squares.append(found)
         return squares
 
-    def weights_of(self, cluster, level):
+    def weights_of(self, cluster: int, level: int) -> torch.Tensor:
         """Return one over the squared norm of a cluster's columns, for each channel and phase, on the grid of a level."""
         return 1 / self.squares[cluster][:, None].expand(-1, 4 ** (level - self.finest[cluster])).reshape(-1)
 
-    def blocks(self):
+    def blocks(self) -> Iterator:
         """Yield (cluster, other cluster, interactions on their common grid) for every nonzero block, c <= c'."""
         for a, b in sorted({key[:2] for key in self.sums}):
             level = max(self.finest[a], self.finest[b])
@@ -196,8 +219,13 @@ class Interactions:
             yield a, b, total
 
 
-def add(a, b):
-    """Return the sum of two kernels on one grid, whatever their offsets."""
+def add(a: Kernel, b: Kernel) -> Kernel:
+    """Return the sum of two kernels on one grid, whatever their offsets.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     start = min(a.start, b.start)
     size = max(a.start + a.values.shape[-1], b.start + b.values.shape[-1]) - start
     return Kernel(_widen(a, start, size) + _widen(b, start, size), start, a.level)
@@ -209,8 +237,13 @@ def _widen(kernel, start, size):
     return nn.pad(kernel.values, (before, after, before, after)) if before or after else kernel.values
 
 
-def off_diagonal(a, b, kernel):
-    """Return the interactions without those of an atom with itself."""
+def off_diagonal(a: int, b: int, kernel: Kernel) -> torch.Tensor:
+    """Return the interactions without those of an atom with itself.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     if a != b:
         return kernel.values
     return kernel.values * _others(len(kernel.values), kernel.values.shape[-1], -kernel.start, kernel.values.dtype,
@@ -225,8 +258,16 @@ def _others(atoms, size, centre, dtype, device):
     return mask
 
 
-def block_energies(net, weights):
-    """Yield (cluster, other cluster, sum of squared cosines over both triangles) for every block of the Gram matrix."""
+def block_terms(net: Net, weights: Sequence) -> Iterator:
+    """Yield (cluster, other cluster, sum of squared cosines over both triangles) for every block of the Gram matrix.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    Raises:
+        ValueError: on an image so small that filters meet around the edge.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     found = Interactions(net, weights)
     for a, b, kernel in found.blocks():
         _fits(net, kernel)
@@ -235,11 +276,13 @@ def block_energies(net, weights):
         yield a, b, (1 if a == b else 2) * (net.image >> kernel.level) ** 2 * cosines
 
 
-def gram(net, weights):
+def interaction_gram(net: Net, weights: Sequence) -> torch.Tensor:
     """Return the explicit Gram matrix by repeating the local interactions over all positions (for small networks).
 
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
     >>> from deepatoms.theory import induced
-    >>> gram(induced.chain([2, 1, 1]), [torch.ones(1, 2), torch.ones(1, 1)])[0, 1].round(decimals=3)
+    >>> interaction_gram(induced.chain([2, 1, 1]), [torch.ones(1, 2), torch.ones(1, 1)])[0, 1].round(decimals=3)
     tensor(-0.5770)
     """
     found, net_gram = Interactions(net, weights), weights[0].new_zeros(net.atoms, net.atoms)
@@ -276,8 +319,16 @@ def _fits(net, kernel):
                f"use at least {size << kernel.level} pixels a side")
 
 
-def structural_count(net):
-    """Return N(G), by evaluating the interactions with every parameter and identity positive."""
+def structural_count(net: Net) -> int:
+    """Return N(G), by evaluating the interactions with every parameter and identity positive.
+
+    Source: Gram matrices by local filter interactions, derived for this book (standard: correlation of filters).
+
+    Raises:
+        ValueError: on an image so small that filters meet around the edge.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     positive = replace(net, blocks=tuple(replace(block, sign=1) for block in net.blocks))
     ones = [torch.ones(weight.shape) for weight in net.weights]
     count = 0

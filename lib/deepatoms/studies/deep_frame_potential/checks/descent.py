@@ -16,8 +16,8 @@ from deepatoms.theory import frame_potential, induced
 def unit_runs(setting):
     """Return what three seeds reach with unit magnitudes, by (family, n), base width 4, 100 steps."""
     seeds = [3 * setting.seed + i for i in range(3)]
-    return {(family, n): frame_potential.minimize(induced.cifar(family, n, 4), "unit", seeds, 100, rate=0.05,
-                                                  device=setting.device)
+    return {(family, n): frame_potential.minimize(induced.cifar(family, n, 4), "unit", seeds,
+                                                  descent=frame_potential.Descent(100, 0.05), device=setting.device)
             for family in ("resnet", "chain") for n in (1, 2)}
 
 
@@ -26,7 +26,8 @@ def free_runs(setting):
     """Return the energies that the analysis chain (n = 2, base width 4) reaches with free magnitudes from three gains."""
     net = induced.cifar("chain", 2, 4)
     starts = [net.init(setting.seed, gain) for gain in (0.02, 2.0, 30.0)]
-    return frame_potential.minimize(net, "free", starts=starts, iterations=40, rate=0.03, device=setting.device)
+    return frame_potential.minimize(net, "free", starts=starts, descent=frame_potential.Descent(40, 0.03),
+                                    device=setting.device)
 
 
 @check("dfp.structure_only/unit_magnitudes", experiment(3))

@@ -148,6 +148,6 @@ def _local_errors(net, weights):
     ones = dictionaries.gram(positive.dictionary([torch.ones_like(weight) for weight in weights]))
     count = int((ones != 0).sum()) - net.atoms
     mirrored = [weights[0], weights[1].flip(-1), *weights[2:]]
-    return (max(float(abs(interactions.gram(net, weights) - G).max()),
+    return (max(float(abs(interactions.interaction_gram(net, weights) - G).max()),
                 abs(float(frame_potential.energy(net, weights)) / energy - 1), abs(net.structural_count / count - 1)),
-            float(abs(interactions.gram(net, mirrored) - G).max()))
+            float(abs(interactions.interaction_gram(net, mirrored) - G).max()))

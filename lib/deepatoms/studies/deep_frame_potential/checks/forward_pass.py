@@ -19,7 +19,7 @@ PENALTY = 0.1
 @check("dfp.depth/beats_shallow", instances(1))
 def beats_shallow(setting):
     """Build a two-layer chain of 128 atoms over 16 numbers, and compare with the Welch bound of any 128 atoms there."""
-    first = dictionaries.minimize_coherence(setting.numpy("depth").normal(size=(16, 64)))
+    first = dictionaries.minimize_coherence(setting.numpy("depth").normal(size=(16, 64))).best
     second = scipy.linalg.hadamard(64) / 8
     chain = induced.chain([16, 64, 64]).dictionary([first.T, second.T])
     unlinked = scipy.linalg.block_diag(first, second)

@@ -146,7 +146,7 @@ def _coherent_pairs(setting):
         gram = D.T @ D - np.eye(D.shape[1])
         one, other = np.unravel_index(np.abs(gram).argmax(), gram.shape)
         change = np.eye(D.shape[1])[one] - np.sign(gram[one, other]) * np.eye(D.shape[1])[other]
-        layer = stability.Layer(np.abs(gram).max(), 1, 1, 1.0, 1.0)
+        layer = stability.LayerNumbers(np.abs(gram).max(), 1, 1, 1.0, 1.0)
         bound = stability.deep_coding_bounds([layer], np.linalg.norm(D @ change) / 2)[0]
         found.append((change @ change) / bound**2)
     return max(found), 4 * max(found)

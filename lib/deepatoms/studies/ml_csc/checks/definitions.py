@@ -22,7 +22,7 @@ def equal(setting):
 
 
 def _forward_difference(grid, shapes, draw):
-    filters = [convolutional.normalize(torch.randn(shape, dtype=torch.float64, generator=draw)) for shape in shapes]
+    filters = [convolutional.normalize_filters(torch.randn(shape, dtype=torch.float64, generator=draw)) for shape in shapes]
     x = torch.randn((1, 1, *grid), dtype=torch.float64, generator=draw)
     passed = x
     for weight in filters:

@@ -28,7 +28,7 @@ class Group:
 
 def select(layer, rows):
     """Return the numbers of some signals."""
-    return stability.Layer(*(value[rows] for value in (layer.coherence, layer.stripes, layer.patches, layer.smallest,
+    return stability.LayerNumbers(*(value[rows] for value in (layer.coherence, layer.stripes, layer.patches, layer.smallest,
                                                        layer.largest)))
 
 

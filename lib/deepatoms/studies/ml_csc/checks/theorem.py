@@ -60,7 +60,7 @@ def interval_and_condition(setting):
     """Compare the printed condition on the stripe count with the threshold interval, for random parameters."""
     draw, count = setting.numpy("interval"), 100_000
     largest = draw.uniform(0.5, 2, count)
-    layer = stability.Layer(draw.uniform(0.01, 0.5, count), draw.integers(1, 9, count), 1,
+    layer = stability.LayerNumbers(draw.uniform(0.01, 0.5, count), draw.integers(1, 9, count), 1,
                             largest * draw.uniform(0.05, 1, count), largest)
     noise = draw.uniform(0, 0.5, count) * layer.smallest
     lower, upper = stability.threshold_interval(layer, noise)
