@@ -19,7 +19,7 @@ export DEEPATOMS_STATIC = 1
 lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book serve lab store test quick regress full faults chapter lock clean
+.PHONY: help book serve lab store test quick regress full bench faults chapter lock clean
 
 help:                ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -67,6 +67,9 @@ regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE
 
 full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10
 	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES))
+
+bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
+	$(BIN)/python -m benchmarks $(SUBJECT)
 
 faults: .venv/installed ## the long version of the kill tests
 	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/experiments/test_results.py -k kill

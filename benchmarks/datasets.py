@@ -10,8 +10,6 @@ import numpy as np
 from deepatoms import data
 from deepatoms.data import files, official
 
-paths = [files.locate(file) for file in official.FILES["cifar10", "train"]]
-
 
 def seconds(function, repeats=7):
     """Return the best wall time of some calls."""
@@ -23,7 +21,13 @@ def seconds(function, repeats=7):
     return min(found)
 
 
-first = seconds(lambda: data.load("cifar10"), 1)
-numpy = seconds(lambda: [np.fromfile(path, np.uint8) for path in paths])
-ours = seconds(lambda: data.load("cifar10"))
-print(f"numpy {numpy:.3f} s, load {ours:.3f} s ({ours / numpy:.2f} x), first load of this process {first:.3f} s")
+def main():
+    paths = [files.locate(file) for file in official.FILES["cifar10", "train"]]
+    first = seconds(lambda: data.load("cifar10"), 1)
+    numpy = seconds(lambda: [np.fromfile(path, np.uint8) for path in paths])
+    ours = seconds(lambda: data.load("cifar10"))
+    print(f"numpy {numpy:.3f} s, load {ours:.3f} s ({ours / numpy:.2f} x), first load of this process {first:.3f} s")
+
+
+if __name__ == "__main__":
+    main()

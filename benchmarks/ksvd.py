@@ -1,12 +1,11 @@
-"""Our K-SVD beside dictlearn's (pip install dictlearn): the same digits, atoms, nonzeros and iterations.
+"""Our K-SVD beside dictlearn's (`pip install -e .[benchmarks]`): the same digits, atoms, nonzeros and iterations.
 
 Prints CPU seconds and the signal-to-noise ratio on training and test images.
 """
 
-import time
-
 import dictlearn
 
+from benchmarks.costs import timed
 from deepatoms import data
 from deepatoms.studies.skip_dictionaries import ksvd
 from deepatoms.theory import dictionaries, skip_dictionaries
@@ -35,9 +34,8 @@ def main():
     training, test = (data.load("digits", split).images.flatten(1).double().numpy() for split in ("train", "test"))
     print(f"{'':18}{'CPU s':>8}{'train dB':>10}{'test dB':>10}")
     for name, learn in {"ours": ours, "dictlearn ksvd": peer("ksvd"), "dictlearn aksvd": peer("aksvd")}.items():
-        started = time.process_time()
-        D = learn(training)
-        print(f"{name:18}{time.process_time() - started:8.1f}{ratio(D, training):10.2f}{ratio(D, test):10.2f}")
+        D, seconds = timed(lambda learn=learn: learn(training))
+        print(f"{name:18}{seconds:8.1f}{ratio(D, training):10.2f}{ratio(D, test):10.2f}  {len(training):,} digits")
 
 
 if __name__ == "__main__":

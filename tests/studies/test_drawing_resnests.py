@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepatoms.studies.resnests import descents, drawing, speed
+from deepatoms.studies.resnests import descents, drawing
 
 RECORDS = [{"configuration": {"variant": variant}, "result": {"accuracy": [0.9, 0.92, 0.91 + shift]}}
            for variant, shift in (("standard", 0.01), ("resnest", 0), ("bn-resnest", 0.02), ("a-resnest", 0.03))]
@@ -40,10 +40,3 @@ def test_a_predictable_block_closes_the_gap_earlier():
     rng = np.random.default_rng(0)
     assert descents.diabetes_gap(rng, 14)[0] > 1e-4
     assert abs(descents.diabetes_gap(rng, 14, predictable=True)[0]) < 1e-12
-
-
-def test_the_speed_table_reads_its_record():
-    result = {"hessian_closed": 1e-4, "hessian_automatic": 1e-2, "difference": 1e-14, "plain_1000": 1.0, "plain_100000": 9.0,
-              "compressed_1000": 1.0, "compressed_100000": 1.0}
-    assert "100 times" in speed.table(result)
-    assert "ratio 9.00" in speed.table(result)

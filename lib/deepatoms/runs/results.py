@@ -132,6 +132,11 @@ def records(name, configurations=None):
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
+def all_records(name):
+    """Return every record of an experiment's folder, in the order of the files, whether it is registered or not."""
+    return [json.loads(path.read_text()) for path in sorted((folder() / name).glob("*.json"))]
+
+
 def complete(name, setting):
     """Return all records of an experiment, or None while some are missing; under the full profile, run those first."""
     planned = _experiments[name]

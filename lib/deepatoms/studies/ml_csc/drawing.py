@@ -175,9 +175,10 @@ def trained_coherence(setting):
         start = torch.randn(20, atoms, 1, *kernel, dtype=torch.float64, generator=setting.torch(f"filters {place}"))
         random = np.median([float(convolutional.filter_coherence(f)) for f in start])
         best = float(min(map(convolutional.filter_coherence, multilayer.first_layer(atoms, kernel, setting.seed))))
-        above.append((random / convolutional.filter_welch_bound(atoms, 1, kernel), best / convolutional.filter_welch_bound(atoms, 1, kernel)))
+        welch = convolutional.filter_welch_bound(atoms, 1, kernel)
+        above.append((random / welch, best / welch))
         for value, mark, colour, label in ((random, "x", "grey", "random"), (best, "o", "blue", "trained"),
-                                           (convolutional.filter_welch_bound(atoms, 1, kernel), "_", "orange", "Welch bound")):
+                                           (welch, "_", "orange", "Welch bound")):
             axes.plot(place, value, mark, color=COLOURS[colour], markersize=9, markeredgewidth=2.5,
                       label=label if place == 0 else None)
     axes.set(ylabel="mutual coherence", ylim=(0, None), xticks=range(len(sizes)),

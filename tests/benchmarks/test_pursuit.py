@@ -1,8 +1,8 @@
-"""The benchmark of basis pursuit: its problems are what they are called, and its table reads its records."""
+"""The benchmark of basis pursuit: its problems are what they are called, and its rows name their work."""
 
 import numpy as np
+from benchmarks import pursuit as speed
 
-from deepatoms.studies.ml_csc import speed
 from deepatoms.theory import pursuit
 
 
@@ -24,15 +24,8 @@ def test_iterations_are_the_fewest_that_reach_the_goal():
     assert again["iterations"] == 20 and again["objective"] == 80.0
 
 
-def test_the_table_reads_its_records():
-    ways = {"deepatoms": {"objective": 0.5, "seconds": 3.0}, "scikit-learn lasso_cd": {"objective": 0.5, "seconds": 2.0}}
-    alone = {"deepatoms, ADMM": {"objective": 9.0, "iterations": 60, "seconds": 3.0}}
-    text = speed.lines([{"configuration": speed.CONVOLUTIONAL, "result": {"ways": alone}},
-                                {"configuration": speed.DENSE, "result": {"ways": ways}}])
-    assert "1.50" in text[1] and "1.00" in text[2] and text[3].split()[-2:] == ["60", "3.00"]
-
-
 def test_dense_problems_of_another_size_are_solved_alike():
     found = speed.pursuit_speed(speed.DENSE | {"signals": 50}, "cpu")["ways"]
     objectives = [way["objective"] for way in found.values()]
     np.testing.assert_allclose(*objectives, rtol=1e-6)
+    assert [(way["work"], way["unit"]) for way in found.values()] == [(50, "signals")] * 2

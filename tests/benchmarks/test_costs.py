@@ -1,0 +1,27 @@
+"""A cost includes that of child processes; a benchmark can be run in a process of its own."""
+
+import subprocess
+import sys
+
+from benchmarks import __main__ as command
+from benchmarks import costs
+
+
+def test_the_cost_of_a_child_process_is_counted():
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    assert costs.seconds(lambda: subprocess.run([sys.executable, "-c", spin], check=True)) > 0.3
+
+
+def test_the_least_of_several_calls_is_positive_for_each():
+    quick, slow = costs.least(lambda: sum(range(10)), lambda: sum(range(300_000)), rounds=3)
+    assert 0 < quick < slow
+
+
+def test_a_way_runs_in_a_process_of_its_own():
+    found = costs.fresh("partition", "planar", "deepatoms")
+    assert found["regions"] == found["distinct"] > 100 and found["seconds"] > 0
+
+
+def test_the_command_lists_its_subjects(capsys):
+    command.main([])
+    assert capsys.readouterr().out.split() == [*command.RECORDED, *command.PRINTED]
