@@ -7,6 +7,7 @@ import sys
 import nbformat
 import pytest
 import torch
+import yaml
 
 from deepatoms.press import arithmetic, checkout, notebooks, portable, regress, template
 
@@ -104,6 +105,11 @@ def test_a_setting_reaches_a_process_of_its_own(monkeypatch):
     assert said.startswith("DEFAULT") and "SSE41" in said
 
 
+def test_the_workflow_runs_every_setting():
+    workflow = yaml.safe_load((checkout.ROOT / ".github" / "workflows" / "portable.yml").read_text("utf-8"))
+    assert workflow["jobs"]["portable"]["strategy"]["matrix"]["setting"] == list(arithmetic.SETTINGS)
+
+
 def test_the_table_of_spreads_names_flips_and_what_leaves_its_tolerance():
     fine = {setting: outcome(measured=value) for setting, value in (("stored", 0.0), ("avx2", 1e-16))}
     moved = {"stored": outcome(check="rsc.fig2/centre", measured=1.0),
@@ -114,6 +120,19 @@ def test_the_table_of_spreads_names_flips_and_what_leaves_its_tolerance():
     said = portable.lines(rows)
     assert said[0] == "2 checks: 2 move, 1 beyond their tolerance, 1 change result"
     assert said[1] == "rsc.fig2/centre: fails and holds"
+
+
+@pytest.mark.parametrize("now, broken, good", [
+    ({}, {}, True), ({"result": "fails"}, {}, False), ({"measured": 1e-8}, {}, False),
+    ({}, {"dfp.eq2/two_forms": "dfp.eq2/two_forms: control = 0 holds"}, False)])
+def test_portable_fails_on_a_flip_a_leap_and_a_check_that_cannot_tell(now, broken, good, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(checkout, "SITE", tmp_path / "html")
+    monkeypatch.setattr(regress, "read", lambda path: {("dfp.eq2/two_forms", "laptop"): outcome()})
+    monkeypatch.setattr(portable, "under", lambda setting, chapter: {
+        "arithmetic": {}, "outcomes": {"dfp.eq2/two_forms": outcome(**now)}, "broken": broken})
+    assert portable.write(checkout.chapters(["atoms"]), ["plainest"], tests=False) == good
+    assert all(said in capsys.readouterr().out for said in broken.values())
+    assert json.loads((tmp_path / "portable.json").read_text())["checks"][0]["check"] == "dfp.eq2/two_forms"
 
 
 def test_the_template_has_every_part_of_a_chapter():

@@ -19,11 +19,18 @@ COMMANDS = {
 
 
 def measure(chapter):
-    """Return what a chapter's checks measure in this process, as plain data by check, with its arithmetic."""
-    setting = checking.Setting()
-    found = {entry.id: checking.run(entry, setting) for entry in checking.registered(chapter)
-             if entry.records is None and entry.scale == "laptop"}
-    return {"arithmetic": arithmetic.describe(), "outcomes": {name: outcome.as_dict() for name, outcome in found.items()}}
+    """Return what a chapter's checks measure in this process, as plain data by check, with its arithmetic.
+
+    A check that cannot tell right from wrong there is named under ``broken``, with its reason.
+    """
+    outcomes, broken = {}, {}
+    for entry in checking.registered(chapter):
+        if entry.records is None and entry.scale == "laptop":
+            try:
+                outcomes[entry.id] = checking.run(entry, checking.Setting()).as_dict()
+            except (checking.ControlError, ValueError) as error:
+                broken[entry.id] = str(error)
+    return {"arithmetic": arithmetic.describe(), "outcomes": outcomes, "broken": broken}
 
 
 def under(setting, chapter):
@@ -76,24 +83,28 @@ def write(chapters, settings, tests=True):
     """Measure the chapters under the settings, run the tests, print the table and keep it in ``_build/portable.json``.
 
     Returns:
-        Whether every test passes, no check changes its result and none moves beyond its tolerance.
+        Whether every test passes, every check runs, none changes its result and none moves beyond its tolerance.
     """
     passed = {setting: passes(setting) for setting in settings} if tests else {}
     stored = {name: outcome for path in chapters for (name, scale), outcome in regress.read(path).items()
               if scale == "laptop" and not outcome["recorded"]}
-    measured, described = {"stored": stored}, {}
-    for setting in tqdm(settings, desc="settings"):
-        found = [under(setting, path.stem) for path in chapters]
-        measured[setting] = {name: outcome for each in found for name, outcome in each["outcomes"].items()}
-        described[setting] = found[0]["arithmetic"]
-    rows = table(measured)
+    found = {setting: [under(setting, path.stem) for path in chapters] for setting in tqdm(settings, desc="settings")}
+    rows = table({"stored": stored} | {setting: _joined(each, "outcomes") for setting, each in found.items()})
+    failed = [f"{setting}: {name} fail" for setting, said in passed.items() for name, good in said.items() if not good]
+    failed += [f"{setting}: {said}" for setting, each in found.items() for said in _joined(each, "broken").values()]
+    _keep({"failed": failed, "arithmetic": {setting: each[0]["arithmetic"] for setting, each in found.items()}, "checks": rows})
+    print(*lines(rows), *failed, sep="\n")
+    return not failed and not any(len(row["results"]) > 1 or row["of_tolerance"] > 1 for row in rows)
+
+
+def _joined(chapters, part):
+    return {name: value for chapter in chapters for name, value in chapter[part].items()}
+
+
+def _keep(report):
     path = checkout.SITE.parent / "portable.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"passed": passed, "arithmetic": described, "checks": rows}, indent=1) + "\n")
-    print(*lines(rows), *(f"{setting}: {name} fail" for setting, found in passed.items()
-                          for name, good in found.items() if not good), sep="\n")
-    return (all(good for found in passed.values() for good in found.values())
-            and not any(len(row["results"]) > 1 or row["of_tolerance"] > 1 for row in rows))
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
