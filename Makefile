@@ -4,13 +4,14 @@ SEED ?= 1
 PROFILE ?= laptop
 DEVICE ?= auto
 CHAPTER ?=
+SETTING ?=
 PORT ?= 8000
 PYTHON ?= $(shell for p in python3 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 BIN := .venv/bin
 PRESS = $(BIN)/python -m deepatoms.press
-# One thread each: results repeat to the last digit, and two processes use two cores better than two threads.
+# One thread each: on one machine results repeat to the last digit, and two processes use two cores better than two threads.
 export OMP_NUM_THREADS = 1
 export PYTHONHASHSEED = 0
 export MPLBACKEND = agg
@@ -19,7 +20,7 @@ export DEEPATOMS_STATIC = 1
 lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book serve lab store test quick regress full bench faults chapter lock clean
+.PHONY: help book serve lab store test quick regress full bench portable faults chapter lock clean
 
 help:                ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -51,7 +52,7 @@ store: .venv/installed ## run CHAPTER (default: all) and write its outputs in no
 test: .venv/installed ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests lib --ignore=tests/site
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
-	  --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+	  --nbval-sanitize-with tests/notebooks/sanitize.cfg -p deepatoms.press.repeat notebooks
 	$(PRESS) regress --seed 1 --profile laptop --device cpu
 	$(PRESS) build
 	$(BIN)/python -m pytest -q -n 2 tests/site
@@ -71,8 +72,11 @@ full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name 
 bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
 	$(BIN)/python -m benchmarks $(SUBJECT)
 
+portable: .venv/installed ## tests, and every check measured, under other arithmetics: SETTING=aten-avx2 (default: all)
+	$(PRESS) portable $(if $(SETTING),--setting $(SETTING)) $(if $(CHAPTER),--chapter $(CHAPTER))
+
 faults: .venv/installed ## the long version of the kill tests
-	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/experiments/test_results.py -k kill
+	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs/test_results.py -k kill
 
 chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
 	$(PRESS) chapter $(NAME)

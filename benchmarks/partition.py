@@ -80,7 +80,7 @@ def codes(way):
 
 def planar(way):
     """Partition a square under an untrained network with three layers of 64 units, exactly or by a grid."""
-    model = seeded(networks.relu_network, 0, widths=(2, 64, 64, 64, 1)).double().eval()
+    model = seeded(networks.relu_network, 0, widths=(2, 64, 64, 64, 1))
     corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
     if way == "deepatoms":
         partition.slice_plane(model, corners, 1)

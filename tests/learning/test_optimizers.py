@@ -33,7 +33,7 @@ def test_adam():
     for _ in range(5):
         descent.step(loss(parts), 0.01)
     for ours, theirs in zip(parts, by_torch(lambda parts: torch.optim.Adam(parts, fused=True), [0.01] * 5), strict=True):
-        assert torch.equal(ours, theirs)
+        assert torch.equal(ours, theirs)  # promised: both call the same function on the same numbers
 
 
 def test_sgd():
@@ -43,4 +43,4 @@ def test_sgd():
         descent.step(loss(parts), rate)
     expected = by_torch(lambda parts: torch.optim.SGD(parts, momentum=0.9, nesterov=True, weight_decay=0.1), rates)
     for ours, theirs in zip(parts, expected, strict=True):
-        assert torch.equal(ours, theirs)
+        assert torch.equal(ours, theirs)  # promised: both call the same function on the same numbers

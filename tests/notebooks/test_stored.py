@@ -46,4 +46,4 @@ def test_a_recorded_outcome_equals_a_fresh_computation_from_the_records(path):
     setting = checking.Setting()
     for entry in checking.registered(path.stem):
         if entry.records is not None and (fresh := checking.run(entry, setting)) is not None:
-            assert not regress._difference(stored.get((entry.id, entry.scale)), fresh.as_dict(), setting.seed)
+            assert not regress.difference(stored.get((entry.id, entry.scale)), fresh.as_dict(), setting.seed)

@@ -41,7 +41,7 @@ def test_a_check_shows_its_numbers_its_words_and_its_function(shown):
     for said in ("holds", "measured", "criterion", "control", "must fail", "random instances", "laptop scale", "Eq. 2",
                  'href="../lib/deepatoms/studies/atoms/checks.py"', f'data-check="{CHECK}"'):
         assert said in page
-    assert text.startswith(f"{CHECK}: holds; measured 1e-12")
+    assert text.startswith(f"{CHECK}: holds; measured at most 1e-12")
 
 
 def test_the_outcome_is_stored_beside_the_output(shown):
@@ -69,8 +69,25 @@ def test_another_chapter_an_unknown_check_and_no_beginning_are_refused(begun, mo
         chapter.check(CHECK)
 
 
-@pytest.mark.parametrize("value, shown", [
-    (0.0, "0"), (3.3e-16, "< 1e-12"), (-3.3e-16, "> -1e-12"), (1.23456e-11, "1.23e-11"), (0.123456, "0.123"), (12.0, "12")])
-def test_numbers_at_the_level_of_rounding_are_shown_as_bounds(value, shown):
-    check = catalogue.load().check(CHECK)  # criterion <= 1e-12, tolerance 1e-9
-    assert claim_html.number(value, check) == shown
+ROUND_OFF, SHARE, FACTOR, COUNT = "dfp.eq2/two_forms", "rsc.fig2/centre", "dfp.eq10/nearer_than_zero", "csc.norms/loops"
+
+
+@pytest.mark.parametrize("check, value, shown", [
+    *((ROUND_OFF, value, "at most 1e-12") for value in (0.0, 3.3e-16, -3.3e-16, 1e-12)),  # <= 1e-12, tolerance 1e-9
+    (ROUND_OFF, 1.23456e-11, "1e-11"), (ROUND_OFF, 0.123456, "0.123"), (ROUND_OFF, 12.0, "12"),
+    ("spl.softmax/rescales", 0.28067, "0.28"), ("spl.softmax/rescales", 3.4e-16, "at most 1e-09"),  # relative 0.3
+    (SHARE, 1.0003873, "1"), (SHARE, 0.97, "0.97"), (SHARE, 3e-17, "0"), (SHARE, 0.0, "0"),  # in [0.9, 1.1], 0.05
+    (SHARE, 0.004, "at most 0.01"), (SHARE, 1.1004, "1.1004"), (SHARE, 0.8996, "0.8996"),  # no rounding into the interval
+    (FACTOR, 0.7395739, "0.74"), (FACTOR, float("inf"), "infinite"), (COUNT, 0.0, "0"), (COUNT, 177.0, "177")])
+def test_numbers_are_shown_in_the_digits_that_repeat(check, value, shown):
+    assert claim_html.number(value, catalogue.load().check(check)) == shown
+
+
+@pytest.mark.parametrize("check", catalogue.load().checks.values(), ids=lambda check: check.id)
+def test_no_shown_number_crosses_its_criterion(check):
+    edges = check.criterion.value if check.criterion.op == "in" else [check.criterion.value]
+    for edge in edges:
+        for value in (edge, edge * (1 + 1e-9), edge * (1 - 1e-9), edge + 1e-14, edge - 1e-14, 0.0, -edge):
+            shown = claim_html.number(value, check)
+            ends = [float(shown.removeprefix("at most "))] * 2 if "at" in shown else [float(shown)]
+            assert {check.criterion.accepts(end) for end in ends} == {check.criterion.accepts(value)}

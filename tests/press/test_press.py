@@ -2,11 +2,15 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import nbformat
 import pytest
+import torch
+import yaml
 
-from deepatoms.press import checkout, notebooks, regress, template
+from deepatoms.press import arithmetic, checkout, notebooks, portable, regress, template
 
 CELLS = [("parameters", "seed = 0"), (None, "import sys; print('one'); print('two', file=sys.stderr); print('three')"),
          (None, "object()")]
@@ -74,7 +78,7 @@ def outcome(**changes):
 
 
 def compared(before, now, seed=1):
-    return regress._difference(before, now, seed)
+    return regress.difference(before, now, seed)
 
 
 def test_regress_says_what_changed():
@@ -82,6 +86,54 @@ def test_regress_says_what_changed():
     assert "now fails" in compared(outcome(), outcome(result="fails", measured=2.0))
     assert "beyond its tolerance" in compared(outcome(), outcome(measured=1e-3), seed=0)
     assert "not stored" in compared(None, outcome())
+
+
+def test_regress_names_what_is_missing_and_says_under_which_arithmetic_it_ran():
+    before = {("dfp.eq2/two_forms", "laptop"): outcome(), ("dfp.welch/is_bound", "laptop"): outcome(recorded=True)}
+    assert regress.differences(before, {}, seed=1) == ["dfp.eq2/two_forms at laptop: stored, but not measured again"]
+    said = arithmetic.sentence(arithmetic.describe())
+    assert torch.backends.cpu.get_cpu_capability() in said and f"torch {torch.__version__}" in said
+
+
+def test_a_setting_reaches_a_process_of_its_own(monkeypatch):
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    found = arithmetic.environment("aten-avx2")
+    assert found["ATEN_CPU_CAPABILITY"] == "avx2" and found["OMP_NUM_THREADS"] == "1" and "MKL_CBWR" not in found
+    asked = ("from deepatoms.press import arithmetic; "
+             "print(arithmetic.describe()['capability'], arithmetic.describe()['settings'])")
+    said = subprocess.run([sys.executable, "-c", asked], env=arithmetic.environment("plainest"), check=True,
+                          capture_output=True, text=True).stdout
+    assert said.startswith("DEFAULT") and "SSE41" in said
+
+
+def test_the_workflow_runs_every_setting():
+    workflow = yaml.safe_load((checkout.ROOT / ".github" / "workflows" / "portable.yml").read_text("utf-8"))
+    assert workflow["jobs"]["portable"]["strategy"]["matrix"]["setting"] == list(arithmetic.SETTINGS)
+
+
+def test_the_table_of_spreads_names_flips_and_what_leaves_its_tolerance():
+    fine = {setting: outcome(measured=value) for setting, value in (("stored", 0.0), ("avx2", 1e-16))}
+    moved = {"stored": outcome(check="rsc.fig2/centre", measured=1.0),
+             "avx2": outcome(check="rsc.fig2/centre", measured=1.1 + 1e-9, result="fails")}
+    rows = portable.table({setting: {"fine": fine[setting], "moved": moved[setting]} for setting in fine})
+    assert [row["check"] for row in rows] == ["rsc.fig2/centre", "dfp.eq2/two_forms"]
+    assert rows[0]["of_tolerance"] == pytest.approx(2) and rows[1]["of_tolerance"] == pytest.approx(1e-7)
+    said = portable.lines(rows)
+    assert said[0] == "2 checks: 2 move, 1 beyond their tolerance, 1 change result"
+    assert said[1] == "rsc.fig2/centre: fails and holds"
+
+
+@pytest.mark.parametrize("now, broken, good", [
+    ({}, {}, True), ({"result": "fails"}, {}, False), ({"measured": 1e-8}, {}, False),
+    ({}, {"dfp.eq2/two_forms": "dfp.eq2/two_forms: control = 0 holds"}, False)])
+def test_portable_fails_on_a_flip_a_leap_and_a_check_that_cannot_tell(now, broken, good, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(checkout, "SITE", tmp_path / "html")
+    monkeypatch.setattr(regress, "read", lambda path: {("dfp.eq2/two_forms", "laptop"): outcome()})
+    monkeypatch.setattr(portable, "under", lambda setting, chapter: {
+        "arithmetic": {}, "outcomes": {"dfp.eq2/two_forms": outcome(**now)}, "broken": broken})
+    assert portable.write(checkout.chapters(["atoms"]), ["plainest"], tests=False) == good
+    assert all(said in capsys.readouterr().out for said in broken.values())
+    assert json.loads((tmp_path / "portable.json").read_text())["checks"][0]["check"] == "dfp.eq2/two_forms"
 
 
 def test_the_template_has_every_part_of_a_chapter():

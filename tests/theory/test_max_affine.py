@@ -29,7 +29,7 @@ def test_pooling_is_torchs(kernel, stride, padding):
     x = normal(3, 2, 6, 7)
     most = max_affine.max_pooling((2, 6, 7), kernel, stride, padding)(x.flatten(1))
     mean = max_affine.average_pooling((2, 6, 7), kernel, stride, padding)(x.flatten(1))
-    assert torch.equal(most, nn.functional.max_pool2d(x, kernel, stride, padding).flatten(1))
+    assert torch.equal(most, nn.functional.max_pool2d(x, kernel, stride, padding).flatten(1))  # a choice among given numbers
     assert torch.allclose(mean, nn.functional.avg_pool2d(x, kernel, stride, padding, count_include_pad=False).flatten(1))
 
 

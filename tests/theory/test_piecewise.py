@@ -119,7 +119,7 @@ def test_ties_go_to_the_documented_side():
 def test_in_place_activation_has_the_codes_of_its_input():
     x = batch(3, 5)
     model = nn.Linear(5, 5)
-    assert torch.equal(trace(nn.Sequential(model, nn.ReLU(inplace=True)), x).codes, (model(x) > 0).long())
+    assert torch.equal(trace(nn.Sequential(model, nn.ReLU(inplace=True)), x).codes, (model(x) > 0).long())  # one product, twice
 
 
 @pytest.mark.parametrize("overwrite", [

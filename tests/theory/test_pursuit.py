@@ -41,7 +41,7 @@ def test_the_operators_are_the_proximal_ones():
     for operator, allowed in [(pursuit.soft_threshold, grid), (pursuit.nonnegative_threshold, grid[grid >= 0])]:
         values = (allowed[:, None] - z) ** 2 / 2 + 0.7 * allowed[:, None].abs()
         assert (operator(z, 0.7) - allowed[values.argmin(0)]).abs().max() < 2e-4
-    assert torch.equal(pursuit.hard_threshold(z, 0.7), z * (z.abs() > 0.7))
+    assert torch.equal(pursuit.hard_threshold(z, 0.7), z * (z.abs() > 0.7))  # a choice among given numbers
 
 
 def lasso(seed=0, signals=30):

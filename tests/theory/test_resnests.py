@@ -141,7 +141,7 @@ def test_models_equal_their_formulas_and_the_augmented_one_contains_the_resnest(
     dense = resnests.random_densenest(5, 3, [4, 3, 2], torch.Generator().manual_seed(0))
     torch.testing.assert_close(dense(x), torch.cat(dense.features(x), 1) @ dense.prediction.T)
     wide = resnests.dense_to_resnest(dense, inputs=5)
-    assert torch.equal(wide(x), dense(x))
+    torch.testing.assert_close(wide(x), dense(x))  # two orders of summation: which bits agree is the processor's
     assert resnests.assumption_4(list(wide.weights)[:-1]).margin == pytest.approx(1)
     assert len(net.truncated(2).blocks) == 2
 

@@ -97,9 +97,10 @@ def _publish(page, text, outcomes):
 
 def stored(notebook):
     """Return the outcomes in a notebook's outputs, by check and scale, as plain data."""
-    found = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            for outcome in output.get("metadata", {}).get(METADATA, {}).get("outcomes", []):
-                found[outcome["check"], outcome["scale"]] = outcome
-    return found
+    return outcomes(output for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def outcomes(outputs):
+    """Return the outcomes that a cell's outputs carry, by check and scale, as plain data."""
+    return {(outcome["check"], outcome["scale"]): outcome for output in outputs
+            for outcome in output.get("metadata", {}).get(METADATA, {}).get("outcomes", [])}

@@ -13,27 +13,65 @@ SCALES = {"laptop": "laptop scale", "full": "full scale"}
 
 
 def number(value, check):
-    """Return a measured number for people and for repetition: three significant digits, rounding errors as a bound.
+    """Return a measured number in the digits that another machine repeats: those of its tolerance, at most three.
 
-    A number that is not 0 but below a thousandth of the check's criterion or tolerance differs from machine to machine;
-    it is shown as smaller than that thousandth.
+    What vanishes at that precision is shown as a bound, so that 0, 3e-17 and -3e-17 are one text. Rounding never crosses
+    the criterion: the first text is taken whose numbers are judged as the value is.
     """
+    if math.isinf(value):
+        return _digits(value)
+    meets = check.criterion.accepts(value)
+    return next(text for text, ends in _texts(value, check) if all(check.criterion.accepts(end) == meets for end in ends))
+
+
+def _texts(value, check):
+    """Yield texts of a number with the numbers that they stand for, the shortest first, the last one exact."""
+    noise, unit = _noise(check), _unit(check)
+    if abs(value) < 1e-12 and noise > 1e-6:
+        yield "0", (0.0,)  # nobody takes the rounding error of a share or a loss for a number
+    for bound, vanishes in ((noise, abs(value) <= noise), (unit, abs(value) < unit / 2)):
+        if bound and vanishes:
+            yield f"at most {_digits(bound)}", (bound, -bound)
+    for significant in range(_significant(value, check), 18):
+        text = _digits(value, significant)
+        yield text, (float(text),)
+
+
+def _noise(check):
+    """Return a thousandth of the criterion or the tolerance, below which a number is rounding error (0: there is none)."""
     criterion = check.criterion.value if check.criterion.op in ("<=", "<") else 0
-    noise = max(criterion, check.tolerance.get("abs", 0)) / 1000
-    if 0 < abs(value) < noise:
-        return f"< {_digits(noise)}" if value > 0 else f"> {_digits(-noise)}"
-    return _digits(value)
+    return max(criterion, check.tolerance.get("abs", 0)) / 1000 if any(check.tolerance.values()) else 0
 
 
-def _digits(value):
-    """Return three significant digits.
+def _unit(check):
+    """Return the last decimal place that an absolute tolerance leaves (0: it leaves all)."""
+    allowed = check.tolerance.get("abs", 0)
+    return 10.0 ** -_decimals(allowed) if allowed else 0
+
+
+def _decimals(allowed):
+    return max(0, math.ceil(-math.log10(allowed)))
+
+
+def _significant(value, check):
+    """Return how many significant digits a tolerance leaves, between one and three."""
+    digits = 3
+    if (allowed := check.tolerance.get("abs", 0)) and value:
+        digits = _decimals(allowed) + math.floor(math.log10(abs(value))) + 1
+    if share := check.tolerance.get("rel", 0):
+        digits = math.ceil(-math.log10(share)) + 1
+    return min(max(digits, 1), 3)
+
+
+def _digits(value, significant=3):
+    """Return a number in significant digits.
 
     >>> [_digits(value) for value in (0.0, -1234.0, 0.12345, 1e-12, 2.5e-7, 123456.7, math.inf)]
     ['0', '-1234', '0.123', '1e-12', '2.5e-07', '1.23e+05', 'infinite']
     """
     if math.isinf(value):
         return "infinite" if value > 0 else "-infinite"
-    return str(int(value)) if value == int(value) and abs(value) < 1e6 else f"{value:.3g}"
+    return str(int(value)) if value == int(value) and abs(value) < 1e6 else f"{value:.{significant}g}"
 
 
 def typeset(digits):

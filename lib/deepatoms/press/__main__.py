@@ -10,7 +10,7 @@ import time
 from tqdm import tqdm
 
 from deepatoms import studies
-from deepatoms.press import checkout, notebooks, regress, site, template
+from deepatoms.press import arithmetic, checkout, notebooks, portable, regress, repeat, site, template
 from deepatoms.runs import results
 
 
@@ -33,6 +33,10 @@ def _parser():
     again.add_argument("--profile", choices=("laptop", "full"), default="laptop")
     again.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     again.add_argument("--chapter", action="append", default=[])
+    elsewhere = _add(commands, "portable", _portable)
+    elsewhere.add_argument("--setting", action="append", choices=arithmetic.SETTINGS)
+    elsewhere.add_argument("--chapter", action="append", default=[])
+    elsewhere.add_argument("--no-tests", dest="tests", action="store_false")
     record = _add(commands, "full", _full)
     record.add_argument("experiment", nargs="?")
     record.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -58,8 +62,7 @@ def _check_changed(options):
     changed = subprocess.run(["git", "diff", "--name-only", "main", "--", "notebooks"], cwd=checkout.ROOT, check=True,
                              capture_output=True, text=True).stdout.split()
     existing = [path for path in changed if (checkout.ROOT / path).exists()]
-    if existing and subprocess.run([sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env",
-                                    "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg", *existing],
+    if existing and subprocess.run([sys.executable, "-m", "pytest", "-q", *repeat.NBVAL, *existing],
                                    cwd=checkout.ROOT, check=False).returncode:
         raise SystemExit(1)
 
@@ -69,8 +72,14 @@ def _regress(options):
     for chapter in report["chapters"]:
         print(f"{chapter['chapter']}: {chapter['checks']} checks in {chapter['seconds']} s, "
               f"{len(chapter['broken'])} broken", *chapter["broken"], sep="\n  ")
+    print(arithmetic.sentence(report["arithmetic"]))
     print("report:", regress.write(report).relative_to(checkout.ROOT))
     if any(chapter["broken"] for chapter in report["chapters"]):
+        raise SystemExit(1)
+
+
+def _portable(options):
+    if not portable.write(checkout.chapters(options.chapter), options.setting or list(arithmetic.SETTINGS), options.tests):
         raise SystemExit(1)
 
 

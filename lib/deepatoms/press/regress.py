@@ -3,7 +3,6 @@
 import datetime
 import json
 import os
-import platform
 import tempfile
 import time
 
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from deepatoms.claims import catalogue
 from deepatoms.pages import figures
 from deepatoms.pages.chapter import stored
-from deepatoms.press import checkout, notebooks
+from deepatoms.press import arithmetic, checkout, notebooks
 from deepatoms.runs import results
 
 
@@ -31,7 +30,7 @@ def regress(paths, seed, profile, device):
         reports = [_compare(path, *found, seed) for path, found in
                    zip(paths, tqdm(fresh, total=len(paths), desc="regress"), strict=True)]
     return {"seed": seed, "profile": profile, "device": results.provenance((), device_name(device), 0)["device"],
-            "machine": platform.machine(), "date": datetime.date.today().isoformat(), "chapters": reports}
+            "arithmetic": arithmetic.describe(), "date": datetime.date.today().isoformat(), "chapters": reports}
 
 
 def device_name(device):
@@ -59,36 +58,50 @@ def read(path):
 
 
 def _compare(path, fresh, shown, stopped, seconds, seed):
-    before = read(path)
-    if stopped:
-        return {"chapter": path.stem, "checks": 0, "seconds": round(seconds, 1), "broken": [stopped]}
-    broken = [f"figure: not in this run: {said}" for said, held in shown.items() if not held]
-    broken += [said for key, outcome in sorted(fresh.items()) if (said := _difference(before.get(key), outcome, seed))]
-    missing = [f"{name} at {scale}: stored, but not measured again" for (name, scale), outcome in sorted(before.items())
-               if (name, scale) not in fresh and not outcome["recorded"]]
-    return {"chapter": path.stem, "checks": len(fresh), "seconds": round(seconds, 1), "broken": broken + missing}
+    broken = [stopped] if stopped else differences(read(path), fresh, seed)
+    broken += [f"figure: not in this run: {said}" for said, held in shown.items() if not held]
+    return {"chapter": path.stem, "checks": len(fresh), "seconds": round(seconds, 1), "broken": broken}
 
 
-def _difference(before, now, seed):
-    """Say how a fresh outcome differs from the stored one: in its result, or beyond the tolerance with the same seed."""
+def differences(before, now, seed):
+    """Say what two sets of outcomes do not share: checks, results, and with the same seed numbers within the tolerance.
+
+    Args:
+        before: the stored outcomes, by check and scale.
+        now: the fresh ones; what is stored as recorded may be missing from them.
+        seed: the seed of the fresh ones.
+
+    Returns:
+        One sentence for each difference; an empty list where there is none.
+    """
+    broken = [said for key, outcome in sorted(now.items()) if (said := difference(before.get(key), outcome, seed))]
+    return broken + [f"{name} at {scale}: stored, but not measured again" for (name, scale), outcome in sorted(before.items())
+                     if (name, scale) not in now and not outcome["recorded"]]
+
+
+def difference(before, now, seed):
+    """Say how a fresh outcome differs from the stored one, in its result or beyond its tolerance; else the empty text."""
     if before is None:
         return f"{now['check']} at {now['scale']}: measured, but not stored; run make store"
     if before["result"] != now["result"]:
         return (f"{now['check']}: stored as {before['result']} ({before['measured']:.4g}), "
                 f"now {now['result']} ({now['measured']:.4g})")
     same = seed == before["seed"] or now["recorded"]
-    if same and not within(catalogue.load().check(now["check"]), before["measured"], now["measured"]):
-        return f"{now['check']}: stored {before['measured']:.6g}, now {now['measured']:.6g}, beyond its tolerance"
+    check = catalogue.load().check(now["check"])
+    if same and not within(check, before["measured"], now["measured"]):
+        return (f"{now['check']}: stored {before['measured']:.6g}, now {now['measured']:.6g}, beyond its tolerance "
+                f"({allowed(check, before['measured']):.2g})")
     return ""
 
 
 def within(check, before, now):
-    """Tell whether two measurements of a check agree up to its tolerance.
+    """Tell whether two measurements of a check agree up to its tolerance; both may be infinite."""
+    return before == now or abs(before - now) <= allowed(check, before)
 
-    Both may be infinite; a tolerance is absolute (``abs``) or relative to the earlier value (``rel``).
-    """
-    allowed = check.tolerance.get("abs", 0) + check.tolerance.get("rel", 0) * abs(before)
-    return before == now or abs(before - now) <= allowed
+
+def allowed(check, before):
+    """Return how far a measurement may lie from an earlier one: absolute (``abs``) or relative to it (``rel``)."""
+    return check.tolerance.get("abs", 0) + check.tolerance.get("rel", 0) * abs(before)
 
 
 def write(report):

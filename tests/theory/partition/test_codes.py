@@ -28,7 +28,7 @@ def test_packing_keeps_codes_and_distances(seed, pieces, units):
     codes = np.random.default_rng(seed).integers(0, pieces, (7, units))
     packed = LayerCodes(pack(codes, pieces), units, pieces)
     assert np.array_equal(np.asarray(packed), codes) and np.array_equal(unpack(packed.bits, units, pieces), codes)
-    assert np.array_equal(partition.distance(packed[0], packed), (codes[:1] != codes).mean(1))
+    assert np.array_equal(partition.distance(packed[0], packed), (codes[:1] != codes).mean(1))  # counts over one number
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,7 +44,7 @@ def test_neighbours_are_the_reference_s(seed, pieces, k):
     for row, (indices, shares) in enumerate(zip(found.indices, found.weights, strict=True)):
         spread[row, indices[indices >= 0]] = shares[indices >= 0]
     assert np.allclose(spread, weights) and np.allclose(found.weights.sum(1), 1)
-    assert np.array_equal(found.distances[:, :k], np.sort(distances, 1)[:, :k])
+    assert np.array_equal(found.distances[:, :k], np.sort(distances, 1)[:, :k])  # counts over one number
     labels = rng.integers(0, 3, 60)
     assert np.isclose(partition.same_class_fraction(codes[0], labels, codes[1], np.ones(8), k),
                       (weights * (labels == 1)).sum(1).mean())
