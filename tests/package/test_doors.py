@@ -75,7 +75,6 @@ def test_an_unknown_name_is_refused_with_those_like_it():
 
 # ---- packages that are not always there ----
 
-EXTRA = {module: extra for extra, modules in _doors.EXTRAS.items() for module in modules}
 MISSING = [("deepatoms.explore", "matplotlib", "book"), ("deepatoms.explore", "IPython", "book"),
            ("deepatoms.data.load", "sklearn", "data"), ("deepatoms.data.load", "pooch", "data"),
            ("deepatoms.studies.atoms", "sklearn", "data"), ("deepatoms.press.notebooks", "papermill", "book"),
@@ -98,47 +97,15 @@ def test_neighbours_without_faiss_say_what_brings_it():
     assert said == "faiss-cpu is not installed, and neighbours needs it; pip install 'deepatoms[faiss]'"
 
 
-BLOCKER = """
-import importlib, importlib.abc, pkgutil, sys
-
-class Blocker(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"{name} is not to be imported here", name=name)
-
-sys.meta_path.insert(0, Blocker())
-import deepatoms.ROOM as room
-for found in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
-    importlib.import_module(found.name)
-"""
-
-
-def blocked(room, modules):
-    return BLOCKER.replace("BLOCKED", repr(set(modules))).replace("ROOM", room)
-
-
-def test_the_theory_imports_with_its_four_packages_alone():
-    python(blocked("theory", [*EXTRA, "joblib", "yaml", "tqdm"]))
-
-
-@pytest.mark.parametrize("room", ["runs", "learning", "claims"])
-def test_rooms_of_the_plain_package_import_without_extras(room):
-    python(blocked(room, EXTRA))
-
-
-def test_the_blocker_blocks():
-    with pytest.raises(AssertionError, match="scipy is not to be imported here"):
-        python(blocked("theory", ["scipy"]))
-
-
 def test_every_package_that_a_module_needs_is_declared():
     own = {re.split(r"[><=\[]", line)[0].replace("pyyaml", "yaml").replace("-", "_") for line in PROJECT["dependencies"]}
+    own |= {module for known in _doors.EXTRAS.values() for module in known} | {"cycler"}  # a part of matplotlib
     for path in LIB.rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
             names = ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
                      [node.module] if isinstance(node, ast.ImportFrom) else [])
             needed = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"deepatoms"}
-            assert needed <= own | set(EXTRA) | {"cycler"}, path  # cycler is a part of matplotlib
+            assert needed <= own, path
 
 
 def test_every_extra_that_a_message_names_is_one_of_the_package():
