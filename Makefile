@@ -1,13 +1,14 @@
 # Deep Atoms. `make help` lists what there is; every target does its own set-up.
 TORCH ?= torch==2.13.0
+LOWEST_TORCH ?= $(shell $(PYTHON) tests/package/lowest.py torch)
 SEED ?= 1
 PROFILE ?= laptop
 DEVICE ?= auto
 CHAPTER ?=
 SETTING ?=
 PORT ?= 8000
-PYTHON ?= $(shell for p in python3 python3.11 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 BIN := .venv/bin
 PRESS = $(BIN)/python -m deepatoms.press
@@ -21,13 +22,14 @@ lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
 .PHONY: help book serve lab store test quick regress full bench portable faults chapter lock clean
+.PHONY: lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
 .venv/torch:
-	@test -n "$(PYTHON)" || { echo "Deep Atoms needs Python 3.11 (the version its tests run on); found $$(python3 --version 2>&1)." \
-	  "Install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Deep Atoms needs Python 3.11 or newer; found $$(python3 --version 2>&1)." \
+	  "Install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet $(TORCH)
 	@touch $@
@@ -49,7 +51,11 @@ lab: .venv/installed ## open the chapters in JupyterLab
 store: .venv/installed ## run CHAPTER (default: all) and write its outputs in normal form
 	$(PRESS) store $(CHAPTER)
 
-test: .venv/installed ## everything that must hold before a change lands
+lint: .venv/installed ## ruff and mypy; a part of test and quick
+	$(BIN)/ruff check -q lib tests benchmarks setup.py
+	$(BIN)/mypy
+
+test: lint           ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests lib --ignore=tests/site
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
 	  --nbval-sanitize-with tests/notebooks/sanitize.cfg -p deepatoms.press.repeat notebooks
@@ -57,8 +63,7 @@ test: .venv/installed ## everything that must hold before a change lands
 	$(PRESS) build
 	$(BIN)/python -m pytest -q -n 2 tests/site
 
-quick: .venv/installed ## unit tests, changed chapters, build: while working
-	$(BIN)/ruff check -q lib tests benchmarks
+quick: lint          ## unit tests, changed chapters, build: while working
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests lib --ignore=tests/site
 	$(PRESS) check-changed
 	$(PRESS) build
@@ -80,6 +85,24 @@ faults: .venv/installed ## the long version of the kill tests
 
 chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
 	$(PRESS) chapter $(NAME)
+
+wheel-test: .venv/installed ## the built package: it imports, reads its records and catalogue, and names a missing extra
+	$(BIN)/python -m pytest -q tests/package
+
+# Unit tests alone, in an environment without the book: what CI runs on every Python and system.
+UNITS = tests/theory tests/runs tests/claims/test_verdicts.py tests/test_floors.py lib/deepatoms/theory lib/deepatoms/runs
+theory-test:         ## the theory with the package, its data and faiss alone; no Jupyter, no matplotlib
+	$(PYTHON) -m venv _build/theory
+	_build/theory/bin/pip install --quiet $(TORCH)
+	_build/theory/bin/pip install --quiet ".[data,faiss,convex]" "pytest>=8" "hypothesis>=6.100"
+	_build/theory/bin/python -m pytest -q $(UNITS)
+
+lowest-test:         ## the same with the lowest version of everything that pyproject.toml admits
+	$(PYTHON) -m venv _build/lowest
+	$(PYTHON) tests/package/lowest.py > _build/lowest/constraints.txt
+	_build/lowest/bin/pip install --quiet $(LOWEST_TORCH)
+	_build/lowest/bin/pip install --quiet -c _build/lowest/constraints.txt ".[data,faiss,convex]" pytest hypothesis
+	_build/lowest/bin/python -m pytest -q $(UNITS)
 
 lock:                ## write requirements.lock from pyproject.toml
 	$(PYTHON) -m venv _build/lock

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from deepatoms.press import __main__ as press
 from deepatoms.press import arithmetic, checkout, notebooks, portable, regress, template
 
 CELLS = [("parameters", "seed = 0"), (None, "import sys; print('one'); print('two', file=sys.stderr); print('three')"),
@@ -158,3 +159,27 @@ def test_regress_names_a_figure_whose_finding_does_not_hold(monkeypatch):
     monkeypatch.setattr(regress, "read", lambda path: {})
     report = regress._compare(pathlib.Path("atoms.ipynb"), {}, {"the line falls": False, "it is a line": True}, "", 1.0, 1)
     assert report["broken"] == ["figure: not in this run: the line falls"]
+
+
+def test_a_chapter_that_the_catalogue_lacks_is_refused_with_a_sentence():
+    with pytest.raises(SystemExit, match="chapter = 'foo' is not in the catalogue; the chapters are .*atoms"):
+        template.write("foo")
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("branch", "expected"), [("main", "main"), ("work", "HEAD")])
+def test_changed_chapters_are_found_without_a_local_main(tmp_path, monkeypatch, branch, expected):
+    git(tmp_path, "init", "-q", "-b", branch)
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    assert press._git("rev-parse", press._base()) == press._git("rev-parse", expected)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", ".", clone)
+    git(clone, "checkout", "-q", "-b", "topic")
+    git(clone, "branch", "-D", branch)
+    git(clone, "commit", "-q", "--allow-empty", "-m", "second")
+    monkeypatch.setattr(checkout, "ROOT", clone)
+    assert (press._git("rev-parse", press._base()) == press._git("rev-parse", "HEAD")) == (branch != "main")

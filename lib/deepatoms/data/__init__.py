@@ -1,5 +1,9 @@
 """The images the papers speak of, from their authors' files, and two small sets that come with scikit-learn."""
 
+from deepatoms import _doors
+
+_doors.demand("deepatoms.data", "data", "sklearn", "pooch", "requests", "filelock", "PIL")
+
 from deepatoms.data import bundled, official
 from deepatoms.data.files import DamagedFileError, DownloadError
 from deepatoms.data.images import NORMALISATIONS, Images

@@ -1,1 +1,5 @@
-"""What chapters show: figures, explorers, claims; and the press that stores, checks and builds them."""
+"""What chapters show: figures, explorers, claims."""
+
+from deepatoms import _doors
+
+_doors.demand("deepatoms.pages", "book", "matplotlib", "IPython")

@@ -9,7 +9,7 @@ from deepatoms.runs import prefetch
 from deepatoms.theory.arguments import refuse
 
 METADATA = figures.METADATA
-_state = {}
+_state: dict = {}  # of the chapter that has begun: its name, setting and outcomes
 
 
 def begin(chapter, seed=0, device="cpu", profile="laptop"):

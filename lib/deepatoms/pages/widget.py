@@ -1,24 +1,24 @@
 """An explorer in JupyterLab: an anywidget with the page's own script, and a kernel that draws what was not stored."""
 
 import functools
-import pathlib
+from typing import Any
 
 import anywidget
 import traitlets
 
-WEB = pathlib.Path(__file__).parents[3] / "book" / "web"
+from deepatoms import _places
 
 
 @functools.cache
 def _web(name):
-    return (WEB / name).read_text()
+    return (_places.book("web", "install the package again, or with pip install --editable") / name).read_text("utf-8")
 
 
 class LiveExplorer(anywidget.AnyWidget):
     """The view of an ``Explorer`` under a kernel."""
 
     page = traitlets.Unicode().tag(sync=True)
-    stops = traitlets.List().tag(sync=True)
+    stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, explorer):
         self._explorer = explorer

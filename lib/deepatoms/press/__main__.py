@@ -58,13 +58,22 @@ def _store(options):
 
 
 def _check_changed(options):
-    """Run the chapters that differ from the last commit on main through nbval."""
-    changed = subprocess.run(["git", "diff", "--name-only", "main", "--", "notebooks"], cwd=checkout.ROOT, check=True,
-                             capture_output=True, text=True).stdout.split()
+    """Run the chapters that differ from where the branch left main through nbval."""
+    changed = _git("diff", "--name-only", _base(), "--", "notebooks").split()
     existing = [path for path in changed if (checkout.ROOT / path).exists()]
     if existing and subprocess.run([sys.executable, "-m", "pytest", "-q", *repeat.NBVAL, *existing],
                                    cwd=checkout.ROOT, check=False).returncode:
         raise SystemExit(1)
+
+
+def _base():
+    """Return the commit where this branch left main, here or at origin; in a clone that knows neither, the last commit."""
+    return next((base for name in ("main", "origin/main") if (base := _git("merge-base", name, "HEAD"))), "HEAD")
+
+
+def _git(*arguments):
+    """Return what git says, nothing when it refuses."""
+    return subprocess.run(["git", *arguments], cwd=checkout.ROOT, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def _regress(options):

@@ -22,7 +22,10 @@ SECTIONS = (
 
 def write(name):
     """Write ``notebooks/NAME.ipynb`` for a chapter of the catalogue; refuse to overwrite one."""
-    catalogue.load().chapter(name)
+    try:
+        catalogue.load().chapter(name)
+    except KeyError as unknown:
+        raise SystemExit(unknown.args[0]) from unknown
     path = checkout.NOTEBOOKS / f"{name}.ipynb"
     if path.exists():
         raise SystemExit(f"name = {name!r}: {path.name} is there already; edit it, then run make store CHAPTER={name}")

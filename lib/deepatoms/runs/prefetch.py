@@ -6,7 +6,7 @@ from collections import deque
 
 import joblib
 
-_planned = {}
+_planned: dict[str, tuple] = {}  # by chapter
 
 
 def plan(chapter, *calls):

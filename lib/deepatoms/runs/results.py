@@ -16,6 +16,8 @@ from importlib.metadata import version
 import joblib
 import torch
 
+from deepatoms import _places
+
 FOLDER = "DEEPATOMS_RESULTS"
 
 
@@ -53,9 +55,9 @@ def experiments():
 
 
 def folder():
-    """Return the folder of recorded results: ``DEEPATOMS_RESULTS``, else ``book/results`` of the checkout."""
+    """Return the folder of recorded results: ``DEEPATOMS_RESULTS``, else the book's, in the package or the checkout."""
     named = os.environ.get(FOLDER)
-    return pathlib.Path(named) if named else pathlib.Path(__file__).parents[3] / "book" / "results"
+    return pathlib.Path(named) if named else _places.book("results", f"set {FOLDER}, or pip install --editable")
 
 
 def key(configuration):

@@ -5,6 +5,7 @@ import warnings
 
 from array_api_compat import array_namespace
 
+from deepatoms import _doors
 from deepatoms.theory import arguments
 
 
@@ -160,6 +161,7 @@ def convex_risk(features, y, loss, tolerance=1e-6):
     >>> round(risk, 6), gap < 1e-6
     (1.666667, True)
     """
+    _doors.demand("convex_risk", "convex", "cvxpy")
     import cvxpy  # takes a second to import, and only this function needs it
     stacked = stack(features, y)
     heads = cvxpy.Variable((stacked.shape[1], y.shape[1]))
