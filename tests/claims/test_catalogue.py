@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from deepatoms import studies
 from deepatoms.claims import catalogue, checking
-from deepatoms.claims.catalogue import OPERATORS, Criterion
-
-ROLES = {"printed", "hypothesis", "convention", "corrected"}
-KINDS = {"theorem", "equation", "statement", "figure", "table", "definition"}
+from deepatoms.claims.catalogue import Criterion
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +17,82 @@ def book():
     return catalogue.load()
 
 
-def test_every_claim_and_every_check_is_there(book):
-    assert (len(book.claims), len(book.checks), len(book.papers)) == (208, 348, 5)
+def test_every_paper_and_every_chapter_has_claims_and_every_check_is_found(book):
+    assert {claim.paper for claim in book.claims.values()} == set(book.papers)
+    assert {check.id for claim in book.claims.values() for check in claim.checks} == set(book.checks)
+    assert all(key == claim.id for key, claim in book.claims.items())
+    for module in pkgutil.iter_modules(studies.__path__):
+        assert book.chapter(module.name.replace("_", "-"))
 
 
-def test_every_entry_says_what_a_reader_needs(book):
-    for claim in book.claims.values():
-        assert claim.paper in book.papers and claim.kind in KINDS and claim.scale_required in ("laptop", "full")
-        assert claim.statement and claim.place and claim.chapter
-        assert claim.checks or claim.reason, claim.id
-        assert not {check.role for check in claim.checks} - ROLES
-        assert not any(check.role == "corrected" for check in claim.checks) or claim.corrected, claim.id
-    for check in book.checks.values():
-        assert check.quantity and check.criterion.op in OPERATORS and set(check.tolerance) <= {"abs", "rel"}
+ENTRY = """
+papers: [{key: dfp, title: A paper}]
+chapters: [atoms]
+claims:
+- id: dfp.toy
+  paper: dfp
+  place: Eq. 1
+  kind: equation
+  statement: One is one.
+  chapter: atoms
+  scale_required: laptop
+  checks:
+  - name: same
+    role: printed
+    quantity: the difference
+    criterion: {op: <=, value: 1.0e-06}
+    controls: {fails: two in its place}
+    tolerance: {abs: 1.0e-09}
+"""
+
+
+def test_the_smallest_catalogue_is_read():
+    assert catalogue.read(ENTRY).check("dfp.toy/same").control_must == "fail"
+
+
+@pytest.mark.parametrize("right, wrong, remedy", [
+    ("role: printed", "role: prnted", "'printed'"),
+    ("role: printed", "role: corrected", "role printed or convention"),
+    ("role: printed", "role: hypothesis", "role printed or convention"),
+    ("kind: equation", "kind: equaton", "'equation'"),
+    ("scale_required: laptop", "scale_required: lap", "'laptop'"),
+    ("op: <=", "op: =<", "'<='"),
+    ("value: 1.0e-06", "value: 1e-6", "1.0e-6"),
+    ("value: 1.0e-06", "value: .nan", "1.0e-6"),
+    ("value: 1.0e-06", "value: [0, 1]", "1.0e-6"),
+    ("{op: <=, value: 1.0e-06}", "{op: in, value: 1}", "low, high"),
+    ("{op: <=, value: 1.0e-06}", "{op: in, value: [2, 1]}", "low <= high"),
+    ("{op: <=, value: 1.0e-06}", "{op: <=}", "add them"),
+    ("paper: dfp", "paper: dpf", "'dfp'"),
+    ("chapter: atoms", "chapter: atmos", "'atoms'"),
+    ("{fails: two in its place}", "two in its place", "fails, passes"),
+    ("{fails: two in its place}", "{}", "fails, passes"),
+    ("{fails: two in its place}", "{fals: two in its place}", "'fails'"),
+    ("{fails: two in its place}", "{fails: ''}", "in words"),
+    ("abs: 1.0e-09", "absolute: 1.0e-09", "'abs'"),
+    ("abs: 1.0e-09", "abs: 1e-9", "1.0e-6"),
+    ("abs: 1.0e-09", "abs: -1.0", ">= 0"),
+    ("quantity: the difference", "quantty: the difference", "'quantity'"),
+    ("statement: One is one.", "statment: One is one.", "'statement'"),
+    ("    quantity: the difference\n", "", "add them"),
+])
+def test_what_the_catalogue_cannot_mean_is_refused_by_claim_and_remedy(right, wrong, remedy):
+    assert right in ENTRY
+    with pytest.raises((TypeError, ValueError), match="dfp.toy") as refused:
+        catalogue.read(ENTRY.replace(right, wrong, 1))
+    assert remedy in str(refused.value)
+
+
+def test_what_is_there_twice_is_refused():
+    claim, check = ENTRY[ENTRY.index("- id"):], ENTRY[ENTRY.index("  - name"):]
+    for twice, name in ((claim, "dfp.toy"), (check, "same")):
+        with pytest.raises(ValueError, match=f"{name}.*twice"):
+            catalogue.read(ENTRY + twice)
+
+
+def test_a_claim_without_checks_says_why():
+    with pytest.raises(ValueError, match="dfp.toy.*reason"):
+        catalogue.read(ENTRY[:ENTRY.index("  checks")] + "  checks: []\n")
 
 
 def test_every_registered_check_belongs_to_the_chapter_of_its_claim(book):

@@ -49,6 +49,8 @@ def untested(claim):
 def _text(claim, reached):
     said = {role: _joint(claim, reached, role) for role in ("printed", "hypothesis", "convention", "corrected")}
     printed = said["printed"] if said["printed"] != "absent" else said["convention"]
+    if printed == "absent":  # the catalogue refuses such a claim; whatever else was measured says nothing about it
+        return "not tested"
     if printed == "holds":
         return "holds"
     if printed == "fails" and said["hypothesis"] in ("holds", "not tested"):

@@ -19,17 +19,24 @@ STEPS = 21
 NOISES = (0.0, 1e-6, 1e-3, 0.03, 0.1)
 
 
-@functools.lru_cache(maxsize=4)
 def trained(batch_norm=False):
     """Return the chapter's first digits net and the test images that belong to its split."""
-    setting = chapter.setting()
+    return _trained(chapter.setting(), batch_norm)
+
+
+@functools.lru_cache(maxsize=4)
+def _trained(setting, batch_norm):
     model = templates.trained_nets(setting, batch_norm)[0].cpu().requires_grad_(False)
     return model, data.load("digits", "test", templates.SEEDS * setting.seed)
 
 
 def digit(label, number=0, batch_norm=False):
     """Return a correctly classified test image of a class, shape (1, 8, 8)."""
-    model, test = trained(batch_norm)
+    return _digit(chapter.setting(), label, number, batch_norm)
+
+
+def _digit(setting, label, number=0, batch_norm=False):
+    model, test = _trained(setting, batch_norm)
     right = (model(test.images).argmax(1) == test.labels) & (test.labels == label)
     return test.images[right][number]
 
@@ -156,7 +163,6 @@ def _decoded(shown):
                     "templates": [inner_products.decode(row) for row in shown["templates"]]}
 
 
-@functools.lru_cache(maxsize=1)
 def recorded():
     """Return the recorded full-scale runs of Fig. 1 and 2."""
     return results.records("template-inner-products")
@@ -215,10 +221,13 @@ def proposition_five(classes=10, budget=10.0):
     return figure
 
 
-@functools.lru_cache(maxsize=1)
 def residual_net():
     """Train a small residual net on the chapter's digits; return it with its test images."""
-    setting = chapter.setting()
+    return _residual_net(chapter.setting())
+
+
+@functools.lru_cache(maxsize=1)
+def _residual_net(setting):
     train, test = (data.load("digits", split, setting.seed) for split in ("train", "test"))
     model = training.seeded(networks.residual_cnn, setting.seed, shape=(1, 8, 8), widths=(8, 16), blocks=2)
     model = training.train_one(model, train.images, train.labels, training.Recipe(3, 0.003, 100), setting.seed)
@@ -244,11 +253,11 @@ def templates_by_block(number=0):
 
 
 @functools.lru_cache(maxsize=4)
-def _morph(first, second):
+def _morph(setting, first, second):
     """Return morphed images, their templates, scores, biases and how many units changed their code at each step."""
-    model, _ = trained()
+    model, _ = _trained(setting, False)
     at = torch.linspace(0, 1, STEPS)[:, None, None, None]
-    x = (1 - at) * digit(first) + at * digit(second)
+    x = (1 - at) * _digit(setting, first) + at * _digit(setting, second)
     A, b = splines.affine_map(model, x)
     codes = splines.trace(model, x).codes
     return x, A, A.flatten(2) @ x.flatten(1)[..., None], model(x), (codes[1:] != codes[:-1]).sum(1)
@@ -257,7 +266,7 @@ def _morph(first, second):
 def morph_frame(digits, step):
     """Ten templates of an image on the way from one digit to another, with scores and code changes along the way."""
     first, second = (int(part) for part in digits.split(" to "))
-    x, A, products, scores, changes = _morph(first, second)
+    x, A, products, scores, changes = _morph(chapter.setting(), first, second)
     figure = figures.Figure(figsize=(7.2, 4.3))
     grid = figure.add_gridspec(3, 6, height_ratios=[1, 1, 1.2])
     _picture(figure.add_subplot(grid[0, 0]), x[step, 0], (8, 8), diverging=False)
@@ -283,10 +292,14 @@ def morph_frame(digits, step):
         f"step, a vertical line marks step {step}.")
 
 
-@functools.lru_cache(maxsize=1)
 def segment():
     """Return the net, the ends of the segment, its code changes, positions, the score of class 3 and the points."""
-    model, start, end = trained()[0], digit(3), digit(8)
+    return _segment(chapter.setting())
+
+
+@functools.lru_cache(maxsize=1)
+def _segment(setting):
+    model, start, end = _trained(setting, False)[0], _digit(setting, 3), _digit(setting, 8)
     twin = _double(model)
     cuts = splines.pieces_along(twin, start.double(), end.double(), 1e-6)
     at = torch.linspace(0, 1, 161, dtype=torch.float64)
@@ -317,10 +330,13 @@ def segment_frame(position):
         f"region is a sliver.")
 
 
-@functools.lru_cache(maxsize=1)
 def canvas_net():
     """Train a small CNN without batch norm on digits in the middle of a wide black canvas; return it with its test images."""
-    setting = chapter.setting()
+    return _canvas_net(chapter.setting())
+
+
+@functools.lru_cache(maxsize=1)
+def _canvas_net(setting):
     train, test = (data.load("digits", split, setting.seed) for split in ("train", "test"))
     model = training.seeded(networks.digits_cnn, setting.seed, shape=(1, 16, 16), batch_norm=False, widths=(8, 16, 32))
     recipe = training.Recipe(4, 0.005, 50)

@@ -4,11 +4,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from deepatoms.claims import catalogue
 from deepatoms.claims.checking import Measurement, check, experiment
 from deepatoms.studies.spline_partitions import neighbourhoods
 from deepatoms.studies.spline_partitions.checks.trained import SEEDS, digits_nets
 
 QUERIES = 500
+PERFECT = 1.0  # the same-class share with labels as codes: all neighbours are of the query's class
 
 
 @lru_cache(maxsize=2)
@@ -48,26 +50,33 @@ def mean(profiles, state, measure):
     return np.mean([profile[state][measure] for profile in profiles], axis=0)
 
 
+def _opposed(identifier, measured, exchanged, altered):
+    """Return the control that opposes what was measured: an exchange where it holds, altered neighbours where it fails."""
+    holds = catalogue.load().check(identifier).criterion.accepts(measured)
+    return Measurement(measured, exchanged if holds else altered)
+
+
 @of_profiles("spl.fig4_class/rise")
 def rise(profiles, last):
     """Subtract the first layer's same-class fraction from that of the last layers."""
     same = mean(profiles, "trained", "same_class")
-    gain = same[list(last)].max() - same[0]
-    return Measurement(gain, -gain)
+    top = same[list(last)].max()
+    return _opposed("spl.fig4_class/rise", top - same[0], same[0] - top, PERFECT - same[0])
 
 
 @of_profiles("spl.fig4_class/learned")
 def learned(profiles, last):
     """Subtract the untrained nets' same-class fraction at layer 5 from that of the trained nets."""
-    gain = mean(profiles, "trained", "same_class")[4] - mean(profiles, "untrained", "same_class")[4]
-    return Measurement(gain, -gain)
+    trained, untrained = (mean(profiles, state, "same_class")[4] for state in ("trained", "untrained"))
+    return _opposed("spl.fig4_class/learned", trained - untrained, untrained - trained, PERFECT - untrained)
 
 
 @of_profiles("spl.fig4_euclid/further")
 def further(profiles, last):
     """Divide the neighbours' mean Euclidean distance at layer 6 by that at layer 1."""
     far = mean(profiles, "trained", "euclidean")
-    return Measurement(far[5] / far[0], far[0] / far[5])
+    random = np.mean([profile["random"]["euclidean"] for profile in profiles])
+    return _opposed("spl.fig4_euclid/further", far[5] / far[0], far[0] / far[5], random / far[0])
 
 
 @of_profiles("spl.fig4_euclid/first_near")
