@@ -38,7 +38,7 @@ def coupled(seed, **options):
 @given(st.integers(0, 10_000), st.integers(1, 20))
 def test_the_gap_is_never_negative_and_zero_under_assumption_4(seed, width):
     net, _, features, states, y = problem(seed, width=width)
-    gap = resnests.gap(features, states[-2], y)
+    gap = resnests.coupling_gap(features, states[-2], y)
     assert gap >= -1e-10
     if resnests.assumption_4(list(net.weights)[:-1], 1e-6).holds and width >= 3:
         assert gap <= 1e-12
@@ -47,9 +47,9 @@ def test_the_gap_is_never_negative_and_zero_under_assumption_4(seed, width):
 def test_a_net_too_narrow_has_a_gap_and_predictable_features_close_it():
     net, x, features, states, y = problem(0, width=8)
     assert not resnests.assumption_4(list(net.weights)[:-1]).holds
-    assert resnests.gap(features, states[-2], y) > 1e-3
+    assert resnests.coupling_gap(features, states[-2], y) > 1e-3
     predictable = [x, x @ x.T[:, :4], x @ x.T[:, 4:8], features[-1]]
-    assert resnests.gap(predictable, x @ torch.randn(5, 8, dtype=torch.float64), y) < 1e-10
+    assert resnests.coupling_gap(predictable, x @ torch.randn(5, 8, dtype=torch.float64), y) < 1e-10
 
 
 @settings(max_examples=25, deadline=None)
@@ -128,7 +128,8 @@ def test_descent_reaches_the_closed_form_within_1e_8(descend):
 def test_torch_and_numpy_agree():
     _, _, features, states, y = problem(6)
     same = arrays(6)
-    assert resnests.gap(features, states[-2], y) == pytest.approx(resnests.gap(same[0], same[1][-2], same[2]), abs=1e-12)
+    gap = resnests.coupling_gap(same[0], same[1][-2], same[2])
+    assert resnests.coupling_gap(features, states[-2], y) == pytest.approx(gap, abs=1e-12)
     assert resnests.augmented_risk(features, y) == pytest.approx(resnests.augmented_risk(same[0], same[2]))
     assert isinstance(resnests.augmented_optimum(features, y)[0], torch.Tensor)
 

@@ -1,6 +1,6 @@
 """The types that public functions of the theory name in their signatures; shapes stand in the docstrings."""
 
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -9,3 +9,10 @@ import torch
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 # numpy or torch in, something else out.
 AnyArray = np.ndarray | torch.Tensor
+
+
+class Descended(NamedTuple, Generic[Array]):
+    """What a descent found: the best iterate, and for each start whether the descent had converged when it ended."""
+
+    best: Array
+    converged: bool | np.ndarray

@@ -136,10 +136,10 @@ def trace(model, x, codes=True, inputs=False):
     return Trace(output, tuple(watcher.found), tuple(watcher.concavities))
 
 
-def codes_again(model, x):
+def recode(model, x):
     """Return the codes of more inputs of a model that :func:`trace` has accepted: what it has asked is not asked again.
 
-    >>> codes_again(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]])).tolist()
+    >>> recode(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]])).tolist()
     [[0, 1]]
     """
     with _places(model) as stack:

@@ -17,7 +17,7 @@ import os
 import torch
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
-from deepatoms.theory.piecewise import NotPiecewiseAffineError, codes_again, trace
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, recode, trace
 from deepatoms.theory.pullback import Pullback
 
 __all__ = [
@@ -25,12 +25,12 @@ __all__ = [
     "affine_map",
     "block_templates",
     "concavities",
-    "eq12_templates",
+    "distance_to_break",
     "global_matching",
     "greedy_matching",
+    "optimal_templates",
     "optimise_templates",
     "pieces_along",
-    "reach",
 ]
 
 
@@ -216,7 +216,7 @@ def concavities(model, x):
         return trace(model, x, codes=False).concavities
 
 
-def reach(model, x, direction, farthest=1e3, halvings=45):
+def distance_to_break(model, x, direction, farthest=1e3, halvings=45):
     r"""Return how far each input can move along a direction before its code changes.
 
     A region is convex, so the distances with an unchanged code form an interval and bisection finds its end.
@@ -232,7 +232,7 @@ def reach(model, x, direction, farthest=1e3, halvings=45):
         Distances, shape (batch,), in units of each direction's own length.
 
     >>> x = torch.tensor([[-2.0]], dtype=torch.float64)
-    >>> round(reach(torch.nn.ReLU(), x, torch.ones_like(x)).item(), 9)
+    >>> round(distance_to_break(torch.nn.ReLU(), x, torch.ones_like(x)).item(), 9)
     2.0
     """
     with torch.no_grad():
@@ -242,7 +242,7 @@ def reach(model, x, direction, farthest=1e3, halvings=45):
         far = torch.full_like(near, number("farthest", farthest, minimum=0))
         for _ in range(integer("halvings", halvings)):
             middle = (near + far) / 2
-            same = (codes_again(model, x + middle.reshape(shape) * direction) == here).all(1)
+            same = (recode(model, x + middle.reshape(shape) * direction) == here).all(1)
             near, far = torch.where(same, middle, near), torch.where(same, far, middle)
     return (near + far) / 2
 
@@ -284,7 +284,7 @@ def _codes_along(model, start, end, at):
     return torch.cat(codes)
 
 
-def eq12_templates(x, label, classes, budget):
+def optimal_templates(x, label, classes, budget):
     r"""Return the optimal templates of Prop. 5 for one input of norm 1.
 
     .. math:: A_y = \sqrt{\tfrac{(C-1)\alpha}{C}}\,x, \qquad A_c = -\sqrt{\tfrac{\alpha}{C(C-1)}}\,x \quad (c\ne y),
@@ -304,7 +304,7 @@ def eq12_templates(x, label, classes, budget):
     Source:
         Proposition 5, :eq:`spl-eq-12`.
 
-    >>> eq12_templates(torch.tensor([1.0]), 0, 3, 2.0).flatten().numpy().round(4)
+    >>> optimal_templates(torch.tensor([1.0]), 0, 3, 2.0).flatten().numpy().round(4)
     array([ 1.1547, -0.5774, -0.5774], dtype=float32)
     """
     _demand_unit(x)

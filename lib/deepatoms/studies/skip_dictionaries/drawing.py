@@ -59,7 +59,7 @@ def spectra(draw, scale=0.5):
     """Figure 2: eigenvalues in the complex plane and singular values of D and I + D."""
     figure, (plane, histogram) = figures.subplots(1, 2, size=(7, 3.3))
     D = skip.gaussian(N, scale, draw, 10)
-    for kind, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+    for kind, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
         eigenvalues = np.linalg.eigvals(kind[:2]).ravel()
         plane.plot(eigenvalues.real, eigenvalues.imag, ".", color=colour, markersize=3, label=name)
         histogram.hist(skip.singular_values(kind).ravel(), bins=np.linspace(0, 2, 41), color=colour, alpha=0.7)
@@ -84,7 +84,7 @@ def weyl_band(draw, n=16, scale=0.6):
     lower, upper = skip.weyl_bounds(D)
     L = np.arange(1, n + 1)
     axes.fill_between(L, np.maximum(lower, 0), upper, color=COLOURS["sky"], alpha=0.35, linewidth=0, label="Weyl")
-    axes.plot(L, skip.singular_values(skip.residual(D)), "o-", color=AFTER, markersize=4, label="σ of I + D")
+    axes.plot(L, skip.singular_values(skip.residual_dictionary(D)), "o-", color=AFTER, markersize=4, label="σ of I + D")
     axes.plot(L, skip.printed_lower_bound(D), "s--", color=COLOURS["red"], markersize=3, label="printed lower bound")
     axes.set(xlabel="L", ylabel="σ$_L$")
     axes.legend()
@@ -102,7 +102,7 @@ def conditioning(draw, count=20):
     unit = skip.gaussian(N, 1.0, draw, count)
     norm = np.median(np.linalg.norm(unit, 2, axis=(1, 2)))
     axes.plot(scales, [np.median(skip.condition_number(s * unit)) for s in scales], "o-", color=BEFORE, label="D", markersize=3)
-    axes.plot(scales, [np.median(skip.condition_number(skip.residual(s * unit))) for s in scales], "o-", color=AFTER,
+    axes.plot(scales, [np.median(skip.condition_number(skip.residual_dictionary(s * unit))) for s in scales], "o-", color=AFTER,
               label="I + D", markersize=3)
     inside = scales[scales * norm < 0.98]
     axes.plot(inside, [skip.condition_bound(float(s * norm)) for s in inside], color=COLOURS["red"], linestyle="--",
@@ -122,7 +122,7 @@ def energy_curves():
     figure, axes = figures.subplots(1, 3, size=(7, 3), sharey=True)
     for axis, (kind, scale) in zip(axes, (("Gaussian", 0.5), ("orthogonal", 1.0), ("ReLU-masked", 0.5)), strict=True):
         D = matrix(kind, scale)
-        for curve, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+        for curve, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
             k90 = int(skip.energy_dimensions(curve))
             axis.plot(np.arange(1, N + 1), skip.energy_shares(curve), color=colour, label=f"{name}: {k90}")
         axis.axhline(0.9, color="black", linewidth=0.8, linestyle=":")
@@ -141,7 +141,7 @@ def spectrum_of(kind, scale):
     D = matrix(kind, scale)
     figure, axes = figures.subplots(size=(7, 3.2))
     said = []
-    for spectrum, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+    for spectrum, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
         kappa, k90 = float(skip.condition_number(spectrum)), int(skip.energy_dimensions(spectrum))
         said.append(f"{name} κ {'∞' if math.isinf(kappa) else format(kappa, '.3g')}, 90 % of its energy in {k90}")
         axes.plot(np.arange(1, N + 1), skip.singular_values(spectrum), ".-", color=colour, label=name, markersize=4)

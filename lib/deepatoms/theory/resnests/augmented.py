@@ -29,8 +29,8 @@ def augmented_risk(features, y):
     >>> round(augmented_risk([x, x**2], x**2 - x), 12)
     0.0
     """
-    stacked = stack(features, y)
-    return float((residual(stacked, y) ** 2).sum()) / y.shape[0]
+    stacked = side_by_side(features, y)
+    return float((unexplained(stacked, y) ** 2).sum()) / y.shape[0]
 
 
 def linear_risk(x, y):
@@ -82,7 +82,7 @@ def augmented_optimum(features, y):
     >>> [round(float(head[0, 0]), 6) for head in augmented_optimum([x, x], x)]
     [0.5, 0.5]
     """
-    heads = least_squares(stack(features, y), y).T
+    heads = least_squares(side_by_side(features, y), y).T
     ends = [0]
     for feature in features:
         ends.append(ends[-1] + feature.shape[1])
@@ -100,7 +100,7 @@ def augmented_hessian(features, prediction=None):
         features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
         prediction: logits of shape (samples, outputs) for cross-entropy; None for squared loss.
     """
-    stacked = stack(features)
+    stacked = side_by_side(features)
     xp, samples = array_namespace(stacked), stacked.shape[0]
     if prediction is None:
         return 2 / samples * (stacked.T @ stacked)
@@ -128,8 +128,8 @@ def unpredictability(features):
     >>> [round(fraction, 3) for fraction in unpredictability([x, 2 * x, x**2])]
     [0.0, 0.055]
     """
-    stack(features)
-    return [float((residual(stack(features[:i]), features[i]) ** 2).sum() / (features[i] ** 2).sum())
+    side_by_side(features)
+    return [float((unexplained(side_by_side(features[:i]), features[i]) ** 2).sum() / (features[i] ** 2).sum())
             for i in range(1, len(features))]
 
 
@@ -161,7 +161,7 @@ def convex_risk(features, y, loss, tolerance=1e-6):
     (1.666667, True)
     """
     import cvxpy  # takes a second to import, and only this function needs it
-    stacked = stack(features, y)
+    stacked = side_by_side(features, y)
     heads = cvxpy.Variable((stacked.shape[1], y.shape[1]))
     total = loss(stacked @ heads, y)
     if not (total.is_scalar() and total.is_convex()):
@@ -189,7 +189,7 @@ def _solved(problem):
     return float(problem.value), abs(raw.obj_val - raw.obj_val_dual)
 
 
-def stack(features, y=None):
+def side_by_side(features, y=None):
     """Return all features side by side, shape (samples, K_0 + ... + K_L), after checking their lengths."""
     if not features:
         arguments.refuse("features", features, "is empty", "pass at least v_0")
@@ -206,7 +206,7 @@ def stack(features, y=None):
     return array_namespace(*features).concat(list(features), axis=1)
 
 
-def span(matrix):
+def column_basis(matrix):
     """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped)."""
     xp = array_namespace(matrix)
     left, values, _ = xp.linalg.svd(matrix, full_matrices=False)
@@ -215,11 +215,11 @@ def span(matrix):
 
 def project(matrix, y):
     """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``."""
-    basis = span(matrix)
+    basis = column_basis(matrix)
     return basis @ (basis.T @ y)
 
 
-def residual(matrix, y):
+def unexplained(matrix, y):
     """Return what least squares on ``matrix`` leaves of ``y``."""
     return y - project(matrix, y)
 

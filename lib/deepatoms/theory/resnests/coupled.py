@@ -11,7 +11,7 @@ from deepatoms.theory.resnests import augmented
 from deepatoms.theory.resnests.assumptions import Assumption, assumption_1
 
 
-def gap(features, previous, y):
+def coupling_gap(features, previous, y):
     r"""Return :math:`\epsilon`, the infimum of :math:`(P_\phi)` minus the augmented optimum, Equation :eq:`nest-eq-8`.
 
     Args:
@@ -24,7 +24,7 @@ def gap(features, previous, y):
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    >>> round(gap([x, x**3], x @ np.eye(2), x), 12)
+    >>> round(coupling_gap([x, x**3], x @ np.eye(2), x), 12)
     0.0
     """
     return CoupledProblem(previous, features[-1], y).infimum() - augmented.augmented_risk(features, y)
@@ -56,7 +56,7 @@ class CoupledProblem:
     samples: int | None = None
 
     def __post_init__(self):
-        augmented.stack([self.previous, self.last], self.targets)
+        augmented.side_by_side([self.previous, self.last], self.targets)
         if self.targets.shape[0] < self.targets.shape[1]:
             arguments.refuse("targets", self.targets, "has fewer samples than outputs", "pass at least N_o samples")
 
@@ -73,7 +73,7 @@ class CoupledProblem:
     def compressed(self):
         """Return the same problem on the triangular factor of all columns: the cost no longer depends on N."""
         width, units, _ = self.sizes
-        together = augmented.stack([self.previous, self.last, self.targets])
+        together = augmented.side_by_side([self.previous, self.last, self.targets])
         factor = array_namespace(together).linalg.qr(together)[1]
         return replace(self, previous=factor[:, :width], last=factor[:, width:width + units],
                        targets=factor[:, width + units:], samples=self.count)
@@ -148,7 +148,7 @@ class CoupledProblem:
         _, _, axes = self._principal
         kept = axes[:, subset]
         dropped = self.targets @ axes[:, [i for i in range(outputs) if i not in subset]]
-        maps = augmented.least_squares(augmented.stack([self.previous, self.last]), self.targets @ kept).T
+        maps = augmented.least_squares(augmented.side_by_side([self.previous, self.last]), self.targets @ kept).T
         first, second = maps[:, :width], maps[:, width:]
         inverse = xp.linalg.pinv(first) if subset else first.T
         W = inverse @ second
@@ -197,7 +197,7 @@ class CoupledProblem:
 
     @cached_property
     def _principal(self):
-        prediction = augmented.project(augmented.stack([self.previous, self.last]), self.targets)
+        prediction = augmented.project(augmented.side_by_side([self.previous, self.last]), self.targets)
         _, values, axes = array_namespace(prediction).linalg.svd(prediction, full_matrices=False)
         return prediction, values, axes.T
 

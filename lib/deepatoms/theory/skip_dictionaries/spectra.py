@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from deepatoms.theory import arguments
 
 
-def residual(D):
+def residual_dictionary(D):
     r"""Return :math:`I + D`, the dictionary of a residual layer, Equation :eq:`rsc-residual-layer`.
 
     Args:
@@ -20,7 +20,7 @@ def residual(D):
     Raises:
         ValueError: when the matrices are not square or hold an entry that is not finite.
 
-    >>> residual(np.zeros((2, 2)))
+    >>> residual_dictionary(np.zeros((2, 2)))
     array([[1., 0.],
            [0., 1.]])
     """
@@ -98,7 +98,7 @@ def printed_lower_bound(D):
         D: square matrix or stack of them, shape (..., n, n).
 
     >>> D = np.diag([-1.0, 0.0])
-    >>> printed_lower_bound(D)[1] <= singular_values(residual(D))[1]
+    >>> printed_lower_bound(D)[1] <= singular_values(residual_dictionary(D))[1]
     np.False_
     """
     return 1 - singular_values(_square(D))

@@ -39,7 +39,7 @@ def _dense():
 
 def _half_way(model, x, generator):
     direction = _normal(generator, *x.shape)
-    length = splines.reach(model, x, direction)
+    length = splines.distance_to_break(model, x, direction)
     return x + 0.5 * length.reshape(-1, *[1] * (x.ndim - 1)) * direction
 
 
