@@ -118,9 +118,21 @@ def test_proposition_5_wants_squared_norms(classes, budget):
     expected = splines.optimal_templates(x, 1, classes, budget)
     squared = splines.optimise_templates(x, 1, classes, budget, generator=torch.Generator().manual_seed(0))
     plain = splines.optimise_templates(x, 1, classes, budget, norms="plain", generator=torch.Generator().manual_seed(0))
+    assert squared.converged
+    squared, plain = squared.best, plain.best
     assert torch.allclose(squared, expected, atol=1e-3)
     assert torch.linalg.vector_norm(plain, dim=1).sum() <= budget + 1e-9
     assert not torch.allclose(plain @ x, expected @ x, atol=0.1)
+
+
+def test_templates_that_have_not_arrived_say_so_and_more_steps_are_no_worse(monkeypatch):
+    x, losses = nn.functional.normalize(normal(20), dim=0), []
+    for steps in (3, 30, 300):
+        monkeypatch.setattr(splines, "STEPS", steps)
+        found = splines.optimise_templates(x, 1, 10, 10.0, norms="plain", generator=torch.Generator().manual_seed(0))
+        assert not found.converged
+        losses.append(float(nn.functional.cross_entropy(found.best @ x, torch.tensor(1))))
+    assert losses[0] > losses[1] > losses[2]
 
 
 @given(st.integers(0, 2**31))

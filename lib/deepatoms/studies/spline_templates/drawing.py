@@ -206,7 +206,7 @@ def proposition_five(classes=10, budget=10.0):
     at = np.arange(classes)
     for shift, (name, norms, colour) in enumerate((("sum of norms (printed)", "plain", "orange"),
                                                    ("sum of squared norms", "squared", "blue"))):
-        found = splines.optimise_templates(x, 0, classes, budget, norms, generator=torch.Generator().manual_seed(0))
+        found = splines.optimise_templates(x, 0, classes, budget, norms, generator=torch.Generator().manual_seed(0)).best
         axes.bar(at + 0.4 * shift - 0.2, found @ x, 0.4, color=COLOURS[colour], label=name)
     axes.plot(at, splines.optimal_templates(x, 0, classes, budget) @ x, "k_", markersize=14, markeredgewidth=2, label="Eq. 12")
     axes.axhline(0, color="black", linewidth=0.8)

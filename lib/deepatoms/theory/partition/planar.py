@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition import polygons
-from deepatoms.theory.partition.codes import region_codes
+from deepatoms.theory.partition.codes import LayerCodes, region_codes
 from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.piecewise import Model
 
 CHUNK = 4_000_000  # numbers held at once while regions are refined
 
@@ -27,34 +29,34 @@ class PlanarSlice:
     vertices: np.ndarray
     counts: np.ndarray
     corners: torch.Tensor
-    model: object
+    model: Model
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.counts)
 
     @property
-    def areas(self):
+    def areas(self) -> np.ndarray:
         """Return each region's share of the slice; they sum to 1."""
         return polygons.areas(self.vertices, self.counts)
 
     @property
-    def centres(self):
+    def centres(self) -> np.ndarray:
         """Return a point inside each region, in the slice's coordinates, shape (regions, 2)."""
         return polygons.centres(self.vertices, self.counts)
 
-    def polygons(self):
+    def polygons(self) -> list[np.ndarray]:
         """Return a list with each region's corners, shape (corners, 2), in the slice's coordinates."""
         return [corners[:count] for corners, count in zip(self.vertices, self.counts, strict=True)]
 
-    def points(self, coordinates):
+    def points(self, coordinates: ArrayLike) -> torch.Tensor:
         """Return the inputs at coordinates of the slice, shape (points, 2) -> (points, ...), float64."""
         return _points(self.corners, coordinates)
 
-    def codes(self):
+    def codes(self) -> tuple[LayerCodes, ...]:
         """Return the code of each region at every nonlinearity, as :func:`region_codes` does."""
         return region_codes(self.model, self.points(self.centres))
 
-    def affine_maps(self):
+    def affine_maps(self) -> tuple[np.ndarray, np.ndarray]:
         r"""Return each region's map in the slice's coordinates: f = slopes u + offsets.
 
         Returns:
@@ -67,8 +69,12 @@ class PlanarSlice:
         slopes = np.moveaxis(values[1:], 0, -1)
         return slopes, values[0] - np.einsum("rod,rd->ro", slopes, centres)
 
-    def decision_boundary(self):
-        """Return the segments on which the two highest outputs tie, shape (segments, 2, 2), in the slice's coordinates."""
+    def decision_boundary(self) -> np.ndarray:
+        """Return the segments on which the two highest outputs tie, shape (segments, 2, 2), in the slice's coordinates.
+
+        Raises:
+            ValueError: If the network has a single output.
+        """
         slopes, offsets = self.affine_maps()
         if slopes.shape[1] < 2:
             refuse("model", self.model, f"has {slopes.shape[1]} output, so no two of them can tie", "use two outputs or more")
@@ -92,7 +98,7 @@ def _tied_edges(vertices, counts, values):
     return np.stack([vertices[edges], ends[edges]], 1)
 
 
-def slice_plane(model, corners, layers=None):
+def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None) -> PlanarSlice:
     r"""Return the exact partition of a planar slice of the input space.
 
     The slice is :math:`c_0 + u\,(c_1 - c_0) + v\,(c_2 - c_0)` with u, v in [0, 1]. Nonlinearity by nonlinearity, each region

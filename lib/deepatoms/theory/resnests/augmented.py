@@ -2,13 +2,15 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 
 from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Array
 
 
-def augmented_risk(features, y):
+def augmented_risk(features: Sequence[Array], y: Array) -> float:
     r"""Return the least risk of the augmented problem, :math:`\min_H \tfrac1N \sum_n \lVert \sum_i H_i v_i - y \rVert^2`.
 
     Equation :eq:`nest-eq-7` with squared loss: least squares on all features together, by singular value decomposition,
@@ -33,12 +35,18 @@ def augmented_risk(features, y):
     return float((unexplained(stacked, y) ** 2).sum()) / y.shape[0]
 
 
-def linear_risk(x, y):
+def linear_risk(x: Array, y: Array) -> float:
     """Return the risk of the best linear predictor from one array (without intercept: append a constant).
 
     Args:
         x: shape (samples, inputs).
         y: targets, shape (samples, outputs).
+
+    Raises:
+        ValueError: If x and y differ in length or hold entries that are not finite.
+
+    Source:
+        Least squares, standard; the linear predictor of the ResNEst paper.
 
     >>> import numpy as np
     >>> round(linear_risk(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])), 6)
@@ -47,7 +55,7 @@ def linear_risk(x, y):
     return augmented_risk([x], y)
 
 
-def prefix_risks(features, y):
+def prefix_risks(features: Sequence[Array], y: Array) -> list[float]:
     r"""Return the optimum refitted on every prefix :math:`v_0, \dots, v_i`; it cannot increase with i.
 
     Refitting matters: the parts of one joint minimiser say nothing when features are collinear.
@@ -59,6 +67,12 @@ def prefix_risks(features, y):
     Returns:
         A list of floats, one a feature.
 
+    Raises:
+        ValueError: If features and targets differ in length or hold entries that are not finite.
+
+    Source:
+        Equation :eq:`nest-eq-7` on each prefix.
+
     >>> import numpy as np
     >>> x = np.array([[1.0], [2.0], [3.0]])
     >>> [round(risk, 4) for risk in prefix_risks([x, x, x**2], x**2)]
@@ -67,7 +81,7 @@ def prefix_risks(features, y):
     return [augmented_risk(features[:i + 1], y) for i in range(len(features))]
 
 
-def augmented_optimum(features, y):
+def augmented_optimum(features: Sequence[Array], y: Array) -> list[Array]:
     r"""Return the minimiser :math:`H_0^*, \dots, H_L^*` of least norm.
 
     Args:
@@ -76,6 +90,12 @@ def augmented_optimum(features, y):
 
     Returns:
         List of matrices of shape (outputs, :math:`K_i`).
+
+    Raises:
+        ValueError: If features and targets differ in length or hold entries that are not finite.
+
+    Source:
+        Equation :eq:`nest-eq-7`, by least squares.
 
     >>> import numpy as np
     >>> x = np.array([[1.0], [2.0]])
@@ -89,7 +109,7 @@ def augmented_optimum(features, y):
     return [heads[:, start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def augmented_hessian(features, prediction=None):
+def augmented_hessian(features: Sequence[Array], prediction: Array | None = None) -> Array:
     r"""Return the Hessian of the augmented problem in :math:`[H_0 \cdots H_L]` (row-major), always positive semidefinite.
 
     Squared loss: :math:`\tfrac2N I \otimes V^\mathsf{T} V`, of which the factor of one output is returned. Cross-entropy of
@@ -99,6 +119,16 @@ def augmented_hessian(features, prediction=None):
     Args:
         features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
         prediction: logits of shape (samples, outputs) for cross-entropy; None for squared loss.
+
+    Raises:
+        ValueError: If the features differ in length or hold entries that are not finite.
+
+    Source:
+        Equation :eq:`nest-eq-7`, differentiated twice; standard for both losses.
+
+    >>> import numpy as np
+    >>> augmented_hessian([np.array([[1.0], [3.0]])])
+    array([[10.]])
     """
     stacked = side_by_side(features)
     xp, samples = array_namespace(stacked), stacked.shape[0]
@@ -114,7 +144,7 @@ def augmented_hessian(features, prediction=None):
     return xp.reshape(xp.concat(rows, axis=0), (outputs * width, outputs * width)) / samples
 
 
-def unpredictability(features):
+def unpredictability(features: Sequence[Array]) -> list[float]:
     r"""Return, for each feature, the fraction of its energy that no linear map of the earlier features predicts.
 
     Args:
@@ -122,6 +152,12 @@ def unpredictability(features):
 
     Returns:
         List of floats in [0, 1], one for each feature after :math:`v_0`; 0: linearly predictable.
+
+    Raises:
+        ValueError: If the features differ in length or hold entries that are not finite.
+
+    Source:
+        Ours; a feature of fraction 0 is what the ResNEst paper calls linearly predictable.
 
     >>> import numpy as np
     >>> x = np.array([[1.0], [2.0], [3.0]])
@@ -189,8 +225,20 @@ def _solved(problem):
     return float(problem.value), abs(raw.obj_val - raw.obj_val_dual)
 
 
-def side_by_side(features, y=None):
-    """Return all features side by side, shape (samples, K_0 + ... + K_L), after checking their lengths."""
+def side_by_side(features: Sequence[Array], y: Array | None = None) -> Array:
+    """Return all features side by side, shape (samples, K_0 + ... + K_L), after checking their lengths.
+
+    Raises:
+        ValueError: If there are no features, or features and targets differ in length or hold entries that
+            are not finite.
+
+    Source:
+        Standard; the vector of all features in Equation :eq:`nest-eq-7`.
+
+    >>> import numpy as np
+    >>> side_by_side([np.ones((3, 1)), np.ones((3, 2))]).shape
+    (3, 3)
+    """
     if not features:
         arguments.refuse("features", features, "is empty", "pass at least v_0")
     for i, feature in enumerate(features):
@@ -206,26 +254,58 @@ def side_by_side(features, y=None):
     return array_namespace(*features).concat(list(features), axis=1)
 
 
-def column_basis(matrix):
-    """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped)."""
+def column_basis(matrix: Array) -> Array:
+    """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped).
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> column_basis(np.ones((4, 2))).shape
+    (4, 1)
+    """
     xp = array_namespace(matrix)
     left, values, _ = xp.linalg.svd(matrix, full_matrices=False)
     return left[:, values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps]
 
 
-def project(matrix, y):
-    """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``."""
+def project(matrix: Array, y: Array) -> Array:
+    """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``.
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> project(np.array([[1.0], [0.0]]), np.array([[3.0], [4.0]])).ravel().tolist()
+    [3.0, 0.0]
+    """
     basis = column_basis(matrix)
     return basis @ (basis.T @ y)
 
 
-def unexplained(matrix, y):
-    """Return what least squares on ``matrix`` leaves of ``y``."""
+def unexplained(matrix: Array, y: Array) -> Array:
+    """Return what least squares on ``matrix`` leaves of ``y``.
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> unexplained(np.array([[1.0], [0.0]]), np.array([[3.0], [4.0]])).ravel().tolist()
+    [0.0, 4.0]
+    """
     return y - project(matrix, y)
 
 
-def least_squares(matrix, y):
-    """Return the least-squares solution of least norm, shape (columns of matrix, columns of y)."""
+def least_squares(matrix: Array, y: Array) -> Array:
+    """Return the least-squares solution of least norm, shape (columns of matrix, columns of y).
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> least_squares(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])).round(9).tolist()
+    [[1.0]]
+    """
     xp = array_namespace(matrix)
     left, values, right = xp.linalg.svd(matrix, full_matrices=False)
     kept = values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps

@@ -102,7 +102,7 @@ def optimum(setting, norms, biased):
         bias = torch.zeros(classes, dtype=torch.float64)
         if biased:
             bias[1], bias[2] = 1.0, -1.0
-        found = splines.optimise_templates(x, 0, classes, budget, norms, bias, generator=generator)
+        found = splines.optimise_templates(x, 0, classes, budget, norms, bias, generator).best
         products = found @ x
         along.append(float((products - splines.optimal_templates(x, 0, classes, budget) @ x).abs().max()))
         off.append(float((found - products[:, None] * x).abs().max()))
@@ -276,4 +276,4 @@ def _direction():
 
 @lru_cache(maxsize=1)
 def _free_templates():
-    return splines.optimise_templates(_direction(), 0, 10, 10.0, generator=torch.Generator().manual_seed(0))
+    return splines.optimise_templates(_direction(), 0, 10, 10.0, generator=torch.Generator().manual_seed(0)).best
