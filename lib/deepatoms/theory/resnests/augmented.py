@@ -1,7 +1,5 @@
 """The augmented problem: its exact optimum, refitted on every prefix of features, and linear predictability."""
 
-import math
-import warnings
 from collections.abc import Sequence
 
 from array_api_compat import array_namespace
@@ -167,62 +165,6 @@ def unpredictability(features: Sequence[Array]) -> list[float]:
     side_by_side(features)
     return [float((unexplained(side_by_side(features[:i]), features[i]) ** 2).sum() / (features[i] ** 2).sum())
             for i in range(1, len(features))]
-
-
-def convex_risk(features, y, loss, tolerance=1e-6):
-    r"""Return the least risk of the augmented problem for any convex loss, and the gap that the dual solution proves.
-
-    Solved by cvxpy's interior-point solver Clarabel. Whether the loss is convex is decided by the rules of
-    disciplined convex programming.
-
-    Args:
-        features: list of numpy arrays :math:`v_i`, each of shape (samples, :math:`K_i`).
-        y: numpy array of targets, shape (samples, outputs).
-        loss: function of (prediction, y), both of shape (samples, outputs), the first a cvxpy expression; returns a scalar
-            cvxpy expression, the sum over samples.
-        tolerance: largest gap between the primal and the dual objective, relative to the risk where that exceeds 1.
-
-    Returns:
-        The pair (risk, gap), floats: the optimum lies between risk - gap and risk.
-
-    Raises:
-        ValueError: when the loss is not convex in the prediction, or the solver ends above that gap (cross-entropy
-            on separable data has no minimiser).
-
-    >>> import cvxpy
-    >>> import numpy as np
-    >>> y = np.array([[0.0], [1.0], [5.0]])
-    >>> risk, gap = convex_risk([np.ones((3, 1))], y, lambda p, y: cvxpy.sum(cvxpy.abs(p - y)))
-    >>> round(risk, 6), gap < 1e-6
-    (1.666667, True)
-    """
-    import cvxpy  # takes a second to import, and only this function needs it
-    stacked = side_by_side(features, y)
-    heads = cvxpy.Variable((stacked.shape[1], y.shape[1]))
-    total = loss(stacked @ heads, y)
-    if not (total.is_scalar() and total.is_convex()):
-        arguments.refuse("loss", str(total)[:60], "is not a convex scalar by the rules of disciplined convex programming",
-                         "write it with convex atoms of cvxpy (Assumption 2)")
-    problem = cvxpy.Problem(cvxpy.Minimize(total / y.shape[0]))
-    value, proved = _solved(problem)
-    if not proved <= tolerance * max(1, abs(value)):
-        arguments.refuse("loss", problem.status, f"is where the solver ended, with a gap of {proved:.2g}",
-                         "add a ridge if the data are separable: such a problem has no minimiser")
-    return value, proved
-
-
-def _solved(problem):
-    """Solve by Clarabel; return the value and the distance between primal and dual objective."""
-    # problem.solve() keeps no dual objective; these three calls are what it does, and they show it.
-    import cvxpy
-    data, chain, inverse = problem.get_problem_data(cvxpy.CLARABEL, solver_opts={})
-    raw = chain.solve_via_data(problem, data, solver_opts={})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the caller judges by the gap, not by the solver's word
-        problem.unpack_results(raw, chain, inverse)
-    if problem.value is None or not math.isfinite(problem.value):
-        return math.nan, math.inf
-    return float(problem.value), abs(raw.obj_val - raw.obj_val_dual)
 
 
 def side_by_side(features: Sequence[Array], y: Array | None = None) -> Array:
