@@ -94,14 +94,14 @@ UNITS = tests/theory tests/runs tests/claims/test_verdicts.py tests/test_floors.
 theory-test:         ## the theory with the package, its data and faiss alone; no Jupyter, no matplotlib
 	$(PYTHON) -m venv _build/theory
 	_build/theory/bin/pip install --quiet $(TORCH)
-	_build/theory/bin/pip install --quiet ".[data,faiss,convex]" "pytest>=8" "hypothesis>=6.100"
+	_build/theory/bin/pip install --quiet ".[data,faiss]" "pytest>=8" "hypothesis>=6.100"
 	_build/theory/bin/python -m pytest -q $(UNITS)
 
 lowest-test:         ## the same with the lowest version of everything that pyproject.toml admits
 	$(PYTHON) -m venv _build/lowest
 	$(PYTHON) tests/package/lowest.py > _build/lowest/constraints.txt
 	_build/lowest/bin/pip install --quiet $(LOWEST_TORCH)
-	_build/lowest/bin/pip install --quiet -c _build/lowest/constraints.txt ".[data,faiss,convex]" pytest hypothesis
+	_build/lowest/bin/pip install --quiet -c _build/lowest/constraints.txt ".[data,faiss]" pytest hypothesis
 	_build/lowest/bin/python -m pytest -q $(UNITS)
 
 lock:                ## write requirements.lock from pyproject.toml

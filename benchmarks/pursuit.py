@@ -85,7 +85,7 @@ def filters(count, channels, *kernel):
     else:
         learned = util.convdicts()[f"G:{kernel[0]}x{kernel[1]}x{count}"].transpose(2, 0, 1)
         origin = "learned ones that come with sporco"
-    return convolutional.normalize(np.ascontiguousarray(learned[:, None], dtype=float)), origin
+    return convolutional.normalize_filters(np.ascontiguousarray(learned[:, None], dtype=float)), origin
 
 
 def convolve(configuration):

@@ -9,10 +9,10 @@ import sys
 # What brings the packages that are not always there: extra -> {module: the name that pip knows}.
 EXTRAS = {
     "faiss": {"faiss": "faiss-cpu"},
-    "convex": {"cvxpy": "cvxpy"},
     "data": {"sklearn": "scikit-learn", "pooch": "pooch", "requests": "requests", "filelock": "filelock", "PIL": "pillow"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
              "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill"},
+    "test": {"pytest": "pytest"},
 }
 
 

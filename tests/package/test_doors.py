@@ -112,4 +112,4 @@ def test_every_extra_that_a_message_names_is_one_of_the_package():
     extras = PROJECT["optional-dependencies"]
     assert set(_doors.EXTRAS) <= set(extras)
     assert all(any(line.startswith(package) for line in extras[extra])
-               for extra in ("faiss", "convex", "data") for package in _doors.EXTRAS[extra].values())
+               for extra in ("faiss", "data") for package in _doors.EXTRAS[extra].values())

@@ -23,7 +23,7 @@ def test_area_under_roc_is_sklearns():
 
 def test_templates_of_equation_12_have_no_deviation_and_the_full_pattern():
     x = torch.nn.functional.normalize(torch.arange(1.0, 9), dim=0).double()
-    products = torch.stack([splines.eq12_templates(x, label, 10, 4.0) @ x for label in range(10)])
+    products = torch.stack([splines.optimal_templates(x, label, 10, 4.0) @ x for label in range(10)])
     own, others = inner_products.split(products, torch.arange(10))
     assert inner_products.deviation(own, others) < 1e-12
     assert (own > 0).all() and (others < 0).all() and inner_products.area_under_roc(own, others) == 1

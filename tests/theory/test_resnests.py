@@ -2,11 +2,10 @@
 
 import itertools
 
-import cvxpy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -38,7 +37,7 @@ def coupled(seed, **options):
 @given(st.integers(0, 10_000), st.integers(1, 20))
 def test_the_gap_is_never_negative_and_zero_under_assumption_4(seed, width):
     net, _, features, states, y = problem(seed, width=width)
-    gap = resnests.gap(features, states[-2], y)
+    gap = resnests.coupling_gap(features, states[-2], y)
     assert gap >= -1e-10
     if resnests.assumption_4(list(net.weights)[:-1], 1e-6).holds and width >= 3:
         assert gap <= 1e-12
@@ -47,9 +46,9 @@ def test_the_gap_is_never_negative_and_zero_under_assumption_4(seed, width):
 def test_a_net_too_narrow_has_a_gap_and_predictable_features_close_it():
     net, x, features, states, y = problem(0, width=8)
     assert not resnests.assumption_4(list(net.weights)[:-1]).holds
-    assert resnests.gap(features, states[-2], y) > 1e-3
+    assert resnests.coupling_gap(features, states[-2], y) > 1e-3
     predictable = [x, x @ x.T[:, :4], x @ x.T[:, 4:8], features[-1]]
-    assert resnests.gap(predictable, x @ torch.randn(5, 8, dtype=torch.float64), y) < 1e-10
+    assert resnests.coupling_gap(predictable, x @ torch.randn(5, 8, dtype=torch.float64), y) < 1e-10
 
 
 @settings(max_examples=25, deadline=None)
@@ -128,7 +127,8 @@ def test_descent_reaches_the_closed_form_within_1e_8(descend):
 def test_torch_and_numpy_agree():
     _, _, features, states, y = problem(6)
     same = arrays(6)
-    assert resnests.gap(features, states[-2], y) == pytest.approx(resnests.gap(same[0], same[1][-2], same[2]), abs=1e-12)
+    gap = resnests.coupling_gap(same[0], same[1][-2], same[2])
+    assert resnests.coupling_gap(features, states[-2], y) == pytest.approx(gap, abs=1e-12)
     assert resnests.augmented_risk(features, y) == pytest.approx(resnests.augmented_risk(same[0], same[2]))
     assert isinstance(resnests.augmented_optimum(features, y)[0], torch.Tensor)
 
@@ -155,27 +155,52 @@ def test_refitting_matters_where_features_are_collinear():
     assert resnests.prefix_risks([x, x], y)[0] == pytest.approx(resnests.prefix_risks([x, x], y)[1])
 
 
-def logistic(p, y):
-    return cvxpy.sum(cvxpy.log_sum_exp(p, axis=1)) - cvxpy.sum(cvxpy.multiply(p, y))
+def mean_cross_entropy(heads, v, labels):
+    logits = v @ heads
+    return np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(len(v)), labels])
 
 
-def test_the_convex_solver_agrees_with_least_squares_and_with_descent():
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000))
+def test_cross_entropy_lies_within_its_proved_gap(seed):
+    features, _, y = arrays(seed, samples=60)
+    labels, v = y.argmax(1), features[0]
+    risk, gap = resnests.cross_entropy_risk([v], labels)
+    assert 0 <= gap <= 1e-9
+    other = minimize(lambda h: mean_cross_entropy(h.reshape(5, 3), v, labels), np.zeros(15)).fun
+    assert risk - gap <= other + 1e-12 and risk <= other + 1e-12
+    assert resnests.cross_entropy_risk([v, v[:, :1] ** 2], labels)[0] <= risk + gap
+
+
+def test_the_hessian_of_cross_entropy_is_that_of_automatic_differentiation():
     features, _, y = arrays(9, samples=60)
-    squared, gap = resnests.convex_risk(features, y, lambda p, y: cvxpy.sum_squares(p - y))
-    assert squared == pytest.approx(resnests.augmented_risk(features, y), abs=1e-6)
     labels, v = np.eye(3)[y.argmax(1)], features[0]
-    risk, gap = resnests.convex_risk([v], labels, logistic)
-
-    def value(h):
-        p = v @ h.reshape(5, 3)
-        return np.mean(np.log(np.exp(p).sum(1)) - (p * labels).sum(1))
-
-    assert abs(risk - minimize(value, np.zeros(15)).fun) <= max(gap, 1e-6)
     hessian = resnests.augmented_hessian([v], np.zeros((60, 3)))
     assert np.linalg.eigvalsh(hessian)[0] > -1e-14
     exact = torch.func.hessian(lambda h: torch.nn.functional.cross_entropy(
         torch.tensor(v) @ h.T, torch.tensor(labels)))(torch.zeros(3, 5, dtype=torch.float64)).reshape(15, 15)
     np.testing.assert_allclose(hessian, exact.numpy(), atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 4))
+def test_data_that_a_plane_labels_are_separable_and_one_opposite_pair_makes_them_overlap(seed, classes):
+    rng = np.random.default_rng(seed)
+    v = rng.normal(size=(40, 3))
+    labels = np.unique((v @ rng.normal(size=(3, classes))).argmax(1), return_inverse=True)[1]
+    assume(labels.max() > 0)
+    with pytest.raises(ValueError, match="separable by the features"):
+        resnests.cross_entropy_risk([v], labels)
+    both = np.tile(v, (labels.max() + 1, 1)), np.repeat(np.arange(labels.max() + 1), 40)
+    risk, gap = resnests.cross_entropy_risk([both[0]], both[1])  # each sample in every class: all logits equal
+    assert risk == pytest.approx(np.log(labels.max() + 1)) and gap <= 1e-9
+
+
+def test_separable_in_part_is_separable():
+    """Two samples overlap at 0; the third alone can be pushed away for ever."""
+    v = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match="no minimiser; add a ridge"):
+        resnests.cross_entropy_risk([v], np.array([0, 1, 1]))
 
 
 def test_block_risks_are_the_risks_of_the_representations():
@@ -204,9 +229,9 @@ V = np.random.default_rng(0).normal(size=(20, 3))
     (lambda: resnests.CoupledProblem(V[:, :1], V**2, V).critical_point([0, 1]), "M = 1"),
     (lambda: resnests.CoupledProblem(V, V**2, V).escape_direction(V[:3], np.eye(3)), "has no kernel"),
     (lambda: resnests.CoupledProblem(V[:2], V[:2], V[:2]), "fewer samples than outputs"),
-    (lambda: resnests.convex_risk([V], V, lambda p, y: cvxpy.sum(cvxpy.sqrt(p))), "is not a convex scalar"),
-    (lambda: resnests.convex_risk([V], V, lambda p, y: p), "is not a convex scalar"),
-    (lambda: resnests.convex_risk([V], V[:, :1], lambda p, y: cvxpy.sum(p)), "a gap of"),
+    (lambda: resnests.cross_entropy_risk([V], V[:, 0]), "one class for each of 20"),
+    (lambda: resnests.cross_entropy_risk([V], np.zeros(19, int)), "labels = array of shape (19,)"),
+    (lambda: resnests.cross_entropy_risk([V], np.zeros(20, int)), "run from 0 to 0"),
     (lambda: resnests.block_risks(torch.nn.Linear(3, 3), (torch.ones(4, 3), torch.ones(4))), "no residual blocks"),
     (lambda: resnests.block_risks(torch.nn.Linear(3, 3), (torch.ones(4, 3), torch.ones(5))), "(4, 5)"),
     (lambda: resnests.block_risks(torch.nn.Linear(3, 3), (torch.ones(4, 3), torch.ones(4)), blocks=["a"]), "names modules"),

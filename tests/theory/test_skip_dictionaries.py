@@ -36,7 +36,7 @@ def test_weyl_for_every_matrix_and_the_printed_bound_for_the_upper_half_only(kin
     D = RNG.normal(size=(300, 5, 5)) * RNG.uniform(0.1, 2, (300, 1, 1))
     D = torch.from_numpy(D) if kind == "torch" else D
     lower, upper = skip.weyl_bounds(D)
-    sigma = skip.singular_values(skip.residual(D))
+    sigma = skip.singular_values(skip.residual_dictionary(D))
     assert (sigma >= lower - 1e-12).all() and (sigma <= upper + 1e-12).all()
     printed = skip.printed_lower_bound(D) <= sigma + 1e-12
     assert printed[:, :3].all() and not printed[:, 3:].all()
@@ -48,12 +48,12 @@ def test_condition_number_of_contractions():
     norms = RNG.uniform(0, 0.99, 200)
     D *= (norms / np.linalg.norm(D, 2, axis=(1, 2)))[:, None, None]
     bounds = [skip.condition_bound(norm) for norm in norms]
-    assert (skip.condition_number(skip.residual(D)) <= np.array(bounds) * (1 + 1e-9)).all()
+    assert (skip.condition_number(skip.residual_dictionary(D)) <= np.array(bounds) * (1 + 1e-9)).all()
 
 
 def test_a_reflection_loses_its_invertibility():
     D = skip.reflection(RNG.normal(size=8))
-    assert abs(skip.condition_number(D) - 1) < 1e-9 and skip.condition_number(skip.residual(D)) == math.inf
+    assert abs(skip.condition_number(D) - 1) < 1e-9 and skip.condition_number(skip.residual_dictionary(D)) == math.inf
 
 
 def test_flat_and_steep_spectra():
@@ -64,7 +64,7 @@ def test_flat_and_steep_spectra():
 
 def test_count_of_nonzeros():
     D = ALL.astype(float)
-    gained = (skip.residual(D) != 0).sum((1, 2)) - (D != 0).sum((1, 2))
+    gained = (skip.residual_dictionary(D) != 0).sum((1, 2)) - (D != 0).sum((1, 2))
     assert (gained == skip.nonzeros_gained(D)).all()
 
 
@@ -171,14 +171,14 @@ def test_properties_of_a_tight_frame():
 def test_a_residual_layer_is_square(rows, columns):
     D = np.ones((rows, columns))
     if rows == columns:
-        assert skip.residual(D).shape == D.shape
+        assert skip.residual_dictionary(D).shape == D.shape
     else:
         with pytest.raises(ValueError, match="not square.*as many outputs as inputs"):
-            skip.residual(D)
+            skip.residual_dictionary(D)
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: skip.residual(np.full((2, 2), np.nan)), "4 entries that are NaN"),
+    (lambda: skip.residual_dictionary(np.full((2, 2), np.nan)), "4 entries that are NaN"),
     (lambda: skip.singular_values(np.ones(3)), "not a matrix"),
     (lambda: skip.energy_shares(np.zeros((2, 2))), "no energy to share"),
     (lambda: skip.hoyer_index(np.zeros((2, 2))), "is zero"),

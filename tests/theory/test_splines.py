@@ -38,7 +38,7 @@ def test_the_map_is_that_of_torch_autograd():
 def test_the_map_holds_inside_its_region_and_fails_beyond(seed):
     model, x, direction = cnn(batch_norm=False), normal(1, 1, 8, 8, seed=seed), normal(1, 1, 8, 8, seed=seed + 1)
     A, b = splines.affine_map(model, x)
-    distance = splines.reach(model, x, direction)
+    distance = splines.distance_to_break(model, x, direction)
     error = [float((model(y).detach() - (torch.einsum("ncd,nd->nc", A, y.flatten(1)) + b)).abs().max())
              for y in (x + 0.999 * distance * direction, x + 10 * direction)]
     assert error[0] < 1e-10 < error[1]
@@ -115,12 +115,24 @@ def test_pieces_along_a_segment_are_all_found():
 @pytest.mark.parametrize("classes, budget", [(3, 2.0), (10, 10.0)])
 def test_proposition_5_wants_squared_norms(classes, budget):
     x = nn.functional.normalize(normal(20), dim=0)
-    expected = splines.eq12_templates(x, 1, classes, budget)
+    expected = splines.optimal_templates(x, 1, classes, budget)
     squared = splines.optimise_templates(x, 1, classes, budget, generator=torch.Generator().manual_seed(0))
     plain = splines.optimise_templates(x, 1, classes, budget, norms="plain", generator=torch.Generator().manual_seed(0))
+    assert squared.converged
+    squared, plain = squared.best, plain.best
     assert torch.allclose(squared, expected, atol=1e-3)
     assert torch.linalg.vector_norm(plain, dim=1).sum() <= budget + 1e-9
     assert not torch.allclose(plain @ x, expected @ x, atol=0.1)
+
+
+def test_templates_that_have_not_arrived_say_so_and_more_steps_are_no_worse(monkeypatch):
+    x, losses = nn.functional.normalize(normal(20), dim=0), []
+    for steps in (3, 30, 300):
+        monkeypatch.setattr(splines, "STEPS", steps)
+        found = splines.optimise_templates(x, 1, 10, 10.0, norms="plain", generator=torch.Generator().manual_seed(0))
+        assert not found.converged
+        losses.append(float(nn.functional.cross_entropy(found.best @ x, torch.tensor(1))))
+    assert losses[0] > losses[1] > losses[2]
 
 
 @given(st.integers(0, 2**31))
@@ -145,7 +157,7 @@ def test_greedy_equals_global_matching_for_nonnegative_weights(seed):
     (lambda: splines.affine_map(cnn(), normal(2, 1, 8, 8) * torch.nan), "NaN"),
     (lambda: splines.affine_map(cnn(), normal(64)), "batch"),
     (lambda: splines.global_matching([normal(30, 2)], [normal(30)] * 2, normal(2)), "2\\^30"),
-    (lambda: splines.eq12_templates(normal(3), 0, 3, 1.0), "norm"),
+    (lambda: splines.optimal_templates(normal(3), 0, 3, 1.0), "norm"),
     (lambda: splines.optimise_templates(torch.ones(1), 0, 3, 1.0, norms="cubic"), "'plain'")])
 def test_bad_input_is_refused(call, words):
     with pytest.raises((ValueError, TypeError), match=words):

@@ -20,7 +20,7 @@ def _off_diagonal(G):
     return G - torch.diag_embed(torch.diagonal(G, dim1=-2, dim2=-1))
 
 
-def penalty(W):
+def penalty(W: torch.Tensor) -> torch.Tensor:
     r"""Return the orthogonality penalty as printed, without its weight :math:`\lambda`.
 
     .. math:: \sum_{c_1\ne c_2}\langle w_{c_1}, w_{c_2}\rangle^2
@@ -33,6 +33,9 @@ def penalty(W):
     Returns:
         Shape (...).
 
+    Raises:
+        ValueError: If W is not a finite tensor of at least two axes.
+
     Source:
         Eq. 13, :eq:`spl-eq-13`.
 
@@ -42,11 +45,17 @@ def penalty(W):
     return _off_diagonal(_weights(W) @ W.mT).square().sum((-2, -1))
 
 
-def mean_penalty(W):
+def mean_penalty(W: torch.Tensor) -> torch.Tensor:
     r"""Return Eq. 13 averaged over all :math:`C^2` entries, the scale of the authors' code.
 
     Args:
         W: The last layer, shape (..., classes, features).
+
+    Raises:
+        ValueError: If W is not a finite tensor of at least two axes.
+
+    Source:
+        Eq. 13, :eq:`spl-eq-13`, on the scale of the authors' code.
 
     >>> mean_penalty(torch.tensor([[1.0, 0.0], [1.0, 2.0]])).item()
     0.5
@@ -54,7 +63,7 @@ def mean_penalty(W):
     return penalty(W) / W.shape[-2] ** 2
 
 
-def authors_penalty(W):
+def authors_penalty(W: torch.Tensor) -> torch.Tensor:
     r"""Return the penalty of the authors' code, which is not Eq. 13.
 
     .. math:: \frac1{C^2}\sum_{c_1,c_2}\Bigl(\langle w_{c_1}, w_{c_2}\rangle
@@ -65,8 +74,11 @@ def authors_penalty(W):
     Args:
         W: The last layer, shape (..., classes, features).
 
+    Raises:
+        ValueError: If W is not a finite tensor of at least two axes.
+
     Source:
-        The authors' code, RandallBalestriero/DNN.
+        The code of the spline paper's authors, RandallBalestriero/DNN.
 
     >>> authors_penalty(torch.eye(2)).item()
     0.125
@@ -75,13 +87,19 @@ def authors_penalty(W):
     return (W @ W.mT - torch.diag_embed(means)).square().mean((-2, -1))
 
 
-def norm_penalty(W):
+def norm_penalty(W: torch.Tensor) -> torch.Tensor:
     r"""Return what is left of the authors' penalty on orthogonal rows: :math:`\tfrac1{C^2}\sum_c\|w_c\|^4(1-\tfrac1D)^2`.
 
     A control: it knows nothing of angles.
 
     Args:
         W: The last layer, shape (..., classes, features).
+
+    Raises:
+        ValueError: If W is not a finite tensor of at least two axes.
+
+    Source:
+        Ours, as a control in the chapter.
 
     >>> torch.allclose(norm_penalty(torch.eye(3)), authors_penalty(torch.eye(3)))
     True
@@ -93,11 +111,17 @@ def norm_penalty(W):
 PENALTIES = {"Eq. 13": penalty, "Eq. 13 / C^2": mean_penalty, "authors' code": authors_penalty, "norms only": norm_penalty}
 
 
-def cosines(W):
+def cosines(W: torch.Tensor) -> torch.Tensor:
     r"""Return the absolute cosine of each pair of rows, shape (..., pairs).
 
     Args:
         W: Rows of a last layer, or templates, shape (..., classes, features).
+
+    Raises:
+        ValueError: If W is not a finite tensor of at least two axes.
+
+    Source:
+        Standard; zero for each pair where Eq. 13, :eq:`spl-eq-13`, is zero.
 
     >>> cosines(torch.tensor([[1.0, 0.0], [0.0, 3.0]])).tolist()
     [0.0]
@@ -107,11 +131,17 @@ def cosines(W):
     return (W @ W.mT)[..., first, second].abs()
 
 
-def orthonormal_rows(W):
+def orthonormal_rows(W: torch.Tensor) -> torch.Tensor:
     r"""Return the orthonormal rows nearest to those of W (its polar factor).
 
     Args:
         W: Shape (classes, features), of full row rank.
+
+    Raises:
+        ValueError: If W is not a finite tensor of at least two axes.
+
+    Source:
+        The orthogonal Procrustes problem (Schönemann, 1966).
 
     >>> orthonormal_rows(torch.tensor([[2.0, 0.0], [0.0, -3.0]])).tolist()
     [[1.0, 0.0], [0.0, -1.0]]

@@ -7,6 +7,7 @@ is not piecewise affine is refused by name.
 """
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import real_array, refuse
+
+# A torch.nn.Module or any function of a batch.
+Model = Callable[..., torch.Tensor]
 
 
 def _names(text):
@@ -92,14 +96,14 @@ class Trace:
     concavities: tuple[str, ...]
 
     @property
-    def codes(self):
+    def codes(self) -> torch.Tensor:
         """Return all codes side by side, shape (batch, units of all nonlinearities)."""
         batch = self.output.shape[0]
-        codes = [each.codes.to(torch.int64) for each in self.nonlinearities]
+        codes = [each.codes.to(torch.int64) for each in self.nonlinearities if each.codes is not None]
         return torch.cat(codes, 1) if codes else torch.zeros(batch, 0, dtype=torch.int64)
 
 
-def trace(model, x, codes=True, inputs=False):
+def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = False) -> Trace:
     r"""Run ``model(x)`` once and return its output with every nonlinearity it met.
 
     Kinks count to a side: ReLU and its kind are *on* only above zero, ``clamp`` belongs to its middle piece, pooling
@@ -120,6 +124,10 @@ def trace(model, x, codes=True, inputs=False):
             there is one, the remedy.
         ValueError: When a layer does not accept x; the layer is named.
 
+    Source:
+        Ours; the networks are those of Theorem 1 of the spline paper, :eq:`spl-thm-1`, and the codes those of
+        Eq. 14.
+
     >>> found = trace(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]))
     >>> found.nonlinearities[0].operation, found.codes.tolist()
     ('relu', [[0, 1]])
@@ -136,10 +144,16 @@ def trace(model, x, codes=True, inputs=False):
     return Trace(output, tuple(watcher.found), tuple(watcher.concavities))
 
 
-def codes_again(model, x):
+def recode(model: Model, x: torch.Tensor) -> torch.Tensor:
     """Return the codes of more inputs of a model that :func:`trace` has accepted: what it has asked is not asked again.
 
-    >>> codes_again(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]])).tolist()
+    Raises:
+        ValueError: When a layer does not accept x; the layer is named.
+
+    Source:
+        Eq. 14 of the spline paper, :eq:`spl-eq-14`.
+
+    >>> recode(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]])).tolist()
     [[0, 1]]
     """
     with _places(model) as stack:

@@ -5,11 +5,54 @@ output to output, and that nothing but the slope at the input is wanted.
 """
 
 import itertools
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
+
+
+class Pool(NamedTuple):
+    """What aten's max_pool2d_with_indices is called with, in its order."""
+
+    x: torch.Tensor
+    kernel: Any
+    stride: Any = ()
+    padding: Any = (0,)
+    dilation: Any = (1,)
+    ceil_mode: bool = False
+
+    @property
+    def apart(self) -> bool:
+        """Tell whether no cell lies in two windows, so that each has at most one slope."""
+        return {*self.dilation} == {1} and min(self.stride or self.kernel) >= max(self.kernel)
+
+
+class Convolution(NamedTuple):
+    """What aten's convolution_backward is called with, in its order."""
+
+    slope: torch.Tensor
+    x: torch.Tensor
+    weight: torch.Tensor
+    bias_sizes: Any
+    stride: Any
+    padding: Any
+    dilation: Any
+    transposed: bool
+    output_padding: Any
+    groups: int
+    wanted: Any
+
+    @property
+    def pixels(self) -> bool:
+        """Tell whether each output reads a single pixel."""
+        return self.weight[0, 0].numel() == 1 and {*self.stride} == {1} and not any(self.padding)
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether it is one of images, not transposed or in groups, and asks for the slope at its input only."""
+        return self.x.ndim == 4 and not self.transposed and self.groups == 1 and list(self.wanted) == [True, False, False]
 
 
 class Pullback(TorchDispatchMode):
@@ -34,7 +77,7 @@ class Pullback(TorchDispatchMode):
         if func in RECTIFIERS and output.numel() * output.itemsize == output.untyped_storage().nbytes():
             self.rectified.add(self._keep(output))
         elif func is aten.max_pool2d_with_indices.default:
-            self._remember_pool(*output, *args)
+            self._remember_pool(*output, Pool(*args))
         return output
 
     def _keep(self, tensor):
@@ -42,47 +85,48 @@ class Pullback(TorchDispatchMode):
         self.kept.append(tensor.untyped_storage())
         return _name(tensor)
 
-    def _remember_pool(self, values, positions, x, kernel, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
-        apart = {*dilation} == {1} and min(stride or kernel) >= max(kernel)
-        if apart and x.ndim == 4 and _name(x) in self.rectified:
-            below = torch.zeros_like(x, memory_format=torch.contiguous_format)
-            self.masked[self._keep(below)] = _name(x)
-            self.pools[self._keep(positions)] = values.gt(0).to(x.dtype), positions.flatten(2), below
+    def _remember_pool(self, values, positions, pool):
+        if pool.apart and pool.x.ndim == 4 and _name(pool.x) in self.rectified:
+            below = torch.zeros_like(pool.x, memory_format=torch.contiguous_format)
+            self.masked[self._keep(below)] = _name(pool.x)
+            self.pools[self._keep(positions)] = values.gt(0).to(pool.x.dtype), positions.flatten(2), below
 
-    def pooling(self, slope, x, kernel, stride, padding, dilation, ceil_mode, positions):
+    def pooling(self, slope: torch.Tensor, *rest: Any) -> torch.Tensor | None:
         """Return the slope below pooling and the ReLU under it, in a tensor that each output overwrites."""
+        positions = rest[-1]
         if _name(positions) not in self.pools:
             return None
         on, chosen, below = self.pools[_name(positions)]
         below.flatten(2).scatter_(2, chosen, (slope * on).flatten(2))
         return below
 
-    def relu(self, slope, output, threshold):
+    def relu(self, slope: torch.Tensor, output: torch.Tensor, threshold: float) -> torch.Tensor | None:
         """Return the slope as it is where pooling has already kept to the units that are on."""
         return slope if self.masked.get(_name(slope)) == _name(output) else None
 
-    def convolution(self, slope, x, weight, bias, stride, padding, dilation, transposed, _, groups, wanted):
+    def convolution(self, *given: Any) -> tuple[torch.Tensor, None, None] | None:
         """Return the slope at the input of a convolution of single pixels, or of few inputs."""
-        pixels = weight[0, 0].numel() == 1 and {*stride} == {1} and not any(padding)
-        narrow = 3 * weight[0].numel() <= len(weight)
-        if x.ndim != 4 or transposed or groups != 1 or list(wanted) != [True, False, False] or not (pixels or narrow):
+        call = Convolution(*given)
+        # One matrix product wins only while a filter reads far fewer numbers than there are filters.
+        narrow = 3 * call.weight[0].numel() <= len(call.weight)
+        if not call.plain or not (call.pixels or narrow):
             return None
-        columns = weight.flatten(1).T @ slope.flatten(2)
-        return columns.view(x.shape) if pixels else _fold(columns, x, weight, slope, stride, padding, dilation), None, None
+        columns = call.weight.flatten(1).T @ call.slope.flatten(2)
+        return columns.view(call.x.shape) if call.pixels else _fold(columns, call), None, None
 
 
 def _name(tensor):
     return tensor.untyped_storage()._cdata
 
 
-def _fold(columns, x, weight, slope, stride, padding, dilation):
+def _fold(columns, call):
     """Add the columns, (batch, channels * kernel, positions), up where they overlap: three times as quick as torch's fold."""
-    columns = columns.unflatten(1, weight.shape[1:]).unflatten(-1, slope.shape[2:])
-    (up, left), (height, width) = padding, x.shape[2:]
-    total = columns.new_zeros(*x.shape[:2], height + 2 * up, width + 2 * left)
-    for tap in itertools.product(*map(range, weight.shape[2:])):
+    columns = columns.unflatten(1, call.weight.shape[1:]).unflatten(-1, call.slope.shape[2:])
+    (up, left), (height, width) = call.padding, call.x.shape[2:]
+    total = columns.new_zeros(*call.x.shape[:2], height + 2 * up, width + 2 * left)
+    for tap in itertools.product(*map(range, call.weight.shape[2:])):
         rows, places = (slice(at * gap, at * gap + step * count, step)
-                        for at, gap, step, count in zip(tap, dilation, stride, slope.shape[2:], strict=True))
+                        for at, gap, step, count in zip(tap, call.dilation, call.stride, call.slope.shape[2:], strict=True))
         total[:, :, rows, places] += columns[:, :, *tap]
     return total[:, :, up:up + height, left:left + width]
 

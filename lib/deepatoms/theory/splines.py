@@ -12,12 +12,16 @@ piecewise affine, or at another point of the same region.
 """
 
 import itertools
+import math
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
-from deepatoms.theory.piecewise import NotPiecewiseAffineError, codes_again, trace
+from deepatoms.theory.arrays import Descended
+from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, recode, trace
 from deepatoms.theory.pullback import Pullback
 
 __all__ = [
@@ -25,16 +29,18 @@ __all__ = [
     "affine_map",
     "block_templates",
     "concavities",
-    "eq12_templates",
+    "distance_to_break",
     "global_matching",
     "greedy_matching",
+    "optimal_templates",
     "optimise_templates",
     "pieces_along",
-    "reach",
 ]
 
+STEPS, STEP = 3000, 10.0  # of the projected gradient
 
-def affine_map(model, x, chunk=256):
+
+def affine_map(model: Model, x: torch.Tensor, chunk: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
     r"""Return the affine map that a network applies to each input: its templates and its biases.
 
     .. math:: f(x) = A[x]\,x + b[x] \qquad\text{(Theorem 1, and Eq. 7 for a CNN)}
@@ -128,7 +134,7 @@ def _demand_independent_samples(model, x, parts):
                "sample comes alone)", "make each output depend on its own sample only; batch norm wants .eval()")
 
 
-def block_templates(model, x):
+def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     r"""Split the map of a residual network exactly into one template for each block.
 
     With :math:`x_\ell = S_\ell x_{\ell-1} + v_\ell(x_{\ell-1})`, affine shortcuts S and a head with slopes H,
@@ -150,18 +156,21 @@ def block_templates(model, x):
 
     Source:
         Ours, from :eq:`spl-thm-1`; stated as :eq:`spl-blocks`.
+
+    No example: it needs a whole residual network; the tests hold the sum against :func:`affine_map`.
     """
-    _demand_residual(model)
+    net: Any = model  # torch types the attributes of a module as tensors or modules
+    _demand_residual(net)
     x = real_array("x", x).detach().requires_grad_()
     with torch.enable_grad():
-        values, shortcuts, stream = [model.stem(x)], [], []
+        values, shortcuts, stream = [net.stem(x)], [], []
         current = values[0]
-        for block in model.blocks:
+        for block in net.blocks:
             stream.append(current)
             shortcuts.append(block.shortcut(current))
             values.append(block.branch(current))
             current = shortcuts[-1] + values[-1]
-        z = model.head(current)
+        z = net.head(current)
         trace(model, x.detach(), codes=False)
         _demand_vector(z, x)
         rows = [_block_rows(z[:, c].sum(), current, values, shortcuts, stream, x) for c in range(z.shape[1])]
@@ -191,7 +200,7 @@ def _demand_residual(model):
                        "only affine shortcuts split the map into blocks")
 
 
-def concavities(model, x):
+def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     r"""Return what keeps a network from being convex in its input: the violated conditions of Theorem 2.
 
     From the second layer on every factor must be nonnegative and every activation non-decreasing; all must be convex. An
@@ -216,7 +225,8 @@ def concavities(model, x):
         return trace(model, x, codes=False).concavities
 
 
-def reach(model, x, direction, farthest=1e3, halvings=45):
+def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, farthest: float = 1000.0,
+                      halvings: int = 45) -> torch.Tensor:
     r"""Return how far each input can move along a direction before its code changes.
 
     A region is convex, so the distances with an unchanged code form an interval and bisection finds its end.
@@ -231,8 +241,15 @@ def reach(model, x, direction, farthest=1e3, halvings=45):
     Returns:
         Distances, shape (batch,), in units of each direction's own length.
 
+    Raises:
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x.
+        ValueError: If ``farthest`` is negative or ``halvings`` is no positive integer.
+
+    Source:
+        Bisection, standard; Eq. 14, :eq:`spl-eq-14`, says what a code is.
+
     >>> x = torch.tensor([[-2.0]], dtype=torch.float64)
-    >>> round(reach(torch.nn.ReLU(), x, torch.ones_like(x)).item(), 9)
+    >>> round(distance_to_break(torch.nn.ReLU(), x, torch.ones_like(x)).item(), 9)
     2.0
     """
     with torch.no_grad():
@@ -242,12 +259,12 @@ def reach(model, x, direction, farthest=1e3, halvings=45):
         far = torch.full_like(near, number("farthest", farthest, minimum=0))
         for _ in range(integer("halvings", halvings)):
             middle = (near + far) / 2
-            same = (codes_again(model, x + middle.reshape(shape) * direction) == here).all(1)
+            same = (recode(model, x + middle.reshape(shape) * direction) == here).all(1)
             near, far = torch.where(same, middle, near), torch.where(same, far, middle)
     return (near + far) / 2
 
 
-def pieces_along(model, start, end, tolerance=1e-9):
+def pieces_along(model: Model, start: torch.Tensor, end: torch.Tensor, tolerance: float = 1e-09) -> torch.Tensor:
     r"""Return where a network's code changes along the segment from one input to another.
 
     All code changes of :math:`f(a + t(b-a))`, t in [0, 1]: neighbouring points with the same code belong to one convex
@@ -260,6 +277,9 @@ def pieces_along(model, start, end, tolerance=1e-9):
 
     Returns:
         Sorted boundaries t in (0, 1), shape (changes,), float64.
+
+    Source:
+        Bisection, standard; exactly, in float64: :func:`deepatoms.theory.partition.slice_segment`.
 
     >>> pieces_along(torch.nn.ReLU(), torch.tensor([-1.0]), torch.tensor([3.0])).round(decimals=6).tolist()
     [0.25]
@@ -284,7 +304,7 @@ def _codes_along(model, start, end, at):
     return torch.cat(codes)
 
 
-def eq12_templates(x, label, classes, budget):
+def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) -> torch.Tensor:
     r"""Return the optimal templates of Prop. 5 for one input of norm 1.
 
     .. math:: A_y = \sqrt{\tfrac{(C-1)\alpha}{C}}\,x, \qquad A_c = -\sqrt{\tfrac{\alpha}{C(C-1)}}\,x \quad (c\ne y),
@@ -301,10 +321,13 @@ def eq12_templates(x, label, classes, budget):
     Returns:
         Templates, shape (classes, inputs).
 
+    Raises:
+        ValueError: If x is not a finite vector of norm 1, or there are fewer than two classes.
+
     Source:
         Proposition 5, :eq:`spl-eq-12`.
 
-    >>> eq12_templates(torch.tensor([1.0]), 0, 3, 2.0).flatten().numpy().round(4)
+    >>> optimal_templates(torch.tensor([1.0]), 0, 3, 2.0).flatten().numpy().round(4)
     array([ 1.1547, -0.5774, -0.5774], dtype=float32)
     """
     _demand_unit(x)
@@ -319,7 +342,9 @@ def _demand_unit(x):
         refuse("x", x, f"has norm {float(torch.linalg.vector_norm(x)):.6g}", "divide it by its norm")
 
 
-def optimise_templates(x, label, classes, budget, norms="squared", bias=None, steps=3000, step=10.0, generator=None):
+def optimise_templates(x: torch.Tensor, label: int, classes: int, budget: float, norms: str = "squared",
+                       bias: torch.Tensor | None = None,
+                       generator: torch.Generator | None = None) -> Descended[torch.Tensor]:
     r"""Minimise the cross-entropy of one input over free templates under a budget, by projected gradient.
 
     Args:
@@ -329,24 +354,42 @@ def optimise_templates(x, label, classes, budget, norms="squared", bias=None, st
         budget: :math:`\alpha`.
         norms: ``"squared"`` for :math:`\sum_c\|A_c\|^2\le\alpha`, ``"plain"`` for the printed :math:`\sum_c\|A_c\|\le\alpha`.
         bias: Fixed biases, shape (classes,); zero if left out.
-        steps, step: Number and size of the gradient steps.
         generator: Draws the start, normal of scale 0.1.
 
     Returns:
-        Templates, shape (classes, inputs).
+        The templates of least cross-entropy that were met, shape (classes, inputs), and whether a further step would move
+        them by no more than a millionth of the budget's radius.
+
+    Raises:
+        ValueError: If x is not a finite vector of norm 1, or ``norms`` is unknown.
 
     Source:
         Proposition 5 as printed and as corrected, :eq:`spl-prop-5`.
+
+    >>> templates, converged = optimise_templates(torch.ones(1, dtype=torch.float64), 0, 3, 2.0)
+    >>> templates.flatten().numpy().round(3).tolist(), converged
+    ([1.155, -0.577, -0.577], True)
     """
     _demand_unit(x)
     project = {"squared": _project_frobenius, "plain": _project_norms}[one_of("norms", norms, ["squared", "plain"])]
     bias = torch.zeros(classes, dtype=x.dtype) if bias is None else bias
-    target = torch.nn.functional.one_hot(torch.tensor(label), classes).to(x.dtype)
     templates = 0.1 * torch.randn(classes, len(x), generator=generator, dtype=torch.float64).to(x.dtype)
-    for _ in range(steps):
-        surplus = torch.softmax(templates @ x + bias, 0) - target
-        templates = project(templates - step * surplus[:, None] * x, budget)
-    return templates
+    best, least = templates, math.inf
+    for _ in range(STEPS):
+        before, templates = templates, project(templates - STEP * _slope(templates, x, bias, label), budget)
+        loss = float(torch.logsumexp(scores := templates @ x + bias, 0) - scores[label])
+        best, least = (templates, loss) if loss <= least else (best, least)
+        if torch.equal(before, templates):
+            break
+    moved = project(best - STEP * _slope(best, x, bias, label), budget) - best
+    return Descended(best, bool(torch.linalg.vector_norm(moved) <= 1e-6 * budget**0.5))
+
+
+def _slope(templates, x, bias, label):
+    """Return the gradient of the cross-entropy in the templates."""
+    surplus = torch.softmax(templates @ x + bias, 0)
+    surplus[label] -= 1
+    return surplus[:, None] * x
 
 
 def _project_frobenius(templates, budget):
@@ -364,7 +407,7 @@ def _project_norms(templates, budget):
     return templates * ((norms - threshold).clamp_min(0) / norms.clamp_min(1e-300))[:, None]
 
 
-def greedy_matching(weights, biases, x):
+def greedy_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     r"""Return the output of a ReLU network as its cascade of maximisations, unit by unit (Eq. 10).
 
     Args:
@@ -377,6 +420,10 @@ def greedy_matching(weights, biases, x):
 
     Source:
         Eq. 10, :eq:`spl-eq-10`.
+
+    >>> one = torch.eye(1)
+    >>> greedy_matching([one, -one], [torch.zeros(1), torch.ones(1)], torch.tensor([3.0])).item()
+    -2.0
     """
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         pieces = torch.stack([torch.zeros_like(bias), weight @ x + bias])  # slope 0 and slope e_k of Prop. 2
@@ -384,7 +431,7 @@ def greedy_matching(weights, biases, x):
     return weights[-1] @ x + biases[-1]
 
 
-def global_matching(weights, biases, x):
+def global_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     r"""Return, for each output, the largest value over all choices of active units at once (Eq. 11).
 
     Args:
@@ -393,8 +440,15 @@ def global_matching(weights, biases, x):
     Returns:
         Outputs, shape (outputs,).
 
+    Raises:
+        ValueError: If there are more than 20 hidden units.
+
     Source:
         Corollary 1, Eq. 11, :eq:`spl-eq-11`; its left side should read :math:`z^{(L)}`.
+
+    >>> one = torch.eye(1)
+    >>> global_matching([one, -one], [torch.zeros(1), torch.ones(1)], torch.tensor([3.0])).item()
+    1.0
     """
     hidden = [len(bias) for bias in biases[:-1]]
     if sum(hidden) > 20:

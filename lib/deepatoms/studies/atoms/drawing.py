@@ -20,7 +20,8 @@ def shrinkage():
     threshold = 0.5
     figure, axes = figures.subplots(size=(7, 3))
     x = np.linspace(-1, 2, 301)
-    relu, with_half, without = np.maximum(x - threshold, 0), *(_minimiser(x, threshold, each) for each in (1.0, 2.0))
+    relu = np.maximum(x - threshold, 0)
+    with_half, without = (_minimiser(x, threshold, each) for each in (1.0, 2.0))
     axes.plot(x, relu, color=COLOURS["sky"], linewidth=6, label="ReLU with bias λ")
     axes.plot(x, with_half, color="black", label="minimiser of ½(w − x)² + λ|w|, w ≥ 0")
     axes.plot(x, without, color=COLOURS["red"], linestyle="--", label="the same without the factor ½")

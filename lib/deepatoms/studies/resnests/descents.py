@@ -95,4 +95,4 @@ def diabetes_gap(rng, width, predictable=False):
             made = np.hstack(features) @ rng.normal(size=(14, 3)) / np.sqrt(14)
         features.append(made)
         states.append(states[-1] + made @ net.weights[i + 1].T)
-    return resnests.gap(features, states[-2], y), list(net.weights[:3])
+    return resnests.coupling_gap(features, states[-2], y), list(net.weights[:3])

@@ -84,7 +84,7 @@ class Task:
 
     def gap(self):
         """Return epsilon in closed form."""
-        return resnests.gap(self.features, self.states[-2], self.y)
+        return resnests.coupling_gap(self.features, self.states[-2], self.y)
 
 
 def random_task(rng, width=16, units=(4, 4, 4), inputs=5, samples=120):

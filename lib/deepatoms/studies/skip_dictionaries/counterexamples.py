@@ -22,7 +22,7 @@ def _nonzeros(D):
 
 def _smallest_singular_value(D):
     D = D.astype(float)
-    return float(skip.printed_lower_bound(D)[-1]), float(skip.singular_values(skip.residual(D))[-1])
+    return float(skip.printed_lower_bound(D)[-1]), float(skip.singular_values(skip.residual_dictionary(D))[-1])
 
 
 STATEMENTS = {

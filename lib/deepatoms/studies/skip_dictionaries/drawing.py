@@ -66,7 +66,7 @@ def spectra(draw):
     scale = 0.5
     figure, (plane, histogram) = figures.subplots(1, 2, size=(7, 3.3))
     D = skip.gaussian(N, scale, draw, 10)
-    for kind, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+    for kind, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
         eigenvalues = np.linalg.eigvals(kind[:2]).ravel()
         plane.plot(eigenvalues.real, eigenvalues.imag, ".", color=colour, markersize=3, label=name)
         histogram.hist(skip.singular_values(kind).ravel(), bins=np.linspace(0, 2, 41), color=colour, alpha=0.7)
@@ -90,7 +90,7 @@ def weyl_band(draw):
     D = skip.gaussian(n, scale, draw)
     D[:, 0] = -np.eye(n)[0]  # an eigenvalue -1: what the printed bound overlooks
     lower, upper = skip.weyl_bounds(D)
-    L, sigma, printed = np.arange(1, n + 1), skip.singular_values(skip.residual(D)), skip.printed_lower_bound(D)
+    L, sigma, printed = np.arange(1, n + 1), skip.singular_values(skip.residual_dictionary(D)), skip.printed_lower_bound(D)
     axes.fill_between(L, np.maximum(lower, 0), upper, color=COLOURS["sky"], alpha=0.35, linewidth=0, label="Weyl")
     axes.plot(L, sigma, "o-", color=AFTER, markersize=4, label="σ of I + D")
     axes.plot(L, printed, "s--", color=COLOURS["red"], markersize=3, label="printed lower bound")
@@ -113,7 +113,7 @@ def conditioning(draw):
     unit = skip.gaussian(N, 1.0, draw, count)
     norm = np.median(np.linalg.norm(unit, 2, axis=(1, 2)))
     alone = np.array([np.median(skip.condition_number(s * unit)) for s in scales])
-    added = np.array([np.median(skip.condition_number(skip.residual(s * unit))) for s in scales])
+    added = np.array([np.median(skip.condition_number(skip.residual_dictionary(s * unit))) for s in scales])
     axes.plot(scales, alone, "o-", color=BEFORE, label="D", markersize=3)
     axes.plot(scales, added, "o-", color=AFTER, label="I + D", markersize=3)
     inside = scales[scales * norm < 0.98]
@@ -136,7 +136,7 @@ def energy_curves():
     needed = {}
     for axis, (kind, scale) in zip(axes, (("Gaussian", 0.5), ("orthogonal", 1.0), ("ReLU-masked", 0.5)), strict=True):
         D = matrix(kind, scale)
-        for shown, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+        for shown, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
             k90 = needed[kind, name] = int(skip.energy_dimensions(shown))
             axis.plot(np.arange(1, N + 1), skip.energy_shares(shown), color=colour, label=f"{name}: {k90}")
         axis.axhline(0.9, color="black", linewidth=0.8, linestyle=":")
@@ -158,7 +158,7 @@ def spectrum_of(kind, scale):
     D = matrix(kind, scale)
     figure, axes = figures.subplots(size=(7, 3.2))
     said = []
-    for spectrum, colour, name in ((D, BEFORE, "D"), (skip.residual(D), AFTER, "I + D")):
+    for spectrum, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
         kappa, k90 = float(skip.condition_number(spectrum)), int(skip.energy_dimensions(spectrum))
         said.append(f"{name} κ {'∞' if math.isinf(kappa) else format(kappa, '.3g')}, 90 % of its energy in {k90}")
         axes.plot(np.arange(1, N + 1), skip.singular_values(spectrum), ".-", color=colour, label=name, markersize=4)

@@ -59,8 +59,8 @@ def _ladder(random, configuration, nonnegative, directions):
                         dtype=torch.float64)
     along /= along.norm(dim=1, keepdim=True)
     normal = wall.step / wall.radius
-    breaks = splines.reach(model, x.repeat(directions + 1, 1), torch.cat([normal, along]), farthest=float(100 * wall.radius),
-                           halvings=45)
+    breaks = splines.distance_to_break(model, x.repeat(directions + 1, 1), torch.cat([normal, along]),
+                                       farthest=float(100 * wall.radius), halvings=45)
     on = [np.asarray(each)[0].astype(bool) for each in partition.region_codes(model, x)]
     return {"certified": stability.largest_certified_noise(layers, thresholds),
             "without_bias": stability.largest_certified_noise(_unbiased(layers, thresholds), thresholds),

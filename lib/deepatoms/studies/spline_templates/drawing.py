@@ -75,7 +75,7 @@ def errors_beyond_the_boundary():
     twin = _double(model)
     A, b = splines.affine_map(twin, x)
     directions = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(1)).double()
-    distance = splines.reach(twin, x.expand(20, -1, -1, -1), directions)
+    distance = splines.distance_to_break(twin, x.expand(20, -1, -1, -1), directions)
     at = np.linspace(0, 3, 61)
     figure, axes = figures.subplots(size=(7, 2.8))
     for direction, far in zip(directions, distance, strict=True):
@@ -212,9 +212,9 @@ def proposition_five(classes=10, budget=10.0):
     at = np.arange(classes)
     for shift, (name, norms, colour) in enumerate((("sum of norms (printed)", "plain", "orange"),
                                                    ("sum of squared norms", "squared", "blue"))):
-        found = splines.optimise_templates(x, 0, classes, budget, norms, generator=torch.Generator().manual_seed(0))
+        found = splines.optimise_templates(x, 0, classes, budget, norms, generator=torch.Generator().manual_seed(0)).best
         axes.bar(at + 0.4 * shift - 0.2, found @ x, 0.4, color=COLOURS[colour], label=name)
-    axes.plot(at, splines.eq12_templates(x, 0, classes, budget) @ x, "k_", markersize=14, markeredgewidth=2, label="Eq. 12")
+    axes.plot(at, splines.optimal_templates(x, 0, classes, budget) @ x, "k_", markersize=14, markeredgewidth=2, label="Eq. 12")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="class (0 is the true one)", ylabel="inner product with a template", xticks=at)
     axes.legend()

@@ -1,14 +1,18 @@
 r"""Region codes (Eq. 14), packed into bits from the start so that their distance (Eq. 15) is a Hamming distance."""
 
+from __future__ import annotations
+
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from deepatoms.theory.arguments import integer, real_array, refuse
-from deepatoms.theory.piecewise import trace
+from deepatoms.theory.piecewise import Model, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,24 +44,27 @@ class LayerCodes:
     network: int | None = None
 
     @property
-    def weight(self):
+    def weight(self) -> int:
         """Return the Hamming distance that one unequal unit makes."""
         return 1 if self.pieces <= 2 else 2
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.bits)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> LayerCodes:
         rows = np.atleast_1d(rows) if not isinstance(rows, slice) else rows
         return replace(self, bits=self.bits[rows])
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         """Return the codes as integers, shape (batch, units)."""
         return unpack(self.bits, self.units, self.pieces).astype(dtype or np.int64)
 
 
-def pack(codes, pieces):
+def pack(codes: np.ndarray, pieces: int) -> np.ndarray:
     """Return integer codes, shape (batch, units), as packed bits (see :class:`LayerCodes`), one bit of all units together.
+
+    Source:
+        A parity bit makes any two of four equally far, a standard code.
 
     >>> pack(np.array([[0, 3]]), 4).tolist()
     [[64, 64, 0]]
@@ -71,8 +78,11 @@ def pack(codes, pieces):
     return np.concatenate([high, low, high ^ low], 1)
 
 
-def unpack(bits, units, pieces):
+def unpack(bits: np.ndarray, units: int, pieces: int) -> np.ndarray:
     """Return packed codes as integers, shape (batch, units).
+
+    Source:
+        The inverse of :func:`pack`, standard.
 
     >>> unpack(np.array([[64, 64, 0]], np.uint8), 2, 4).tolist()
     [[0, 3]]
@@ -85,7 +95,7 @@ def unpack(bits, units, pieces):
     return 2 * high + low
 
 
-def region_codes(model, x, chunk=512):
+def region_codes(model: Model, x: torch.Tensor, chunk: int = 512) -> tuple[LayerCodes, ...]:
     r"""Return the code of each input at every nonlinearity of a network, in the order of execution.
 
     .. math:: [t^{(\ell)}(x)]_k = \arg\max_r \langle [A^{(\ell)}]_{k,r,\cdot}, z^{(\ell-1)}(x)\rangle + [B^{(\ell)}]_{k,r}
@@ -142,17 +152,24 @@ def _pieces(each, codes):
     return 1 << int(codes.max(initial=1)).bit_length()
 
 
-def fingerprint(model):
-    """Return a checksum of a module's weights and statistics; None for a function, which has none to be told apart by."""
+def fingerprint(model: Model) -> int | None:
+    """Return a checksum of a module's weights and statistics; None for a function, which has none to be told apart by.
+
+    Source:
+        CRC-32, standard.
+
+    >>> fingerprint(torch.relu) is None, fingerprint(torch.nn.ReLU())
+    (True, 0)
+    """
     if not isinstance(model, torch.nn.Module):
         return None
     checksum = 0
     for tensor in [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]:
-        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), checksum)
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().data, checksum)
     return checksum
 
 
-def distance(a, b):
+def distance(a: LayerCodes | Sequence[LayerCodes], b: LayerCodes | Sequence[LayerCodes]) -> np.ndarray:
     r"""Return the fraction of units on which codes differ, pair by pair.
 
     .. math:: d(t^{(\ell)}(x_1), t^{(\ell)}(x_2)) = 1 - \frac{1}{D^{(\ell)}}\sum_k
@@ -185,8 +202,14 @@ def distance(a, b):
     return np.stack([distance(*pair) for pair in zip(a, b, strict=True)])
 
 
-def unequal(a, b):
+def unequal(a: LayerCodes, b: LayerCodes) -> np.ndarray:
     """Return the number of units on which codes differ, pair by pair, int64.
+
+    Raises:
+        ValueError: If the codes belong to different networks or layers, or the batches do not fit.
+
+    Source:
+        The sum in Eq. 15 of the spline paper, :eq:`spl-eq-15`.
 
     >>> codes = region_codes(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0], [3.0, 4.0]]))[0]
     >>> unequal(codes[0], codes).tolist()
@@ -199,8 +222,19 @@ def unequal(a, b):
     return np.bitwise_count(a.bits ^ b.bits).sum(1, dtype=np.int64) // a.weight
 
 
-def demand_comparable(a, b):
-    """Refuse codes of different networks or layers, which count nothing when compared."""
+def demand_comparable(a: LayerCodes, b: LayerCodes) -> None:
+    """Refuse codes of different networks or layers, which count nothing when compared.
+
+    Raises:
+        ValueError: If the codes belong to different networks or layers.
+        TypeError: If a or b is not a :class:`LayerCodes`.
+
+    Source:
+        What Eq. 15, :eq:`spl-eq-15`, takes for granted.
+
+    >>> codes = region_codes(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0], [3.0, 4.0]]))[0]
+    >>> demand_comparable(codes, codes)
+    """
     for name, codes in (("a", a), ("b", b)):
         if not isinstance(codes, LayerCodes):
             refuse(name, codes, "is not a layer's codes", "pass what region_codes returns, or one layer of it", TypeError)

@@ -5,7 +5,7 @@ import math
 from deepatoms.theory.arguments import integer
 
 
-def most_regions(units, dimension):
+def most_regions(units: int, dimension: int) -> int:
     r"""Return the largest number of regions into which hyperplanes can cut a space.
 
     .. math:: \sum_{i=0}^{\min(d, n)} \binom{n}{i}
@@ -15,6 +15,9 @@ def most_regions(units, dimension):
     Args:
         units: Number of hyperplanes n.
         dimension: Dimension d of the space.
+
+    Raises:
+        ValueError: If a number is negative.
 
     Source:
         Zaslavsky's count; corrects Section 7.1, :eq:`spl-regions`.
@@ -26,8 +29,14 @@ def most_regions(units, dimension):
     return sum(math.comb(units, i) for i in range(min(integer("dimension", dimension, 0), units) + 1))
 
 
-def planar_regions(lines):
+def planar_regions(lines: int) -> int:
     r"""Return the number of regions that lines in general position make of the plane, :math:`1 + n + \tfrac{n(n-1)}{2}`.
+
+    Raises:
+        ValueError: If the number is negative.
+
+    Source:
+        Zaslavsky's count in the plane, standard.
 
     >>> [planar_regions(n) for n in (0, 1, 2, 10)]
     [1, 2, 4, 56]

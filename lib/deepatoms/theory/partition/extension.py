@@ -7,12 +7,13 @@ along the directions, without a derivative being taken, and the walls of the reg
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import refuse
-from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
+from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Pieces:
     shape: tuple
 
     @property
-    def competing(self):
+    def competing(self) -> bool:
         """Tell whether cells compete for a maximum (pooling), rather than units for a sign."""
         return self.at.ndim == 3
 
@@ -43,7 +44,8 @@ class _Stop(Exception):
     """Raised inside a forward pass to leave it at the wanted nonlinearity."""
 
 
-def observe(model, points, directions, layer=None):
+def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
+            layer: int | None = None) -> tuple[list[Pieces], Any]:
     r"""Return the pieces at one nonlinearity (or at all), and the network's affine map, on the regions of some points.
 
     Args:
@@ -55,6 +57,13 @@ def observe(model, points, directions, layer=None):
     Returns:
         A list of :class:`Pieces`; and the output at the points and its change along each direction, shape
         (1 + directions, points, outputs), None if the pass ended before.
+
+    Source:
+        Ours; the pieces are those of Eq. 14, :eq:`spl-eq-14`, and the map that of Theorem 1, :eq:`spl-thm-1`.
+
+    >>> pieces, output = observe(torch.nn.ReLU(), torch.tensor([[3.0, -0.5]]), torch.tensor([[1.0, 1.0]]))
+    >>> pieces[0].at.tolist(), output[1].tolist()
+    ([[3.0, -0.5]], [[1.0, 0.0]])
     """
     batch = torch.cat([points, *(points + direction for direction in directions)])
     mode = _Extension(len(points), layer)
@@ -70,8 +79,19 @@ def observe(model, points, directions, layer=None):
     return mode.found, output
 
 
-def demand_known(model, x):
-    """Refuse a network that is not piecewise affine, or has a nonlinearity whose walls are not known here; count them."""
+def demand_known(model: Model, x: torch.Tensor) -> int:
+    """Refuse a network that is not piecewise affine, or has a nonlinearity whose walls are not known here; count them.
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine, or its
+            walls are not known here.
+
+    Source:
+        Standard.
+
+    >>> demand_known(torch.nn.ReLU(), torch.ones(1, 2))
+    1
+    """
     with torch.no_grad():
         found = trace(model, x).nonlinearities
     for each in found:
@@ -184,8 +204,18 @@ WALLS = {"relu": _relu, "leaky_relu": _leaky, "_prelu_kernel": _leaky, "abs": _a
 POOLS = ("max_pool2d_with_indices",)
 
 
-def demand_double(name, value):
-    """Refuse what is not float64: the geometry of thin regions needs it."""
+def demand_double(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Refuse what is not float64: the geometry of thin regions needs it.
+
+    Raises:
+        ValueError: If the value is not float64.
+
+    Source:
+        Standard.
+
+    >>> demand_double("x", torch.ones(1, dtype=torch.float64)).item()
+    1.0
+    """
     if value.dtype != torch.float64:
         refuse(name, value, "is not float64", "convert it and the model with .double(): thin regions need the digits")
     return value

@@ -3,10 +3,11 @@ r"""Exact nearest neighbours under the partition distance, through faiss' Hammin
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deepatoms import _doors
 from deepatoms.theory.arguments import integer, refuse
-from deepatoms.theory.partition.codes import demand_comparable
+from deepatoms.theory.partition.codes import LayerCodes, demand_comparable
 
 CACHED = 2**18  # bytes
 
@@ -26,12 +27,12 @@ class Neighbours:
     indices: np.ndarray
     weights: np.ndarray
 
-    def average(self, values):
+    def average(self, values: np.ndarray) -> np.ndarray:
         """Return the tie-averaged mean of ``values`` (queries, found), one number a query."""
         return np.where(self.weights > 0, self.weights * values, 0).sum(1)
 
 
-def neighbours(codes, queries, k):
+def neighbours(codes: LayerCodes, queries: LayerCodes, k: int) -> Neighbours:
     r"""Return the k nearest codes of each query under Eq. 15, and all that tie with the last of them.
 
     Exhaustive and exact, on packed bits as they lie (faiss' ``knn_hamming``, which copies no base).
@@ -102,7 +103,8 @@ def _weights(distances, last, k):
     return (nearer + tied * share) / k
 
 
-def same_class_fraction(codes, labels, queries, query_labels, k=15):
+def same_class_fraction(codes: LayerCodes, labels: ArrayLike, queries: LayerCodes, query_labels: ArrayLike,
+                        k: int = 15) -> float:
     r"""Return the mean fraction of the k nearest neighbours that share their query's class, ties averaged.
 
     Args:
@@ -114,6 +116,9 @@ def same_class_fraction(codes, labels, queries, query_labels, k=15):
 
     Returns:
         A number in [0, 1].
+
+    Raises:
+        ValueError: If there is not one class for each code, or as for :func:`neighbours`.
 
     Source:
         Fig. 4, made a number.

@@ -1,14 +1,18 @@
 r"""The exact partition of a two-dimensional slice of a network's input space: polygons with their codes and affine maps."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition import polygons
-from deepatoms.theory.partition.codes import region_codes
+from deepatoms.theory.partition.codes import LayerCodes, region_codes
 from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.piecewise import Model
 
 CHUNK = 4_000_000  # numbers held at once while regions are refined
 
@@ -27,34 +31,34 @@ class PlanarSlice:
     vertices: np.ndarray
     counts: np.ndarray
     corners: torch.Tensor
-    model: object
+    model: Model
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.counts)
 
     @property
-    def areas(self):
+    def areas(self) -> np.ndarray:
         """Return each region's share of the slice; they sum to 1."""
         return polygons.areas(self.vertices, self.counts)
 
     @property
-    def centres(self):
+    def centres(self) -> np.ndarray:
         """Return a point inside each region, in the slice's coordinates, shape (regions, 2)."""
         return polygons.centres(self.vertices, self.counts)
 
-    def polygons(self):
+    def polygons(self) -> list[np.ndarray]:
         """Return a list with each region's corners, shape (corners, 2), in the slice's coordinates."""
         return [corners[:count] for corners, count in zip(self.vertices, self.counts, strict=True)]
 
-    def points(self, coordinates):
+    def points(self, coordinates: ArrayLike) -> torch.Tensor:
         """Return the inputs at coordinates of the slice, shape (points, 2) -> (points, ...), float64."""
         return _points(self.corners, coordinates)
 
-    def codes(self):
+    def codes(self) -> tuple[LayerCodes, ...]:
         """Return the code of each region at every nonlinearity, as :func:`region_codes` does."""
         return region_codes(self.model, self.points(self.centres))
 
-    def affine_maps(self):
+    def affine_maps(self) -> tuple[np.ndarray, np.ndarray]:
         r"""Return each region's map in the slice's coordinates: f = slopes u + offsets.
 
         Returns:
@@ -67,8 +71,12 @@ class PlanarSlice:
         slopes = np.moveaxis(values[1:], 0, -1)
         return slopes, values[0] - np.einsum("rod,rd->ro", slopes, centres)
 
-    def decision_boundary(self):
-        """Return the segments on which the two highest outputs tie, shape (segments, 2, 2), in the slice's coordinates."""
+    def decision_boundary(self) -> np.ndarray:
+        """Return the segments on which the two highest outputs tie, shape (segments, 2, 2), in the slice's coordinates.
+
+        Raises:
+            ValueError: If the network has a single output.
+        """
         slopes, offsets = self.affine_maps()
         if slopes.shape[1] < 2:
             refuse("model", self.model, f"has {slopes.shape[1]} output, so no two of them can tie", "use two outputs or more")
@@ -92,7 +100,7 @@ def _tied_edges(vertices, counts, values):
     return np.stack([vertices[edges], ends[edges]], 1)
 
 
-def slice_plane(model, corners, layers=None):
+def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None) -> PlanarSlice:
     r"""Return the exact partition of a planar slice of the input space.
 
     The slice is :math:`c_0 + u\,(c_1 - c_0) + v\,(c_2 - c_0)` with u, v in [0, 1]. Nonlinearity by nonlinearity, each region
@@ -208,54 +216,89 @@ def _gather(parts):
     return vertices, counts, np.concatenate([part[2] for part in parts])
 
 
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """The affine functions that compete for the maximum of windows, each about the centre of its region.
+
+    The parts of a region that its competitors win form a power diagram (Aurenhammer, 1987): where one is at least another
+    is a half-plane, so a winner's part is what clipping by the lines against all its rivals leaves.
+
+    Attributes:
+        at: Values at the centres, shape (regions, windows, cells), 0 in the padding.
+        slopes: Slopes in the slice's two coordinates, shape (2, regions, windows, cells).
+        finite: Which cells compete; those in the padding stand at minus infinity and never win.
+        scale: Size of the numbers that a window compares, shape (regions, windows): what rounding is measured by.
+        centres: Shape (regions, 2).
+    """
+
+    at: np.ndarray
+    slopes: np.ndarray
+    finite: np.ndarray
+    scale: np.ndarray
+    centres: np.ndarray
+
+    @classmethod
+    def of(cls, at: np.ndarray, slopes: np.ndarray, centres: np.ndarray) -> Contest:
+        """Return the contest of values that are minus infinity in the padding."""
+        finite = np.isfinite(at)
+        # Minus infinity times zero is no number: the padding competes as 0 and is told apart by ``finite``.
+        at, slopes = np.where(finite, at, 0.0), np.where(finite, slopes, 0.0)
+        return cls(at, slopes, finite, (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300), centres)
+
+    def one(self, parents: np.ndarray, window: np.ndarray) -> Contest:
+        """Return the contest of one window for each polygon, without the axis of windows."""
+        return Contest(self.at[parents, window], self.slopes[:, parents, window], self.finite[parents, window],
+                       self.scale[parents, window], self.centres[parents])
+
+
 def _compete(vertices, counts, parents, at, slopes, centres):
-    """Cut regions where the winner of a window changes; windows that one cell wins at all corners are left whole."""
-    finite = np.isfinite(at)
-    at, slopes = np.where(finite, at, 0.0), np.where(finite, slopes, 0.0)
-    scale = (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300)
-    contested = _contested(vertices, counts, at, slopes, centres, scale, finite)
+    """Cut regions where the winner of a window changes; the j-th window contested on a region is dealt with in round j."""
+    contest = Contest.of(at, slopes, centres)
+    # A window that one cell wins at every corner it wins everywhere, for the region is convex: no cut, and no work.
+    contested = _contested(vertices, counts, contest)
     rounds = contested.sum(1)
     order = np.argsort(~contested, axis=1, kind="stable")[:, :int(rounds.max(initial=0))]
     done = []
     for turn in range(order.shape[1]):
+        # The pieces of a region stay in play until its own contested windows are used up.
         more = rounds[parents] > turn
         done.append((vertices[~more], counts[~more], parents[~more]))
         vertices, counts, parents = vertices[more], counts[more], parents[more]
-        window = order[parents, turn]
-        vertices, counts, parents = _win(vertices, counts, parents, at[parents, window], slopes[:, parents, window],
-                                         centres, scale[parents, window], finite[parents, window])
+        vertices, counts, parents = _win(vertices, counts, parents, contest.one(parents, order[parents, turn]))
     return _gather([*done, (vertices, counts, parents)])
 
 
-def _contested(vertices, counts, at, slopes, centres, scale, finite):
+def _contested(vertices, counts, contest):
     """Return the windows of which no cell is largest at all corners of the region, shape (regions, windows)."""
-    offset = vertices - centres[:, None]
-    values = at[:, None] + offset[..., :1, None] * slopes[0][:, None] + offset[..., 1:, None] * slopes[1][:, None]
-    values = np.where(finite[:, None], values, -np.inf)
-    largest = values >= values.max(3, keepdims=True) - polygons.ROUNDING * scale[:, None, :, None]
+    offset, slopes = vertices - contest.centres[:, None], contest.slopes
+    values = contest.at[:, None] + offset[..., :1, None] * slopes[0][:, None] + offset[..., 1:, None] * slopes[1][:, None]
+    values = np.where(contest.finite[:, None], values, -np.inf)
+    largest = values >= values.max(3, keepdims=True) - polygons.ROUNDING * contest.scale[:, None, :, None]
     return ~(largest | ~polygons.valid(vertices, counts)[..., None, None]).all(1).any(2)
 
 
-def _win(vertices, counts, parents, at, slopes, centres, scale, finite):
+def _win(vertices, counts, parents, contest):
     """Give each cell of one window a region the part that it wins; the first of equal cells takes it all."""
     won = []
-    for cell in range(at.shape[1]):
-        alive = finite[:, cell]
+    for cell in range(contest.at.shape[1]):
+        alive = contest.finite[:, cell]
         part, rows = (vertices[alive], counts[alive]), np.flatnonzero(alive)
-        for rival in range(at.shape[1]):
+        for rival in range(contest.at.shape[1]):
             if rival != cell and len(rows):
-                part, rows = _against(part, rows, cell, rival, parents, at, slopes, centres, scale, finite)
+                part, rows = _against(part, rows, cell, rival, contest)
         won.append((*part, parents[rows]))
     return _gather(won)
 
 
-def _against(part, rows, cell, rival, parents, at, slopes, centres, scale, finite):
+def _against(part, rows, cell, rival, contest):
     """Keep the part of each polygon on which ``cell`` is at least ``rival``; on a draw everywhere the first keeps it."""
-    difference, tilt = at[rows, cell] - at[rows, rival], slopes[:, rows, cell] - slopes[:, rows, rival]
-    values = polygons.settle(_values(part[0], parents[rows], difference, tilt, centres), scale[rows][:, None])
-    values = np.where(finite[rows, rival][:, None], values, 1.0)
+    difference = contest.at[rows, cell] - contest.at[rows, rival]
+    tilt = contest.slopes[:, rows, cell] - contest.slopes[:, rows, rival]
+    values = polygons.settle(_values(part[0], rows, difference, tilt, contest.centres), contest.scale[rows][:, None])
+    values = np.where(contest.finite[rows, rival][:, None], values, 1.0)  # nobody loses to the padding
     inside = polygons.valid(*part)
     wins, loses = (inside & (values > 0)).any(1), (inside & (values < 0)).any(1)
+    # Equal on the whole polygon: as torch's pooling does, the first takes it, so that no part is given out twice.
     whole = wins & ~loses | (~wins & ~loses & (cell < rival))
     both = wins & loses
     upper = polygons.cut(part[0][both], part[1][both], values[both])[0]

@@ -5,24 +5,43 @@ of vertices of each; entries beyond it are not used. A vertex closer to a line t
 a corner does not cut off a sliver.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 ROUNDING = 1e-13
 
 
-def valid(vertices, counts):
-    """Return which entries of the array are vertices, shape (polygons, most vertices)."""
+def valid(vertices: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return which entries of the array are vertices, shape (polygons, most vertices).
+
+    Source:
+        Standard.
+
+    >>> valid(np.zeros((1, 4, 2)), np.array([3])).tolist()
+    [[True, True, True, False]]
+    """
     return np.arange(vertices.shape[1]) < counts[:, None]
 
 
-def following(vertices, counts):
-    """Return the index of each vertex's successor, shape (polygons, most vertices)."""
+def following(vertices: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the index of each vertex's successor, shape (polygons, most vertices).
+
+    Source:
+        Standard.
+
+    >>> following(np.zeros((1, 4, 2)), np.array([3])).tolist()
+    [[1, 2, 0, 0]]
+    """
     successor = np.arange(1, vertices.shape[1] + 1)
     return np.where(successor >= counts[:, None], 0, successor)
 
 
-def areas(vertices, counts):
+def areas(vertices: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the area of each polygon (shoelace formula, about its first vertex, which keeps small areas' digits).
+
+    Source:
+        The shoelace formula, standard.
 
     >>> areas(np.array([[[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0]]]), np.array([4])).tolist()
     [2.0]
@@ -32,12 +51,19 @@ def areas(vertices, counts):
     return abs((shifted[..., 0] * after[..., 1] - shifted[..., 1] * after[..., 0]).sum(1)) / 2
 
 
-def centres(vertices, counts):
-    """Return the mean of each polygon's vertices, which lies inside; shape (polygons, 2)."""
+def centres(vertices: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the mean of each polygon's vertices, which lies inside; shape (polygons, 2).
+
+    Source:
+        Standard.
+
+    >>> centres(np.array([[[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0]]]), np.array([4])).tolist()
+    [[1.0, 0.5]]
+    """
     return np.where(valid(vertices, counts)[..., None], vertices, 0.0).sum(1) / counts[:, None]
 
 
-def cut(vertices, counts, values):
+def cut(vertices: np.ndarray, counts: np.ndarray, values: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cut polygons along the zero line of an affine function given by its values at the vertices.
 
     Args:
@@ -46,6 +72,13 @@ def cut(vertices, counts, values):
 
     Returns:
         Polygons where the function is >= 0, and where it is <= 0 (with fewer than three vertices where there are none).
+
+    Source:
+        Clipping by a half-plane (Sutherland and Hodgman, 1974), both sides at once.
+
+    >>> square = np.array([[[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0]]])
+    >>> [areas(*half).tolist() for half in cut(square, np.array([4]), square[..., 0] - 0.5)]
+    [[1.5], [0.5]]
     """
     inside, after = valid(vertices, counts), following(vertices, counts)
     values_after = np.take_along_axis(values, after, 1)
@@ -67,13 +100,28 @@ def _collect(vertices, crossings, kept, crosses):
     return gathered, counts
 
 
-def join(parts):
-    """Return several sets of polygons as one."""
+def join(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return several sets of polygons as one.
+
+    Source:
+        Standard.
+
+    >>> triangle, square = (np.zeros((1, 3, 2)), np.array([3])), (np.zeros((1, 4, 2)), np.array([4]))
+    >>> join([triangle, square])[0].shape
+    (2, 4, 2)
+    """
     widest = max(vertices.shape[1] for vertices, _ in parts)
     padded = [np.pad(vertices, ((0, 0), (0, widest - vertices.shape[1]), (0, 0))) for vertices, _ in parts]
     return np.concatenate(padded), np.concatenate([counts for _, counts in parts])
 
 
-def settle(values, scale):
-    """Set to zero what rounding cannot tell from it."""
+def settle(values: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
+    """Set to zero what rounding cannot tell from it.
+
+    Source:
+        Standard.
+
+    >>> settle(np.array([1e-16, 0.5]), 1.0).tolist()
+    [0.0, 0.5]
+    """
     return np.where(abs(values) <= ROUNDING * scale, 0.0, values)

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from deepatoms.theory.arguments import integer, real_array
+from deepatoms.theory.arguments import real_array
 from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.piecewise import Model
+
+CHUNK = 64  # points at a time; each takes one forward pass for each of its dimensions
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,7 @@ class Wall:
     unit: torch.Tensor
 
 
-def nearest_walls(model, x, chunk=64):
+def nearest_walls(model: Model, x: torch.Tensor) -> Wall:
     r"""Return the nearest wall of the region around each input.
 
     With the code held fixed, every unit is an affine function :math:`z_k + \langle a_k, e\rangle` of a step e, and the
@@ -39,7 +42,6 @@ def nearest_walls(model, x, chunk=64):
     Args:
         model: A module in evaluation mode and float64.
         x: Inputs, shape (points, ...), float64.
-        chunk: Number of points at a time; each takes one forward pass for each of its dimensions.
 
     Returns:
         :class:`Wall`.
@@ -57,16 +59,22 @@ def nearest_walls(model, x, chunk=64):
     demand_double("x", real_array("x", x))
     demand_known(model, x[:1])
     basis = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
-    parts = [_nearest(model, part, basis) for part in x.split(integer("chunk", chunk))]
+    parts = [_nearest(model, part, basis) for part in x.split(CHUNK)]
     radius, step, layer, unit = (torch.cat(column) for column in zip(*parts, strict=True))
     return Wall(radius, step.reshape(x.shape), layer, unit)
 
 
-def in_radius(model, x):
+def in_radius(model: Model, x: torch.Tensor) -> torch.Tensor:
     r"""Return the exact distance of each input to the nearest wall of its region, shape (points,).
 
     Args:
         model, x: As for :func:`nearest_walls`.
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
+
+    Source:
+        Ours, as :func:`nearest_walls`, :eq:`spl-in-radius`.
 
     >>> in_radius(torch.nn.ReLU(), torch.tensor([[3.0, -0.5]], dtype=torch.float64)).tolist()
     [0.5]

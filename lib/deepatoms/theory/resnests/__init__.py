@@ -9,12 +9,12 @@ from deepatoms.theory.resnests.augmented import (
     augmented_hessian,
     augmented_optimum,
     augmented_risk,
-    convex_risk,
     linear_risk,
     prefix_risks,
     unpredictability,
 )
-from deepatoms.theory.resnests.coupled import CoupledProblem, gap
+from deepatoms.theory.resnests.coupled import CoupledProblem, coupling_gap
+from deepatoms.theory.resnests.cross_entropy import cross_entropy_risk
 from deepatoms.theory.resnests.descent import lbfgs, trust_region
 from deepatoms.theory.resnests.models import (
     AResNEst,
@@ -30,5 +30,5 @@ from deepatoms.theory.resnests.probes import BlockRisk, block_risks
 
 __all__ = ["AResNEst", "Assumption", "BlockRisk", "CoupledProblem", "DenseNEst", "ResNEst", "TanhBlock", "assumption_1",
            "assumption_3", "assumption_4", "augment", "augmented_hessian", "augmented_optimum", "augmented_risk",
-           "block_risks", "convex_risk", "dense_to_resnest", "gap", "lbfgs", "linear_risk", "prefix_risks",
+           "block_risks", "coupling_gap", "cross_entropy_risk", "dense_to_resnest", "lbfgs", "linear_risk", "prefix_risks",
            "random_densenest", "random_resnest", "trust_region", "unpredictability"]

@@ -1,10 +1,14 @@
 """Assumptions 1, 3 and 4 of the paper as checks that say by how much they hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import AnyArray
+
+ROUNDING = 1e-10  # singular values below this fraction of the largest count as 0
 
 
 @dataclass(frozen=True)
@@ -20,17 +24,17 @@ class Assumption:
     needed: int
     margin: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         word = "holds" if self.holds else "fails"
         return f"{self.name} {word}: rank {self.rank} of {self.needed} needed, margin {self.margin:.2g}"
 
-    def demand(self):
+    def demand(self) -> None:
         """Raise ValueError, naming the assumption and the numerical rank, unless it holds."""
         if not self.holds:
             raise ValueError(f"{self}; use features or weights of full rank, or ask for the risk alone")
 
 
-def assumption_1(last, y, tolerance=1e-10):
+def assumption_1(last: AnyArray, y: AnyArray) -> Assumption:
     r"""Check Assumption 1: :math:`\sum_n v_L y^\mathsf{T} \ne 0` and :math:`\sum_n v_L v_L^\mathsf{T}` of full rank.
 
     It needs at least :math:`K_L` samples.
@@ -38,25 +42,36 @@ def assumption_1(last, y, tolerance=1e-10):
     Args:
         last: :math:`v_L`, shape (samples, :math:`K_L`).
         y: targets, shape (samples, outputs).
-        tolerance: singular values below this fraction of the largest count as 0.
+
+    Raises:
+        ValueError: If an array is not a finite matrix.
+
+    Source:
+        Assumption 1 of the ResNEst paper.
 
     >>> import numpy as np
     >>> print(assumption_1(np.eye(3)[:, :2], np.ones((3, 1))))
     Assumption 1 holds: rank 2 of 2 needed, margin 1
     """
     xp = array_namespace(arguments.matrix("last", last), arguments.matrix("y", y))
-    found = _full_column_rank("Assumption 1", last, tolerance)
+    found = _full_column_rank("Assumption 1", last, ROUNDING)
     product = xp.linalg.vector_norm(last.T @ y)
-    vanishes = bool(product <= tolerance * xp.linalg.vector_norm(last) * xp.linalg.vector_norm(y))
+    vanishes = bool(product <= ROUNDING * xp.linalg.vector_norm(last) * xp.linalg.vector_norm(y))
     return Assumption("Assumption 1 (product 0)", False, found.rank, found.needed, 0.0) if vanishes else found
 
 
-def assumption_3(width, outputs):
+def assumption_3(width: int, outputs: int) -> Assumption:
     """Check Assumption 3: the residual representation is at least as wide as the output, M >= N_o.
 
     Args:
         width: M.
         outputs: N_o.
+
+    Raises:
+        ValueError: If a size is no positive integer.
+
+    Source:
+        Assumption 3 of the ResNEst paper.
 
     >>> assumption_3(2, 3).holds
     False
@@ -65,7 +80,7 @@ def assumption_3(width, outputs):
     return Assumption("Assumption 3", width >= outputs, width, outputs, width / outputs)
 
 
-def assumption_4(weights, tolerance=1e-10):
+def assumption_4(weights: Sequence[AnyArray], tolerance: float = ROUNDING) -> Assumption:
     r"""Check Assumption 4: :math:`[W_0 \cdots W_{L-1}]` has full column rank.
 
     Then :math:`x_{L-1} = \sum_{i<L} W_i v_i` determines the features. It needs
@@ -74,6 +89,12 @@ def assumption_4(weights, tolerance=1e-10):
     Args:
         weights: :math:`W_0, \dots, W_{L-1}`, matrices of M rows.
         tolerance: singular values below this fraction of the largest count as 0.
+
+    Raises:
+        ValueError: If a weight is not a finite matrix.
+
+    Source:
+        Assumption 4 of the ResNEst paper.
 
     >>> import numpy as np
     >>> print(assumption_4([np.eye(4)[:, :3], np.ones((4, 2))]))

@@ -1,15 +1,14 @@
 """The augmented problem: its exact optimum, refitted on every prefix of features, and linear predictability."""
 
-import math
-import warnings
+from collections.abc import Sequence
 
 from array_api_compat import array_namespace
 
-from deepatoms import _doors
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Array
 
 
-def augmented_risk(features, y):
+def augmented_risk(features: Sequence[Array], y: Array) -> float:
     r"""Return the least risk of the augmented problem, :math:`\min_H \tfrac1N \sum_n \lVert \sum_i H_i v_i - y \rVert^2`.
 
     Equation :eq:`nest-eq-7` with squared loss: least squares on all features together, by singular value decomposition,
@@ -30,16 +29,22 @@ def augmented_risk(features, y):
     >>> round(augmented_risk([x, x**2], x**2 - x), 12)
     0.0
     """
-    stacked = stack(features, y)
-    return float((residual(stacked, y) ** 2).sum()) / y.shape[0]
+    stacked = side_by_side(features, y)
+    return float((unexplained(stacked, y) ** 2).sum()) / y.shape[0]
 
 
-def linear_risk(x, y):
+def linear_risk(x: Array, y: Array) -> float:
     """Return the risk of the best linear predictor from one array (without intercept: append a constant).
 
     Args:
         x: shape (samples, inputs).
         y: targets, shape (samples, outputs).
+
+    Raises:
+        ValueError: If x and y differ in length or hold entries that are not finite.
+
+    Source:
+        Least squares, standard; the linear predictor of the ResNEst paper.
 
     >>> import numpy as np
     >>> round(linear_risk(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])), 6)
@@ -48,7 +53,7 @@ def linear_risk(x, y):
     return augmented_risk([x], y)
 
 
-def prefix_risks(features, y):
+def prefix_risks(features: Sequence[Array], y: Array) -> list[float]:
     r"""Return the optimum refitted on every prefix :math:`v_0, \dots, v_i`; it cannot increase with i.
 
     Refitting matters: the parts of one joint minimiser say nothing when features are collinear.
@@ -60,6 +65,12 @@ def prefix_risks(features, y):
     Returns:
         A list of floats, one a feature.
 
+    Raises:
+        ValueError: If features and targets differ in length or hold entries that are not finite.
+
+    Source:
+        Equation :eq:`nest-eq-7` on each prefix.
+
     >>> import numpy as np
     >>> x = np.array([[1.0], [2.0], [3.0]])
     >>> [round(risk, 4) for risk in prefix_risks([x, x, x**2], x**2)]
@@ -68,7 +79,7 @@ def prefix_risks(features, y):
     return [augmented_risk(features[:i + 1], y) for i in range(len(features))]
 
 
-def augmented_optimum(features, y):
+def augmented_optimum(features: Sequence[Array], y: Array) -> list[Array]:
     r"""Return the minimiser :math:`H_0^*, \dots, H_L^*` of least norm.
 
     Args:
@@ -78,19 +89,25 @@ def augmented_optimum(features, y):
     Returns:
         List of matrices of shape (outputs, :math:`K_i`).
 
+    Raises:
+        ValueError: If features and targets differ in length or hold entries that are not finite.
+
+    Source:
+        Equation :eq:`nest-eq-7`, by least squares.
+
     >>> import numpy as np
     >>> x = np.array([[1.0], [2.0]])
     >>> [round(float(head[0, 0]), 6) for head in augmented_optimum([x, x], x)]
     [0.5, 0.5]
     """
-    heads = least_squares(stack(features, y), y).T
+    heads = least_squares(side_by_side(features, y), y).T
     ends = [0]
     for feature in features:
         ends.append(ends[-1] + feature.shape[1])
     return [heads[:, start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def augmented_hessian(features, prediction=None):
+def augmented_hessian(features: Sequence[Array], prediction: Array | None = None) -> Array:
     r"""Return the Hessian of the augmented problem in :math:`[H_0 \cdots H_L]` (row-major), always positive semidefinite.
 
     Squared loss: :math:`\tfrac2N I \otimes V^\mathsf{T} V`, of which the factor of one output is returned. Cross-entropy of
@@ -100,8 +117,18 @@ def augmented_hessian(features, prediction=None):
     Args:
         features: list of :math:`v_i`, each of shape (samples, :math:`K_i`).
         prediction: logits of shape (samples, outputs) for cross-entropy; None for squared loss.
+
+    Raises:
+        ValueError: If the features differ in length or hold entries that are not finite.
+
+    Source:
+        Equation :eq:`nest-eq-7`, differentiated twice; standard for both losses.
+
+    >>> import numpy as np
+    >>> augmented_hessian([np.array([[1.0], [3.0]])])
+    array([[10.]])
     """
-    stacked = stack(features)
+    stacked = side_by_side(features)
     xp, samples = array_namespace(stacked), stacked.shape[0]
     if prediction is None:
         return 2 / samples * (stacked.T @ stacked)
@@ -115,7 +142,7 @@ def augmented_hessian(features, prediction=None):
     return xp.reshape(xp.concat(rows, axis=0), (outputs * width, outputs * width)) / samples
 
 
-def unpredictability(features):
+def unpredictability(features: Sequence[Array]) -> list[float]:
     r"""Return, for each feature, the fraction of its energy that no linear map of the earlier features predicts.
 
     Args:
@@ -124,75 +151,36 @@ def unpredictability(features):
     Returns:
         List of floats in [0, 1], one for each feature after :math:`v_0`; 0: linearly predictable.
 
+    Raises:
+        ValueError: If the features differ in length or hold entries that are not finite.
+
+    Source:
+        Ours; a feature of fraction 0 is what the ResNEst paper calls linearly predictable.
+
     >>> import numpy as np
     >>> x = np.array([[1.0], [2.0], [3.0]])
     >>> [round(fraction, 3) for fraction in unpredictability([x, 2 * x, x**2])]
     [0.0, 0.055]
     """
-    stack(features)
-    return [float((residual(stack(features[:i]), features[i]) ** 2).sum() / (features[i] ** 2).sum())
+    side_by_side(features)
+    return [float((unexplained(side_by_side(features[:i]), features[i]) ** 2).sum() / (features[i] ** 2).sum())
             for i in range(1, len(features))]
 
 
-def convex_risk(features, y, loss, tolerance=1e-6):
-    r"""Return the least risk of the augmented problem for any convex loss, and the gap that the dual solution proves.
-
-    Solved by cvxpy's interior-point solver Clarabel. Whether the loss is convex is decided by the rules of
-    disciplined convex programming.
-
-    Args:
-        features: list of numpy arrays :math:`v_i`, each of shape (samples, :math:`K_i`).
-        y: numpy array of targets, shape (samples, outputs).
-        loss: function of (prediction, y), both of shape (samples, outputs), the first a cvxpy expression; returns a scalar
-            cvxpy expression, the sum over samples.
-        tolerance: largest gap between the primal and the dual objective, relative to the risk where that exceeds 1.
-
-    Returns:
-        The pair (risk, gap), floats: the optimum lies between risk - gap and risk.
+def side_by_side(features: Sequence[Array], y: Array | None = None) -> Array:
+    """Return all features side by side, shape (samples, K_0 + ... + K_L), after checking their lengths.
 
     Raises:
-        ValueError: when the loss is not convex in the prediction, or the solver ends above that gap (cross-entropy
-            on separable data has no minimiser).
+        ValueError: If there are no features, or features and targets differ in length or hold entries that
+            are not finite.
 
-    >>> import cvxpy
+    Source:
+        Standard; the vector of all features in Equation :eq:`nest-eq-7`.
+
     >>> import numpy as np
-    >>> y = np.array([[0.0], [1.0], [5.0]])
-    >>> risk, gap = convex_risk([np.ones((3, 1))], y, lambda p, y: cvxpy.sum(cvxpy.abs(p - y)))
-    >>> round(risk, 6), gap < 1e-6
-    (1.666667, True)
+    >>> side_by_side([np.ones((3, 1)), np.ones((3, 2))]).shape
+    (3, 3)
     """
-    _doors.demand("convex_risk", "convex", "cvxpy")
-    import cvxpy  # takes a second to import, and only this function needs it
-    stacked = stack(features, y)
-    heads = cvxpy.Variable((stacked.shape[1], y.shape[1]))
-    total = loss(stacked @ heads, y)
-    if not (total.is_scalar() and total.is_convex()):
-        arguments.refuse("loss", str(total)[:60], "is not a convex scalar by the rules of disciplined convex programming",
-                         "write it with convex atoms of cvxpy (Assumption 2)")
-    problem = cvxpy.Problem(cvxpy.Minimize(total / y.shape[0]))
-    value, proved = _solved(problem)
-    if not proved <= tolerance * max(1, abs(value)):
-        arguments.refuse("loss", problem.status, f"is where the solver ended, with a gap of {proved:.2g}",
-                         "add a ridge if the data are separable: such a problem has no minimiser")
-    return value, proved
-
-
-def _solved(problem):
-    """Solve by Clarabel; return the value and the distance between primal and dual objective."""
-    # problem.solve() keeps no dual objective; these three calls are what it does, and they show it.
-    import cvxpy
-    data, chain, inverse = problem.get_problem_data(cvxpy.CLARABEL, solver_opts={})
-    raw = chain.solve_via_data(problem, data, solver_opts={})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the caller judges by the gap, not by the solver's word
-        problem.unpack_results(raw, chain, inverse)
-    if problem.value is None or not math.isfinite(problem.value):
-        return math.nan, math.inf
-    return float(problem.value), abs(raw.obj_val - raw.obj_val_dual)
-
-
-def stack(features, y=None):
-    """Return all features side by side, shape (samples, K_0 + ... + K_L), after checking their lengths."""
     if not features:
         arguments.refuse("features", features, "is empty", "pass at least v_0")
     for i, feature in enumerate(features):
@@ -208,26 +196,58 @@ def stack(features, y=None):
     return array_namespace(*features).concat(list(features), axis=1)
 
 
-def span(matrix):
-    """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped)."""
+def column_basis(matrix: Array) -> Array:
+    """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped).
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> column_basis(np.ones((4, 2))).shape
+    (4, 1)
+    """
     xp = array_namespace(matrix)
     left, values, _ = xp.linalg.svd(matrix, full_matrices=False)
     return left[:, values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps]
 
 
-def project(matrix, y):
-    """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``."""
-    basis = span(matrix)
+def project(matrix: Array, y: Array) -> Array:
+    """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``.
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> project(np.array([[1.0], [0.0]]), np.array([[3.0], [4.0]])).ravel().tolist()
+    [3.0, 0.0]
+    """
+    basis = column_basis(matrix)
     return basis @ (basis.T @ y)
 
 
-def residual(matrix, y):
-    """Return what least squares on ``matrix`` leaves of ``y``."""
+def unexplained(matrix: Array, y: Array) -> Array:
+    """Return what least squares on ``matrix`` leaves of ``y``.
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> unexplained(np.array([[1.0], [0.0]]), np.array([[3.0], [4.0]])).ravel().tolist()
+    [0.0, 4.0]
+    """
     return y - project(matrix, y)
 
 
-def least_squares(matrix, y):
-    """Return the least-squares solution of least norm, shape (columns of matrix, columns of y)."""
+def least_squares(matrix: Array, y: Array) -> Array:
+    """Return the least-squares solution of least norm, shape (columns of matrix, columns of y).
+
+    Source:
+        Standard.
+
+    >>> import numpy as np
+    >>> least_squares(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])).round(9).tolist()
+    [[1.0]]
+    """
     xp = array_namespace(matrix)
     left, values, right = xp.linalg.svd(matrix, full_matrices=False)
     kept = values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps

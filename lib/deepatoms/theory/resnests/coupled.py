@@ -1,17 +1,22 @@
 """The coupled problem in the last two weight matrices: infimum, critical values, explicit saddles, Hessian, escape."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Array
 from deepatoms.theory.resnests import augmented
 from deepatoms.theory.resnests.assumptions import Assumption, assumption_1
 
 
-def gap(features, previous, y):
+def coupling_gap(features: Sequence[Array], previous: Array, y: Array) -> float:
     r"""Return :math:`\epsilon`, the infimum of :math:`(P_\phi)` minus the augmented optimum, Equation :eq:`nest-eq-8`.
 
     Args:
@@ -22,9 +27,12 @@ def gap(features, previous, y):
     Returns:
         A float, at least 0 up to rounding.
 
+    Raises:
+        ValueError: If features and targets differ in length or hold entries that are not finite.
+
     >>> import numpy as np
     >>> x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    >>> round(gap([x, x**3], x @ np.eye(2), x), 12)
+    >>> round(coupling_gap([x, x**3], x @ np.eye(2), x), 12)
     0.0
     """
     return CoupledProblem(previous, features[-1], y).infimum() - augmented.augmented_risk(features, y)
@@ -50,48 +58,48 @@ class CoupledProblem:
     True
     """
 
-    previous: object
-    last: object
-    targets: object
+    previous: Any
+    last: Any
+    targets: Any
     samples: int | None = None
 
-    def __post_init__(self):
-        augmented.stack([self.previous, self.last], self.targets)
+    def __post_init__(self) -> None:
+        augmented.side_by_side([self.previous, self.last], self.targets)
         if self.targets.shape[0] < self.targets.shape[1]:
             arguments.refuse("targets", self.targets, "has fewer samples than outputs", "pass at least N_o samples")
 
     @property
-    def sizes(self):
+    def sizes(self) -> tuple[int, int, int]:
         """M, K_L and N_o."""
         return self.previous.shape[1], self.last.shape[1], self.targets.shape[1]
 
     @property
-    def count(self):
+    def count(self) -> int:
         """N, the number of samples in the mean."""
         return self.samples or self.targets.shape[0]
 
-    def compressed(self):
+    def compressed(self) -> CoupledProblem:
         """Return the same problem on the triangular factor of all columns: the cost no longer depends on N."""
         width, units, _ = self.sizes
-        together = augmented.stack([self.previous, self.last, self.targets])
+        together = augmented.side_by_side([self.previous, self.last, self.targets])
         factor = array_namespace(together).linalg.qr(together)[1]
         return replace(self, previous=factor[:, :width], last=factor[:, width:width + units],
                        targets=factor[:, width + units:], samples=self.count)
 
-    def residual(self, W, B):
+    def residual(self, W: Array, B: Array) -> Array:
         """Return prediction minus targets, shape (samples, outputs), for W = W_L (M, K_L) and B = W_{L+1} (outputs, M)."""
         return self._state(W) @ B.T - self.targets
 
-    def risk(self, W, B):
+    def risk(self, W: Array, B: Array) -> float:
         """Return the risk of Equation :eq:`nest-eq-5`."""
         return float((self.residual(W, B) ** 2).sum()) / self.count
 
-    def gradient(self, W, B):
+    def gradient(self, W: Array, B: Array) -> tuple[Array, Array]:
         """Return the gradients with respect to W and B."""
         error = 2 / self.count * self.residual(W, B)
         return (error @ B).T @ self.last, error.T @ self._state(W)
 
-    def hessian(self, W, B):
+    def hessian(self, W: Array, B: Array) -> Array:
         """Return the Hessian in (W row by row, then B row by row), of size M K_L + N_o M, in closed form."""
         xp, (width, units, outputs) = array_namespace(W, B), self.sizes
         state, error = self._state(W), self.residual(W, B)
@@ -103,20 +111,20 @@ class CoupledProblem:
         rows = [xp.concat([weights, mixed], axis=1), xp.concat([mixed.T, predictions], axis=1)]
         return 2 / self.count * xp.concat(rows, axis=0)
 
-    def curvature(self, W, B, dW, dB):
+    def curvature(self, W: Array, B: Array, dW: Array, dB: Array) -> float:
         """Return the second derivative of the risk along a direction (not normalised)."""
         first = self.last @ dW.T @ B.T + self._state(W) @ dB.T
         second = self.residual(W, B) * (self.last @ dW.T @ dB.T)
         return float((first**2).sum() + 2 * second.sum()) * 2 / self.count
 
-    def infimum(self):
+    def infimum(self) -> float:
         r"""Return the infimum over :math:`(W_L, W_{L+1})`: reduced-rank regression of Y on :math:`[X_{L-1}, V_L]`.
 
         With M >= N_o (Assumption 3) it is least squares on these features, whether or not Assumption 4 holds.
         """
         return self.critical_value(range(min(self.sizes[0], self.sizes[2])))
 
-    def critical_value(self, subset):
+    def critical_value(self, subset: Iterable[int]) -> float:
         r"""Return the risk of the critical points that keep the principal outputs in ``subset``.
 
         :math:`(\lVert Y - \hat Y \rVert^2 + \sum_{i \notin S} \lambda_i) / N` with :math:`\lambda_i` the eigenvalues of
@@ -133,7 +141,7 @@ class CoupledProblem:
         lost = sum(float(values[i]) ** 2 for i in range(values.shape[0]) if i not in subset)
         return (float(((self.targets - prediction) ** 2).sum()) + lost) / self.count
 
-    def critical_point(self, subset):
+    def critical_point(self, subset: Iterable[int]) -> tuple[Any, Any]:
         r"""Return an explicit critical point :math:`(W_L, W_{L+1})` of rank ``len(subset)``.
 
         The empty set gives :math:`W_{L+1} = 0`, all outputs the global minimum (for M >= N_o), all else saddles.
@@ -142,25 +150,25 @@ class CoupledProblem:
             ValueError: naming Assumption 1 and the numerical rank, when :math:`V_L` is rank-deficient or has fewer columns
                 than there are outputs left out; when the previous representation cannot carry the kept outputs.
         """
-        subset = self._subset(subset)
+        chosen = self._subset(subset)
         xp, (width, _, outputs) = array_namespace(self.targets), self.sizes
         assumption_1(self.last, self.targets).demand()
         _, _, axes = self._principal
-        kept = axes[:, subset]
-        dropped = self.targets @ axes[:, [i for i in range(outputs) if i not in subset]]
-        maps = augmented.least_squares(augmented.stack([self.previous, self.last]), self.targets @ kept).T
+        kept = axes[:, chosen]
+        dropped = self.targets @ axes[:, [i for i in range(outputs) if i not in chosen]]
+        maps = augmented.least_squares(augmented.side_by_side([self.previous, self.last]), self.targets @ kept).T
         first, second = maps[:, :width], maps[:, width:]
-        inverse = xp.linalg.pinv(first) if subset else first.T
+        inverse = xp.linalg.pinv(first) if chosen else first.T
         W = inverse @ second
-        if len(subset) < outputs:
+        if len(chosen) < outputs:
             _demand_rank("V_L'Y on the left-out outputs", self.last.T @ dropped)
             W = W - (xp.eye(width, dtype=W.dtype) - inverse @ first) @ (self.previous.T @ dropped) @ xp.linalg.pinv(
                 self.last.T @ dropped)
-        if subset:
+        if chosen:
             _demand_rank("x_{L-1} of the kept outputs", first.T)
         return W, kept @ first
 
-    def escape_direction(self, W, B, null=None):
+    def escape_direction(self, W: Array, B: Array, null: Array | None = None) -> tuple[Array, Array]:
         r"""Return a unit direction :math:`(t a b^\mathsf{T}, -c a^\mathsf{T})` along which the risk falls (Theorem 2).
 
         a is the unit vector of ker :math:`W_{L+1}` with the smallest :math:`\lVert x_L a \rVert`, (c, b) the top singular
@@ -197,7 +205,7 @@ class CoupledProblem:
 
     @cached_property
     def _principal(self):
-        prediction = augmented.project(augmented.stack([self.previous, self.last]), self.targets)
+        prediction = augmented.project(augmented.side_by_side([self.previous, self.last]), self.targets)
         _, values, axes = array_namespace(prediction).linalg.svd(prediction, full_matrices=False)
         return prediction, values, axes.T
 

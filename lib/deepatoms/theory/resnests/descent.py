@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from deepatoms.theory.resnests.coupled import CoupledProblem
+
 
 @dataclass(frozen=True)
 class End:
@@ -17,7 +19,7 @@ class End:
     size: float
 
 
-def trust_region(problem, W, B, steps=400):
+def trust_region(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: int = 400) -> End:
     """Descend by trust-region least squares from (W, B), all tolerances at 1e-15 (with the defaults no end is critical).
 
     Args:
@@ -28,6 +30,9 @@ def trust_region(problem, W, B, steps=400):
 
     Returns:
         An ``End``.
+
+    Source:
+        Trust-region reflective least squares, scipy (Branch, Coleman and Li, 1999).
 
     >>> from deepatoms.theory.resnests import CoupledProblem
     >>> rng = np.random.default_rng(0)
@@ -56,8 +61,14 @@ def trust_region(problem, W, B, steps=400):
     return _end(problem, *split(found.x))
 
 
-def lbfgs(problem, W, B, steps=500):
-    """Descend by L-BFGS from (W, B), ftol 1e-16 and gtol 1e-12; arguments and result as for ``trust_region``."""
+def lbfgs(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: int = 500) -> End:
+    """Descend by L-BFGS from (W, B), ftol 1e-16 and gtol 1e-12; arguments and result as for ``trust_region``.
+
+    Source:
+        L-BFGS-B, scipy (Byrd, Lu, Nocedal and Zhu, 1995).
+
+    No example: it is called as :func:`trust_region` is.
+    """
     width, units, outputs = problem.sizes
 
     def split(point):

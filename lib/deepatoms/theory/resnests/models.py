@@ -1,6 +1,9 @@
 """The three models of the paper as torch modules for vectors: ResNEst, A-ResNEst and DenseNEst."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -16,11 +19,11 @@ class TanhBlock(nn.Module):
         bias: b, tensor of shape (features,).
     """
 
-    def __init__(self, weight, bias):
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features, shape (samples, features)."""
         return torch.tanh(x @ self.weight.T + self.bias)
 
@@ -44,7 +47,7 @@ class ResNEst(nn.Module):
     torch.Size([4, 1])
     """
 
-    def __init__(self, weights, prediction, blocks):
+    def __init__(self, weights: Sequence[torch.Tensor], prediction: torch.Tensor, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         _demand_sizes(weights, prediction, blocks)
         self.weights = nn.ParameterList([nn.Parameter(weight.detach().clone()) for weight in weights])
@@ -52,26 +55,26 @@ class ResNEst(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     @property
-    def width(self):
+    def width(self) -> int:
         """M, the width of every residual representation."""
         return self.prediction.shape[1]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs, shape (samples, outputs), by the recursion of Equation :eq:`nest-eq-1`."""
         state = x @ self.weights[0].T
         for weight, block in zip(self.weights[1:], self.blocks, strict=True):
             state = state + block(state) @ weight.T
         return state @ self.prediction.T
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         r"""Return the features :math:`v_0 = x, v_1, \dots, v_L` of Equation :eq:`nest-eq-3`, each (samples, :math:`K_i`)."""
         return self.trace(x)[0]
 
-    def representations(self, x):
+    def representations(self, x: torch.Tensor) -> list[torch.Tensor]:
         r"""Return the residual representations :math:`x_0, \dots, x_L`, each of shape (samples, M)."""
         return self.trace(x)[1]
 
-    def trace(self, x):
+    def trace(self, x: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return features and representations from one pass."""
         arguments.real_array("x", x, rank=2)
         features, states = [x], [x @ self.weights[0].T]
@@ -80,8 +83,12 @@ class ResNEst(nn.Module):
             states.append(states[-1] + features[-1] @ weight.T)
         return features, states
 
-    def truncated(self, blocks):
-        """Return the ResNEst of the first ``blocks`` blocks, with shared block functions and the same prediction weights."""
+    def truncated(self, blocks: int) -> ResNEst:
+        """Return the ResNEst of the first ``blocks`` blocks, with shared block functions and the same prediction weights.
+
+        Raises:
+            ValueError: If there are not that many blocks.
+        """
         if not 1 <= arguments.integer("blocks", blocks) <= len(self.blocks):
             arguments.refuse("blocks", blocks, f"exceeds the {len(self.blocks)} blocks of the model", "pass fewer")
         return ResNEst(list(self.weights)[:blocks + 1], self.prediction, list(self.blocks)[:blocks])
@@ -117,7 +124,7 @@ class AResNEst(nn.Module):
     True
     """
 
-    def __init__(self, heads, source):
+    def __init__(self, heads: Sequence[torch.Tensor], source: ResNEst | DenseNEst) -> None:
         super().__init__()
         if len(heads) != len(source.blocks) + 1:
             arguments.refuse("heads", len(heads), f"matrices for {len(source.blocks) + 1} features",
@@ -125,20 +132,24 @@ class AResNEst(nn.Module):
         self.heads = nn.ParameterList([nn.Parameter(arguments.matrix("heads", head).detach().clone()) for head in heads])
         self.source = source
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the features of the source."""
         return self.source.features(x)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sum of all heads' outputs, shape (samples, outputs)."""
         return sum(feature @ head.T for feature, head in zip(self.features(x), self.heads, strict=True))
 
 
-def augment(model):
+def augment(model: ResNEst) -> AResNEst:
     r"""Return the A-ResNEst that contains a ResNEst: :math:`H_i = W_{L+1} W_i` (Fig. 2 of the paper).
 
     Args:
         model: a ``ResNEst``.
+
+    >>> net = random_resnest(inputs=2, outputs=1, units=[3], width=5, generator=torch.Generator().manual_seed(0))
+    >>> [tuple(head.shape) for head in augment(net).heads]
+    [(1, 2), (1, 3)]
     """
     return AResNEst([(model.prediction @ weight).detach() for weight in model.weights], model)
 
@@ -157,12 +168,12 @@ class DenseNEst(nn.Module):
     [2, 3, 1]
     """
 
-    def __init__(self, prediction, blocks):
+    def __init__(self, prediction: torch.Tensor, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.prediction = nn.Parameter(arguments.matrix("prediction", prediction).detach().clone())
         self.blocks = nn.ModuleList(blocks)
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         r"""Return the list :math:`x, Q_1, \dots, Q_L`, each of shape (samples, :math:`D_i`)."""
         arguments.real_array("x", x, rank=2)
         parts = [x]
@@ -170,7 +181,7 @@ class DenseNEst(nn.Module):
             parts.append(block(torch.cat(parts, 1)))
         return parts
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs, shape (samples, outputs)."""
         for block in self.blocks:
             x = torch.cat([x, block(x)], 1)
@@ -188,7 +199,7 @@ class _ReadsFirst(nn.Module):
         return self.block(x[:, :self.count])
 
 
-def dense_to_resnest(model, inputs):
+def dense_to_resnest(model: DenseNEst, inputs: int) -> ResNEst:
     r"""Return the wide ResNEst that computes the same function as a DenseNEst, the construction behind Proposition 4.
 
     :math:`W_0 = [I; 0]`, :math:`W_i` holds an identity in the rows of the i-th new features, :math:`G_i` reads the first
@@ -197,6 +208,12 @@ def dense_to_resnest(model, inputs):
     Args:
         model: a ``DenseNEst``.
         inputs: its number of inputs.
+
+    Raises:
+        ValueError: If the model does not read that many inputs.
+
+    Source:
+        Proposition 4 of the ResNEst paper.
 
     >>> dense = random_densenest(inputs=2, outputs=1, units=[3, 1], generator=torch.Generator().manual_seed(0))
     >>> x = torch.ones(4, 2, dtype=torch.float64)
@@ -216,7 +233,7 @@ def dense_to_resnest(model, inputs):
                                    zip(model.blocks, starts[1:], strict=True)])
 
 
-def random_resnest(inputs, outputs, units, width, generator, branch=1.0):
+def random_resnest(inputs: int, outputs: int, units: Sequence[int], width: int, generator: torch.Generator) -> ResNEst:
     r"""Return a ResNEst of tanh blocks with all weights N(0, 1 / fan-in), in float64.
 
     Args:
@@ -225,16 +242,25 @@ def random_resnest(inputs, outputs, units, width, generator, branch=1.0):
         units: :math:`K_1, \dots, K_L`.
         width: M.
         generator: torch generator.
-        branch: factor on :math:`W_1, \dots, W_L`.
+
+    Raises:
+        ValueError: If a size is no positive integer.
+
+    Source:
+        Standard initialisation (LeCun, 1998).
+
+    >>> net = random_resnest(inputs=2, outputs=1, units=[3], width=5, generator=torch.Generator().manual_seed(0))
+    >>> [tuple(weight.shape) for weight in net.weights]
+    [(5, 2), (5, 3)]
     """
     inputs, outputs, width = (arguments.integer(name, value) for name, value in
                               (("inputs", inputs), ("outputs", outputs), ("width", width)))
     blocks = [_tanh_block(count, width, generator) for count in units]
-    weights = [_normal(width, inputs, generator), *(branch * _normal(width, count, generator) for count in units)]
+    weights = [_normal(width, inputs, generator), *(_normal(width, count, generator) for count in units)]
     return ResNEst(weights, _normal(outputs, width, generator), blocks)
 
 
-def random_densenest(inputs, outputs, units, generator):
+def random_densenest(inputs: int, outputs: int, units: Sequence[int], generator: torch.Generator) -> DenseNEst:
     r"""Return a DenseNEst of tanh blocks with all weights N(0, 1 / fan-in), in float64.
 
     Args:
@@ -242,6 +268,13 @@ def random_densenest(inputs, outputs, units, generator):
         outputs: number of outputs :math:`N_o`.
         units: growths :math:`D_1, \dots, D_L`.
         generator: torch generator.
+
+    Source:
+        Standard initialisation (LeCun, 1998).
+
+    >>> net = random_densenest(inputs=2, outputs=1, units=[3], generator=torch.Generator().manual_seed(0))
+    >>> net(torch.ones(4, 2, dtype=torch.float64)).shape
+    torch.Size([4, 1])
     """
     widths = [inputs + sum(units[:i]) for i in range(len(units) + 1)]
     blocks = [_tanh_block(count, width, generator) for count, width in zip(units, widths[:-1], strict=True)]

@@ -1,5 +1,6 @@
 """Linear probes after every block of any residual network: where could this network be cut?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ import torch
 from deepatoms.theory import arguments
 from deepatoms.theory.resnests import augmented
 
+Pair = tuple[torch.Tensor, torch.Tensor]
 SHORTCUTS = ("shortcut", "downsample", "skip")
 
 
@@ -20,7 +22,8 @@ class BlockRisk:
     accuracy: float | None
 
 
-def block_risks(model, data, held_out=None, blocks=None):
+def block_risks(model: torch.nn.Module, data: Pair, held_out: Pair | None = None,
+                blocks: Sequence[str] | None = None) -> list[BlockRisk]:
     r"""Return the risk of a linear probe on the input and after every residual block of a network.
 
     Representations with spatial axes are averaged over them. The probe is fitted by least squares on ``data``; integer
@@ -38,6 +41,9 @@ def block_risks(model, data, held_out=None, blocks=None):
 
     Raises:
         ValueError: when the network has no residual blocks, or x and y differ in length.
+
+    Source:
+        Linear probes (Alain and Bengio, 2016); the linear predictors of the ResNEst paper, block by block.
 
     >>> from deepatoms.theory.resnests import random_resnest
     >>> net = random_resnest(3, 1, [2, 2], 9, torch.Generator().manual_seed(0))

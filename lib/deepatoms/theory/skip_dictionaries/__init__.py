@@ -56,7 +56,7 @@ from deepatoms.theory.skip_dictionaries.spectra import (
     orthogonal,
     printed_lower_bound,
     reflection,
-    residual,
+    residual_dictionary,
     singular_values,
     weyl_bounds,
 )
@@ -67,7 +67,7 @@ __all__ = [
     "energy_dimensions", "energy_shares", "exact_rank", "expected_slope", "fixed_bound", "frame_bounds", "gaussian",
     "hoyer_index", "is_feasible", "keep_largest", "largest_slope", "matching_pursuit", "mean_square_coherence",
     "nearest_coherence", "nonzeros_gained", "orthogonal", "printed_bound", "printed_lower_bound",
-    "printed_sparsity_bound", "reflection", "residual", "residual_bound", "residual_forward", "residual_operator",
+    "printed_sparsity_bound", "reflection", "residual_dictionary", "residual_bound", "residual_forward", "residual_operator",
     "root_multiplicity", "segment_slopes", "signal_to_noise", "singular_values", "sparse_difference_bound",
     "stability_bound", "stability_recursion", "unexplained_share", "weyl_bounds",
 ]

@@ -5,18 +5,25 @@ import torch
 from scipy.integrate import quad
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Array
 
 ACTIVATIONS = {"linear": lambda a: a, "relu": torch.relu, "leaky_relu": lambda a: torch.nn.functional.leaky_relu(a, 0.1),
                "tanh": torch.tanh, "elu": torch.nn.functional.elu, "gelu": torch.nn.functional.gelu,
                "sigmoid": torch.sigmoid, "softplus": torch.nn.functional.softplus}
 
 
-def activate(name, a):
+def activate(name: str, a: Array) -> Array:
     """Return the named activation of an array (leaky ReLU has slope 0.1).
 
     Args:
         name: a key of ``ACTIVATIONS``.
         a: numpy array or torch tensor of any shape.
+
+    Raises:
+        ValueError: If the name is unknown, or ``a`` holds an entry that is not finite.
+
+    Source:
+        Standard.
 
     >>> activate("relu", np.array([-1.0, 2.0]))
     array([0., 2.])
@@ -26,7 +33,7 @@ def activate(name, a):
     return function(a) if isinstance(a, torch.Tensor) else function(torch.from_numpy(np.ascontiguousarray(a))).numpy()
 
 
-def activation_matrix(name, a, centred=False):
+def activation_matrix(name: str, a: Array, centred: bool = False) -> Array:
     r"""Return the diagonal of :math:`S(h)`, with :math:`\sigma(a) = S(h)\, a`, Equation :eq:`rsc-activation`.
 
     Args:
@@ -52,11 +59,17 @@ def activation_matrix(name, a, centred=False):
     return (z - offset if centred else z) / (a + zero)
 
 
-def expected_slope(name):
+def expected_slope(name: str) -> float:
     r"""Return :math:`E\,\sigma'(a) = E\,a\,\sigma(a)` for standard normal a: the best single S is this times I.
 
     Args:
         name: a key of ``ACTIVATIONS``.
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    Source:
+        Stein's lemma (1981).
 
     >>> round(expected_slope("relu"), 9), round(expected_slope("tanh"), 3)
     (0.5, 0.606)
@@ -66,7 +79,7 @@ def expected_slope(name):
     return quad(product, -10, 0)[0] + quad(product, 0, 10)[0]
 
 
-def best_single_matrix(a, z, centred=False):
+def best_single_matrix(a: np.ndarray, z: np.ndarray, centred: bool = False) -> np.ndarray:
     r"""Return the matrix S of least :math:`\sum \lVert z - S a \rVert^2` over a batch.
 
     Args:
@@ -76,6 +89,12 @@ def best_single_matrix(a, z, centred=False):
 
     Returns:
         S, shape (n, n).
+
+    Raises:
+        ValueError: If a and z are not finite matrices of one shape.
+
+    Source:
+        Least squares, standard.
 
     >>> a = np.random.default_rng(0).normal(size=(50, 2))
     >>> bool(np.allclose(best_single_matrix(a, 3 * a), 3 * np.eye(2)))
@@ -87,13 +106,19 @@ def best_single_matrix(a, z, centred=False):
     return np.linalg.lstsq(a, z, rcond=None)[0].T
 
 
-def unexplained_share(a, z, S):
+def unexplained_share(a: np.ndarray, z: np.ndarray, S: np.ndarray) -> float:
     r"""Return :math:`\sum \lVert z - S a \rVert^2 / \sum \lVert z \rVert^2`, 0 for an exact fit.
 
     Args:
         a: pre-activations, shape (samples, n), numpy.
         z: activations, shape (samples, n).
         S: matrix, shape (n, n).
+
+    Raises:
+        ValueError: If a and z are not finite matrices of one shape.
+
+    Source:
+        Standard: one minus the uncentred coefficient of determination.
 
     >>> unexplained_share(np.ones((1, 2)), np.ones((1, 2)), np.eye(2))
     0.0
@@ -102,7 +127,7 @@ def unexplained_share(a, z, S):
     return float(((z - a @ S.T) ** 2).sum() / (z**2).sum())
 
 
-def best_diagonal(a, z):
+def best_diagonal(a: Array, z: Array) -> Array:
     r"""Return :math:`s_i = \langle z_i, a_i \rangle / \langle a_i, a_i \rangle`, the best diagonal S over a batch.
 
     Args:
@@ -111,6 +136,12 @@ def best_diagonal(a, z):
 
     Returns:
         Array of shape (n,).
+
+    Raises:
+        ValueError: If a unit is 0 on all samples.
+
+    Source:
+        Least squares, standard, unit by unit.
 
     >>> best_diagonal(np.array([[1.0, 2.0], [-1.0, 2.0]]), np.array([[1.0, 4.0], [0.0, 4.0]]))
     array([0.5, 2. ])
@@ -121,7 +152,7 @@ def best_diagonal(a, z):
     return (z * a).sum(0) / energy
 
 
-def residual_operator(W, a, z, skip=True):
+def residual_operator(W: np.ndarray, a: np.ndarray, z: np.ndarray, skip: bool = True) -> np.ndarray:
     r"""Return the dictionary :math:`I + \mathrm{diag}(s) W` of a trained layer (without the identity unless ``skip``).
 
     Args:
@@ -129,6 +160,12 @@ def residual_operator(W, a, z, skip=True):
         a: :math:`W h` on a batch, shape (samples, n).
         z: what the branch put out, same shape.
         skip: whether the layer has a skip connection.
+
+    Raises:
+        ValueError: If a unit is 0 on all samples.
+
+    Source:
+        Equation :eq:`rsc-residual-layer` with the best diagonal S.
 
     >>> residual_operator(np.eye(1), np.ones((2, 1)), np.full((2, 1), 0.5))
     array([[1.5]])

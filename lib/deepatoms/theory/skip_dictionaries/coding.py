@@ -1,13 +1,15 @@
 r"""The deep coding problem in the note's direction, :math:`T_i \approx D_i T_{i-1}`: solutions, uniqueness, stability."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from deepatoms.theory import arguments
 
 
-def keep_largest(x, sparsity):
+def keep_largest(x: np.ndarray, sparsity: int) -> np.ndarray:
     """Return x with all but its entries largest in magnitude set to 0: the nearest vectors with so few nonzeros.
 
     Args:
@@ -16,6 +18,9 @@ def keep_largest(x, sparsity):
 
     Raises:
         ValueError: when the sparsity exceeds the number of entries.
+
+    Source:
+        Hard thresholding, standard.
 
     >>> keep_largest(np.array([1.0, -3.0, 2.0]), 2)
     array([ 0., -3.,  2.])
@@ -29,7 +34,8 @@ def keep_largest(x, sparsity):
     return kept
 
 
-def deep_coding(x, dictionaries, sparsities):
+def deep_coding(x: np.ndarray, dictionaries: Sequence[np.ndarray],
+                sparsities: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     r"""Solve the deep coding problem without its equalities layer by layer, Equation :eq:`rsc-dcp`.
 
     Each :math:`T_i` keeps the :math:`\lambda_i` largest entries of :math:`D_i T_{i-1}`; no other choice of so few is nearer.
@@ -41,6 +47,9 @@ def deep_coding(x, dictionaries, sparsities):
 
     Returns:
         List of the codes :math:`T_1, \dots, T_l` and list of the distances :math:`\lVert T_i - D_i T_{i-1} \rVert`.
+
+    Raises:
+        ValueError: If a sparsity exceeds the number of atoms, or an entry is not finite.
 
     >>> codes, distances = deep_coding(np.array([3.0, 4.0]), [np.eye(2)], [1])
     >>> codes[0], distances[0]
@@ -54,7 +63,8 @@ def deep_coding(x, dictionaries, sparsities):
     return codes[1:], distances
 
 
-def is_feasible(x, codes, dictionaries, sparsities, tolerances, equalities=False):
+def is_feasible(x: np.ndarray, codes: Sequence[np.ndarray], dictionaries: Sequence[np.ndarray],
+                sparsities: Sequence[int], tolerances: Sequence[float], equalities: bool = False) -> Any:
     r"""Tell which signals' codes meet all constraints of the deep coding problem, Equation :eq:`rsc-dcp`.
 
     Args:
@@ -80,7 +90,7 @@ def is_feasible(x, codes, dictionaries, sparsities, tolerances, equalities=False
     return feasible
 
 
-def printed_sparsity_bound(mu):
+def printed_sparsity_bound(mu: float) -> float:
     r"""Return :math:`1 / (1 + \mu)`, the bound on the sparsity as displayed: below 1, it forbids every nonzero.
 
     :func:`~deepatoms.theory.dictionaries.uniqueness_threshold` is the bound that holds, Equation :eq:`rsc-uniqueness`.
@@ -88,13 +98,16 @@ def printed_sparsity_bound(mu):
     Args:
         mu: mutual coherence, in [0, 1].
 
+    Raises:
+        ValueError: If the coherence is outside [0, 1].
+
     >>> printed_sparsity_bound(0.25)
     0.8
     """
     return 1 / (1 + arguments.number("mu", mu, 0, 1))
 
 
-def stability_bound(noise, mu, sparsity, other=None, factor=4.0):
+def stability_bound(noise: float, mu: float, sparsity: int, other: int | None = None, factor: float = 4.0) -> float:
     r"""Return the bound on :math:`\lVert T - \hat T \rVert^2` of two codes of one signal, Equation :eq:`rsc-stability`.
 
     :math:`4 \epsilon^2 / (1 - (k + \hat k - 1) \mu)` with k and :math:`\hat k` nonzeros. As printed, :math:`\hat k = k`, it
@@ -110,6 +123,9 @@ def stability_bound(noise, mu, sparsity, other=None, factor=4.0):
     Returns:
         The bound, infinite where the denominator is not positive.
 
+    Raises:
+        ValueError: If the noise or a sparsity is negative, or the coherence outside [0, 1].
+
     >>> round(stability_bound(1.0, 0.25, 2), 9), stability_bound(1.0, 0.5, 2)
     (16.0, inf)
     """
@@ -119,7 +135,8 @@ def stability_bound(noise, mu, sparsity, other=None, factor=4.0):
     return factor * arguments.number("noise", noise, 0) ** 2 / denominator if denominator > 0 else math.inf
 
 
-def stability_recursion(noise, coherences, sparsities, factor=4.0):
+def stability_recursion(noise: float, coherences: Sequence[float], sparsities: Sequence[int],
+                        factor: float = 4.0) -> list[float]:
     r"""Return the recursion's bounds :math:`\epsilon_{i-1}^2`, from the last layer down, Equation :eq:`rsc-recursion`.
 
     Args:
@@ -131,10 +148,13 @@ def stability_recursion(noise, coherences, sparsities, factor=4.0):
     Returns:
         List of squared bounds, one a step.
 
+    Raises:
+        ValueError: As for :func:`stability_bound`, or if the lists differ in length.
+
     >>> stability_recursion(1.0, [0.0, 0.0], [1, 1])
     [4.0, 16.0]
     """
-    bounds = []
+    bounds: list[float] = []
     for mu, sparsity in zip(coherences, sparsities, strict=True):
         before = math.sqrt(bounds[-1]) if bounds else noise
         bounds.append(math.inf if before == math.inf else stability_bound(before, mu, sparsity, factor=factor))

@@ -1,13 +1,14 @@
 r"""How noise on the input travels through the layers: the printed bound, which fails, and those that hold."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from deepatoms.theory import arguments
 
 
-def printed_bound(noise, first_norm, coherences, sparsities):
+def printed_bound(noise: float, first_norm: float, coherences: Sequence[float], sparsities: Sequence[int]) -> float:
     r"""Return the printed bound on the squared output error, Equation :eq:`rsc-propagation`; it is wrong.
 
     :math:`\tfrac14 \lVert D_1 \rVert^2 \epsilon_0^2 \prod_i A_i`, :math:`A_i = 1 - (2 \lVert T_i \rVert_0 - 1) \mu(D_{i+1})`.
@@ -25,7 +26,7 @@ def printed_bound(noise, first_norm, coherences, sparsities):
     return first_norm**2 * noise**2 / 4 * math.prod(1 - (2 * k - 1) * mu for mu, k in pairs)
 
 
-def fixed_bound(noise, dictionaries):
+def fixed_bound(noise: float, dictionaries: Sequence[np.ndarray]) -> float:
     r"""Return :math:`\prod_i \lVert D_i \rVert^2 \epsilon_0^2`, on the squared output error of fixed dictionaries.
 
     Not for :math:`D_i = I + S(h) W`, which changes with the input: see :func:`residual_bound`.
@@ -34,6 +35,12 @@ def fixed_bound(noise, dictionaries):
         noise: :math:`\epsilon_0`.
         dictionaries: list of matrices.
 
+    Raises:
+        ValueError: If the noise is negative, or a dictionary is not a finite matrix.
+
+    Source:
+        Submultiplicativity of the spectral norm, standard.
+
     >>> fixed_bound(1.0, [np.eye(2), 2 * np.eye(2)])
     4.0
     """
@@ -41,13 +48,19 @@ def fixed_bound(noise, dictionaries):
     return float(arguments.number("noise", noise, 0) ** 2 * math.prod(norm**2 for norm in norms))
 
 
-def sparse_difference_bound(noise, coherences, nonzeros):
+def sparse_difference_bound(noise: float, coherences: Sequence[float], nonzeros: int) -> float:
     r"""Return :math:`\prod_i (1 + (m - 1) \mu_i) \epsilon_0^2`, on the squared error when differences have m nonzeros.
 
     Args:
         noise: :math:`\epsilon_0`.
         coherences: :math:`\mu_i` of all layers, whose atoms have norm 1.
         nonzeros: m (2k for two codes with k nonzeros each), at every layer's input.
+
+    Raises:
+        ValueError: If the noise is negative, or ``nonzeros`` is no positive integer.
+
+    Source:
+        Gershgorin's bound on the Gram matrix of m atoms, standard.
 
     >>> sparse_difference_bound(1.0, [0.5, 0.5], 2)
     2.25
@@ -56,7 +69,7 @@ def sparse_difference_bound(noise, coherences, nonzeros):
     return arguments.number("noise", noise, 0) ** 2 * math.prod(1 + (m - 1) * mu for mu in coherences)
 
 
-def residual_bound(noise, weights):
+def residual_bound(noise: float, weights: Sequence[np.ndarray]) -> float:
     r"""Return :math:`\prod_i (1 + \lVert W_i \rVert) \epsilon_0`, on the output error of a ReLU residual net.
 
     It holds for every activation with slopes in [-1, 1]. With batch normalisation in evaluation mode, pass
@@ -66,6 +79,12 @@ def residual_bound(noise, weights):
         noise: :math:`\epsilon_0`.
         weights: list of matrices of shape (n, n).
 
+    Raises:
+        ValueError: If the noise is negative, or a weight is not a finite matrix.
+
+    Source:
+        Ours, :math:`\lVert I + S W \rVert \le 1 + \lVert W \rVert` layer by layer; standard.
+
     >>> residual_bound(1.0, [np.eye(2), np.eye(2)])
     4.0
     """
@@ -73,13 +92,16 @@ def residual_bound(noise, weights):
     return float(arguments.number("noise", noise, 0) * math.prod(1 + norm for norm in norms))
 
 
-def residual_forward(x, weights, biases):
+def residual_forward(x: np.ndarray, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> np.ndarray:
     r"""Return the output of the residual net :math:`h \mapsto h + \mathrm{relu}(W_i h + b_i)`.
 
     Args:
         x: input of shape (..., n), numpy.
         weights: list of matrices of shape (n, n).
         biases: list of vectors of shape (n,).
+
+    Source:
+        Standard (He, Zhang, Ren and Sun, 2016).
 
     >>> residual_forward(np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)])
     array([3.])
@@ -89,7 +111,8 @@ def residual_forward(x, weights, biases):
     return x
 
 
-def segment_slopes(start, end, weights, biases):
+def segment_slopes(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndarray],
+                   biases: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the regions of a ReLU residual net that a segment crosses, and the norm of the affine map in each.
 
     Along the segment every pre-activation is affine until the next unit switches; the walk goes from switch to switch.
@@ -102,6 +125,12 @@ def segment_slopes(start, end, weights, biases):
 
     Returns:
         Array of the places in [0, 1] where a region begins, and array of the spectral norms there.
+
+    Raises:
+        ValueError: If an end is not a finite vector, or both are one point.
+
+    Source:
+        Ours; Section 7.1 of the spline paper on a line, as :func:`deepatoms.theory.partition.slice_segment`.
 
     >>> places, norms = segment_slopes(np.array([-0.1]), np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)])
     >>> norms
@@ -134,7 +163,8 @@ def _region(start, direction, place, weights, biases):
     return max(switch, math.nextafter(place, 2)), slope
 
 
-def largest_slope(start, end, weights, biases):
+def largest_slope(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndarray],
+                  biases: Sequence[np.ndarray]) -> float:
     r"""Return the largest norm of the affine map over the exact regions between two inputs, the sharpest bound here.
 
     :math:`\lVert f(y) - f(x) \rVert \le \max_r \lVert A_r \rVert \, \lVert y - x \rVert` over the regions r of the segment.
@@ -144,6 +174,12 @@ def largest_slope(start, end, weights, biases):
         end: input of shape (n,).
         weights: list of matrices of shape (n, n).
         biases: list of vectors of shape (n,).
+
+    Raises:
+        ValueError: If an end is not a finite vector, or both are one point.
+
+    Source:
+        Ours: the mean value inequality, standard, on each region of the segment.
 
     >>> float(largest_slope(np.array([-0.1]), np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)]))
     3.0

@@ -9,11 +9,17 @@ import numpy as np
 from deepatoms.theory import arguments, dictionaries
 
 
-def frame_bounds(D):
+def frame_bounds(D: np.ndarray) -> tuple[float, float]:
     r"""Return the frame bounds A and B: smallest nonzero and largest eigenvalue of :math:`D D^\mathsf{T}`, atoms of norm 1.
 
     Args:
         D: matrix of shape (n, K), numpy, without zero columns.
+
+    Raises:
+        ValueError: If D is not a finite matrix without zero columns.
+
+    Source:
+        Skretting and Engan (2011).
 
     >>> A, B = frame_bounds(np.hstack([np.eye(2), np.eye(2)]))
     >>> round(float(A), 9), round(float(B), 9)
@@ -23,11 +29,17 @@ def frame_bounds(D):
     return eigenvalues[eigenvalues > 1e-12 * eigenvalues[0]].min(), eigenvalues[0]
 
 
-def nearest_coherence(D):
+def nearest_coherence(D: np.ndarray) -> float:
     r"""Return :math:`\mu_\mathrm{avg}`, the mean over atoms of the largest absolute cosine with another atom.
 
     Args:
         D: matrix of shape (n, K), numpy, without zero columns.
+
+    Raises:
+        ValueError: If D is not a finite matrix without zero columns.
+
+    Source:
+        Skretting and Engan (2011).
 
     >>> float(nearest_coherence(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])).round(6))
     0.666667
@@ -35,11 +47,17 @@ def nearest_coherence(D):
     return _cosines(D).max(1).mean()
 
 
-def mean_square_coherence(D):
+def mean_square_coherence(D: np.ndarray) -> float:
     r"""Return :math:`\mu_\mathrm{mse} = \lVert D^\mathsf{T} D \rVert_F / K`: :math:`1/\sqrt n` exactly for a tight frame.
 
     Args:
         D: matrix of shape (n, K), numpy, without zero columns.
+
+    Raises:
+        ValueError: If D is not a finite matrix without zero columns.
+
+    Source:
+        Skretting and Engan (2011).
 
     >>> float(mean_square_coherence(np.eye(4)))
     0.5
@@ -47,12 +65,18 @@ def mean_square_coherence(D):
     return np.linalg.norm(dictionaries.gram(D)) / D.shape[1]
 
 
-def babel(D, atoms):
+def babel(D: np.ndarray, atoms: int) -> float:
     r"""Return the Babel function :math:`\mu_1(p)`: the largest sum of absolute cosines of one atom with p others.
 
     Args:
         D: matrix of shape (n, K), numpy, without zero columns.
         atoms: p, smaller than K.
+
+    Raises:
+        ValueError: If the atoms are not a positive integer smaller than K, or D has a zero column.
+
+    Source:
+        Tropp (2004).
 
     >>> float(babel(dictionaries.simplex_frame(3), 2).round(6))
     0.666667
@@ -62,7 +86,7 @@ def babel(D, atoms):
     return np.sort(_cosines(D), axis=1)[:, -atoms:].sum(1).max()
 
 
-def matching_pursuit(D, X, sparsity):
+def matching_pursuit(D: np.ndarray, X: np.ndarray, sparsity: int) -> np.ndarray:
     r"""Represent many signals by orthogonal matching pursuit, all at once.
 
     At each step every signal takes the atom most correlated with what is left of it and is projected anew.
@@ -77,6 +101,9 @@ def matching_pursuit(D, X, sparsity):
 
     Raises:
         ValueError: when the sparsity exceeds the number of atoms or the dimension.
+
+    Source:
+        Pati, Rezaiifar and Krishnaprasad (1993).
 
     >>> matching_pursuit(np.eye(3), np.array([[1.0, 3.0, 2.0]]), 2)
     array([[0., 3., 2.]])
@@ -100,12 +127,18 @@ def matching_pursuit(D, X, sparsity):
     return codes
 
 
-def signal_to_noise(X, approximation):
+def signal_to_noise(X: np.ndarray, approximation: np.ndarray) -> float:
     r"""Return the signal-to-noise ratio :math:`10 \log_{10} (\sum \lVert x \rVert^2 / \sum \lVert x - \hat x \rVert^2)`, in dB.
 
     Args:
         X: signals of shape (samples, n).
         approximation: of the same shape.
+
+    Raises:
+        ValueError: If X is not a finite matrix.
+
+    Source:
+        Standard.
 
     >>> float(signal_to_noise(np.array([[10.0]]), np.array([[9.0]])))
     20.0

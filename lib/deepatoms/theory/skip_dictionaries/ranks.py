@@ -1,11 +1,13 @@
 r"""Exact ranks and multiplicities of integer matrices: counterexamples that no rounding can explain away."""
 
+from typing import Any
+
 import numpy as np
 
 from deepatoms.theory import arguments
 
 
-def exact_rank(matrices):
+def exact_rank(matrices: np.ndarray) -> Any:
     """Return the ranks of integer matrices by fraction-free elimination in unlimited precision.
 
     What Equation :eq:`rsc-rank` says of I + D can then be tested without rounding.
@@ -46,7 +48,7 @@ def _eliminate(work, found, pivots, ranks, column, previous):
     previous[found] = pivot
 
 
-def characteristic_polynomial(matrices):
+def characteristic_polynomial(matrices: np.ndarray) -> np.ndarray:
     r"""Return the integer coefficients of :math:`\det(\lambda I - A)`, highest power first (Faddeev and LeVerrier).
 
     Args:
@@ -54,6 +56,12 @@ def characteristic_polynomial(matrices):
 
     Returns:
         Integer array of shape (..., n + 1).
+
+    Raises:
+        TypeError: On entries that are not integers.
+
+    Source:
+        Faddeev and LeVerrier, standard.
 
     >>> characteristic_polynomial(np.array([[2, 1], [0, 3]]))
     array([ 1, -5,  6])
@@ -69,12 +77,18 @@ def characteristic_polynomial(matrices):
     return np.stack(coefficients, axis=-1)
 
 
-def root_multiplicity(coefficients, root):
+def root_multiplicity(coefficients: np.ndarray, root: int) -> Any:
     """Return how often an integer is a root of integer polynomials: the algebraic multiplicity of an eigenvalue.
 
     Args:
         coefficients: integer array of shape (..., n + 1), highest power first.
         root: integer.
+
+    Raises:
+        TypeError: On coefficients or a root that are not integers.
+
+    Source:
+        Horner's division, standard.
 
     >>> root_multiplicity(characteristic_polynomial(np.array([[2, 1], [0, 2]])), 2)
     np.int64(2)

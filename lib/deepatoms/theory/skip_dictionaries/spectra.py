@@ -6,9 +6,10 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
+from deepatoms.theory.arrays import Array
 
 
-def residual(D):
+def residual_dictionary(D: Array) -> Array:
     r"""Return :math:`I + D`, the dictionary of a residual layer, Equation :eq:`rsc-residual-layer`.
 
     Args:
@@ -20,7 +21,7 @@ def residual(D):
     Raises:
         ValueError: when the matrices are not square or hold an entry that is not finite.
 
-    >>> residual(np.zeros((2, 2)))
+    >>> residual_dictionary(np.zeros((2, 2)))
     array([[1., 0.],
            [0., 1.]])
     """
@@ -28,11 +29,17 @@ def residual(D):
     return D + array_namespace(D).eye(D.shape[-1], dtype=D.dtype, device=D.device)
 
 
-def singular_values(D):
+def singular_values(D: Array) -> Array:
     r"""Return the singular values :math:`\sigma_1 \ge \sigma_2 \ge \dots`, shape (..., min(rows, columns)).
 
     Args:
         D: matrix or stack of matrices, shape (..., rows, columns).
+
+    Raises:
+        ValueError: If D is not a finite real array of at least two axes.
+
+    Source:
+        Standard.
 
     >>> singular_values(np.diag([1.0, -3.0]))
     array([3., 1.])
@@ -41,13 +48,19 @@ def singular_values(D):
     return array_namespace(D).linalg.svdvals(D)
 
 
-def condition_number(D):
+def condition_number(D: Array) -> Array:
     r"""Return :math:`\kappa(D) = \sigma_{\max} / \sigma_{\min}`, infinite when the smallest singular value is 0.
 
     A smallest singular value below the rounding of the largest, :math:`n \varepsilon \sigma_{\max}`, counts as 0.
 
     Args:
         D: matrix or stack of matrices, shape (..., rows, columns).
+
+    Raises:
+        ValueError: If D is not a finite real array of at least two axes.
+
+    Source:
+        Standard.
 
     >>> float(condition_number(np.diag([4.0, 2.0]))), float(condition_number(np.diag([1.0, 0.0])))
     (2.0, inf)
@@ -60,11 +73,14 @@ def condition_number(D):
     return namespace.where(regular, ratio, namespace.full_like(ratio, math.inf))
 
 
-def condition_bound(norm):
+def condition_bound(norm: float) -> float:
     r"""Return :math:`(1 + \lVert D \rVert) / (1 - \lVert D \rVert) \ge \kappa(I + D)`, Equation :eq:`rsc-condition`.
 
     Args:
         norm: spectral norm of D; from 1 on nothing is guaranteed and the bound is infinite.
+
+    Raises:
+        ValueError: If the norm is negative.
 
     >>> condition_bound(0.5), condition_bound(1.0)
     (3.0, inf)
@@ -73,7 +89,7 @@ def condition_bound(norm):
     return math.inf if norm >= 1 else (1 + norm) / (1 - norm)
 
 
-def weyl_bounds(D):
+def weyl_bounds(D: Array) -> tuple[Array, Array]:
     r"""Return bounds on the singular values of :math:`I + D`, Equation :eq:`rsc-weyl`.
 
     :math:`1 - \sigma_{n+1-L}(D) \le \sigma_L(I + D) \le 1 + \sigma_L(D)`.
@@ -84,6 +100,9 @@ def weyl_bounds(D):
     Returns:
         The lower and the upper bounds, each of shape (..., n).
 
+    Raises:
+        ValueError: If the matrices are not square or hold an entry that is not finite.
+
     >>> weyl_bounds(np.diag([-1.0, 0.0]))
     (array([1., 0.]), array([2., 1.]))
     """
@@ -91,20 +110,26 @@ def weyl_bounds(D):
     return 1 - array_namespace(sigma).flip(sigma, axis=-1), 1 + sigma
 
 
-def printed_lower_bound(D):
+def printed_lower_bound(D: Array) -> Array:
     r"""Return the lower bound as printed, :math:`1 - \sigma_L(D)`: valid for :math:`2L - 1 \le n` only.
 
     Args:
         D: square matrix or stack of them, shape (..., n, n).
 
+    Raises:
+        ValueError: If the matrices are not square or hold an entry that is not finite.
+
+    Source:
+        The note as printed; Equation :eq:`rsc-weyl` corrects it.
+
     >>> D = np.diag([-1.0, 0.0])
-    >>> printed_lower_bound(D)[1] <= singular_values(residual(D))[1]
+    >>> printed_lower_bound(D)[1] <= singular_values(residual_dictionary(D))[1]
     np.False_
     """
     return 1 - singular_values(_square(D))
 
 
-def energy_shares(D):
+def energy_shares(D: Array) -> Array:
     r"""Return the share of energy of the k largest singular values, :math:`\sum_{i \le k} \sigma_i^2 / \sum_i \sigma_i^2`.
 
     Args:
@@ -112,6 +137,12 @@ def energy_shares(D):
 
     Returns:
         Array of shape (..., min(rows, columns)), rising to 1.
+
+    Raises:
+        ValueError: If a matrix is zero or holds an entry that is not finite.
+
+    Source:
+        Standard.
 
     >>> energy_shares(np.diag([3.0, 1.0]))
     array([0.9, 1. ])
@@ -124,27 +155,37 @@ def energy_shares(D):
     return namespace.cumulative_sum(energy / total, axis=-1)
 
 
-def energy_dimensions(D, share=0.9):
-    r"""Return how many singular values carry the given share of the energy (:math:`k_{90}` for 0.9).
+def energy_dimensions(D: Array) -> Array:
+    r"""Return how many singular values carry nine tenths of the energy, :math:`k_{90}`.
 
     Args:
         D: matrix or stack of matrices, shape (..., rows, columns).
-        share: between 0 and 1.
+
+    Raises:
+        ValueError: If a matrix is zero or holds an entry that is not finite.
+
+    Source:
+        Standard, as for principal components.
 
     >>> int(energy_dimensions(np.diag([3.0, 1.0, 1.0])))
     2
     """
-    share = arguments.number("share", share, 0, 1)
     shares = energy_shares(D)
     namespace = array_namespace(shares)
-    return 1 + namespace.sum(namespace.astype(shares < share - 1e-12, namespace.int64), axis=-1)
+    return 1 + namespace.sum(namespace.astype(shares < 0.9 - 1e-12, namespace.int64), axis=-1)
 
 
-def effective_rank(D):
+def effective_rank(D: Array) -> Array:
     r"""Return :math:`\exp(-\sum_i p_i \log p_i)` with :math:`p_i = \sigma_i^2 / \sum \sigma^2`: n for a flat spectrum.
 
     Args:
         D: matrix or stack of matrices, shape (..., rows, columns), none of them zero.
+
+    Raises:
+        ValueError: If a matrix is zero or holds an entry that is not finite.
+
+    Source:
+        Roy and Vetterli (2007), with energies in place of singular values.
 
     >>> float(round(effective_rank(np.eye(4)), 9))
     4.0
@@ -157,13 +198,19 @@ def effective_rank(D):
     return namespace.exp(-namespace.sum(p * logarithm, axis=-1))
 
 
-def hoyer_index(D):
+def hoyer_index(D: Array) -> Array:
     r"""Return Hoyer's sparsity index of all N entries, :math:`(\sqrt N - \ell_1 / \ell_2) / (\sqrt N - 1)`.
 
     It is 0 when all entries are equally large, 1 when a single one is not zero, and free of scale.
 
     Args:
         D: matrix or stack of matrices, shape (..., rows, columns), none of them zero.
+
+    Raises:
+        ValueError: If a matrix is zero or has a single entry.
+
+    Source:
+        Hoyer (2004).
 
     >>> float(hoyer_index(np.array([[1.0, 0.0], [0.0, 0.0]]))), float(hoyer_index(np.ones((2, 2))))
     (1.0, 0.0)
@@ -177,11 +224,17 @@ def hoyer_index(D):
     return (root - namespace.sum(abs(D), axis=(-2, -1)) / norm) / (root - 1)
 
 
-def nonzeros_gained(D):
+def nonzeros_gained(D: Array) -> Array:
     r"""Return :math:`\#\{D_{ii} = 0\} - \#\{D_{ii} = -1\}`, the nonzeros that adding the identity gains.
 
     Args:
         D: square matrix or stack of them, shape (..., n, n).
+
+    Raises:
+        ValueError: If the matrices are not square or hold an entry that is not finite.
+
+    Source:
+        Standard counting; it is the note's "sparser" as a number.
 
     >>> nonzeros_gained(np.diag([0.0, -1.0, 5.0]))
     np.int64(0)
@@ -190,7 +243,7 @@ def nonzeros_gained(D):
     return (diagonal == 0).sum(-1) - (diagonal == -1).sum(-1)
 
 
-def gaussian(n, scale, generator, count=None):
+def gaussian(n: int, scale: float, generator: np.random.Generator, count: int | None = None) -> np.ndarray:
     r"""Draw matrices with entries :math:`N(0, s^2/n)`, shape (n, n) or (count, n, n); their norm is about 2s.
 
     Args:
@@ -199,6 +252,12 @@ def gaussian(n, scale, generator, count=None):
         generator: numpy generator.
         count: number of matrices; a single one unless given.
 
+    Raises:
+        ValueError: If the size is no positive integer or the scale is negative.
+
+    Source:
+        Standard.
+
     >>> gaussian(3, 0.5, np.random.default_rng(0)).shape
     (3, 3)
     """
@@ -206,8 +265,14 @@ def gaussian(n, scale, generator, count=None):
     return arguments.number("scale", scale, 0) / math.sqrt(arguments.integer("n", n)) * generator.normal(size=shape)
 
 
-def orthogonal(n, generator, count=None):
+def orthogonal(n: int, generator: np.random.Generator, count: int | None = None) -> np.ndarray:
     """Draw orthogonal matrices uniformly (Haar), shape (n, n) or (count, n, n).
+
+    Raises:
+        ValueError: If the size is no positive integer.
+
+    Source:
+        Mezzadri (2007).
 
     >>> Q = orthogonal(3, np.random.default_rng(0))
     >>> bool(np.allclose(Q @ Q.T, np.eye(3)))
@@ -217,11 +282,17 @@ def orthogonal(n, generator, count=None):
     return Q * np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
 
 
-def reflection(normal):
+def reflection(normal: np.ndarray) -> np.ndarray:
     r"""Return the reflections :math:`I - 2 v v^\mathsf{T} / \lVert v \rVert^2`: orthogonal, yet :math:`I + D` is singular.
 
     Args:
         normal: v, shape (..., n).
+
+    Raises:
+        ValueError: If the normal holds an entry that is not finite.
+
+    Source:
+        Householder (1958).
 
     >>> reflection(np.array([1.0, 0.0]))
     array([[-1.,  0.],

@@ -235,8 +235,8 @@ def dense_gap(setting):
     for _ in range(1000):
         parts, y = dense_features(rng, (4, 3, 2))
         previous = np.hstack(parts[:3]) @ identity[:12]
-        found.append(abs(resnests.gap(parts, previous, y)))
-        control.append(abs(resnests.gap(parts, previous[:, :11], y)))
+        found.append(abs(resnests.coupling_gap(parts, previous, y)))
+        control.append(abs(resnests.coupling_gap(parts, previous[:, :11], y)))
     return Measurement(max(found), max(control))
 
 

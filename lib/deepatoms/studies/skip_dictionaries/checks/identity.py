@@ -42,14 +42,14 @@ def fewer_nonzeros(setting):
 
 
 def _gained(D):
-    return int((skip.residual(D) != 0).sum() - (D != 0).sum())
+    return int((skip.residual_dictionary(D) != 0).sum() - (D != 0).sum())
 
 
 @check("rsc.sparsity/count", EXHAUSTIVE)
 def count(setting):
     """Compare counted nonzeros with the formula; in the control the term of the entries -1 is left out."""
     D = small()[0].astype(float)
-    counted = (skip.residual(D) != 0).sum((1, 2)) - (D != 0).sum((1, 2))
+    counted = (skip.residual_dictionary(D) != 0).sum((1, 2)) - (D != 0).sum((1, 2))
     zeros = (np.diagonal(D, axis1=1, axis2=2) == 0).sum(1)
     return Measurement((counted != skip.nonzeros_gained(D)).sum(), (counted != zeros).sum())
 
@@ -59,7 +59,7 @@ def hoyer(setting):
     """Take the smallest rise of the Hoyer index from D to I + D; D with -1 on its diagonal is the control."""
     D = np.concatenate([draws(setting, scale) for scale in (0.1, 0.5, 1.0)])
     crafted = D * (1 - np.eye(N)) - np.eye(N)
-    return Measurement(*((skip.hoyer_index(skip.residual(kind)) - skip.hoyer_index(kind)).min()
+    return Measurement(*((skip.hoyer_index(skip.residual_dictionary(kind)) - skip.hoyer_index(kind)).min()
                          for kind in (D, crafted)))
 
 
@@ -69,13 +69,13 @@ def hoyer(setting):
 def centre(setting):
     """Take the mean eigenvalue of I + D; that of D is the control."""
     D = draws(setting, 0.5)
-    return Measurement(*(np.linalg.eigvals(kind).real.mean() for kind in (skip.residual(D), D)))
+    return Measurement(*(np.linalg.eigvals(kind).real.mean() for kind in (skip.residual_dictionary(D), D)))
 
 
 @check("rsc.fig2/disc", instances(10))
 def disc(setting):
     """Take the largest distance of the eigenvalues of I + D from 1; from 0 as control."""
-    eigenvalues = np.linalg.eigvals(skip.residual(draws(setting, 0.5)))
+    eigenvalues = np.linalg.eigvals(skip.residual_dictionary(draws(setting, 0.5)))
     return Measurement(*(abs(eigenvalues - point).max(1).mean() for point in (1, 0)))
 
 
@@ -89,7 +89,7 @@ def _families(setting):
         D = skip.gaussian(n, 1.0, draw, some) * draw.uniform(0.1, 4, some)[:, None, None]
         D[::2] = (D[::2] + D[::2].transpose(0, 2, 1)) / np.sqrt(2)
         families.append(np.concatenate([D, [np.diag([1.0, 0.0]), np.diag([-1.0, 0.0])]]) if n == 2 else D)
-    return [(D, skip.singular_values(D), skip.singular_values(skip.residual(D))) for D in families]
+    return [(D, skip.singular_values(D), skip.singular_values(skip.residual_dictionary(D))) for D in families]
 
 
 def _largest(setting, excess):
@@ -124,7 +124,7 @@ def he_scale(setting):
 
 
 def _distance(D):
-    return abs(skip.singular_values(skip.residual(D)) - 1).max(-1)
+    return abs(skip.singular_values(skip.residual_dictionary(D)) - 1).max(-1)
 
 
 @check("rsc.concentrated/norm_bound", instances(20_000))
@@ -151,13 +151,13 @@ def all_scales(setting):
 
 
 def _falls(D):
-    return skip.condition_number(skip.residual(D)) < skip.condition_number(D)
+    return skip.condition_number(skip.residual_dictionary(D)) < skip.condition_number(D)
 
 
 @check("rsc.condition/contraction_gaussian", instances(100))
 def contraction_gaussian(setting):
     """Divide the median condition number of D by that of I + D at s = 0.25; s = 4 is the control."""
-    medians = [[np.median(skip.condition_number(kind)) for kind in (D, skip.residual(D))]
+    medians = [[np.median(skip.condition_number(kind)) for kind in (D, skip.residual_dictionary(D))]
                for D in (draws(setting, scale, 100) for scale in (0.25, 4.0))]
     return Measurement(*(before / after for before, after in medians))
 
@@ -174,13 +174,13 @@ def condition_bound(setting):
 
 
 def _over_bound(D, size):
-    return float(skip.condition_number(skip.residual(D)) / skip.condition_bound(float(size)))
+    return float(skip.condition_number(skip.residual_dictionary(D)) / skip.condition_bound(float(size)))
 
 
 # ---- energy ----
 
 def _k90_rise(D):
-    return (skip.energy_dimensions(skip.residual(D)) - skip.energy_dimensions(D)).mean()
+    return (skip.energy_dimensions(skip.residual_dictionary(D)) - skip.energy_dimensions(D)).mean()
 
 
 @check("rsc.energy/k90", instances(10))
@@ -199,7 +199,7 @@ def opposite(setting):
 @check("rsc.fig3/normalised", instances(10))
 def normalised(setting):
     """Take the mean difference between the cumulative shares of energy of I + D and D; orthogonal D is the control."""
-    return Measurement(*((skip.energy_shares(skip.residual(D)) - skip.energy_shares(D)).mean()
+    return Measurement(*((skip.energy_shares(skip.residual_dictionary(D)) - skip.energy_shares(D)).mean()
                          for D in (draws(setting, 0.5), rotations(setting))))
 
 
@@ -207,7 +207,7 @@ def normalised(setting):
 def unnormalised(setting):
     """Take the same without division by the total; in the control D is scaled to the energy of I + D."""
     D = draws(setting, 0.5)
-    raised = skip.residual(D)
+    raised = skip.residual_dictionary(D)
     scaled = D * (np.linalg.norm(raised, axis=(1, 2)) / np.linalg.norm(D, axis=(1, 2)))[:, None, None]
     return Measurement(*((_cumulative(raised) - _cumulative(kind)).mean() for kind in (D, scaled)))
 
@@ -217,7 +217,7 @@ def _cumulative(D):
 
 
 def _effective_rank_rise(D):
-    return (skip.effective_rank(skip.residual(D)) - skip.effective_rank(D)).mean()
+    return (skip.effective_rank(skip.residual_dictionary(D)) - skip.effective_rank(D)).mean()
 
 
 @check("rsc.steeper/effective_rank", instances(10))

@@ -20,7 +20,7 @@ def small():
 
 def raised_rank(D):
     """Return the numerical rank of I + D."""
-    return np.linalg.matrix_rank(skip.residual(D))
+    return np.linalg.matrix_rank(skip.residual_dictionary(D))
 
 
 @functools.lru_cache
@@ -172,7 +172,7 @@ def zero_violations(setting):
     D, _, _ = small()
     before, after = (skip.root_multiplicity(skip.characteristic_polynomial(A), 0) for A in (D, D + EYE))
     gaussian, _ = _gaussian_of_rank(setting, (8,))
-    zeros = [(abs(np.linalg.eigvals(A)) < 1e-10).sum(1) for A in (gaussian, skip.residual(gaussian))]
+    zeros = [(abs(np.linalg.eigvals(A)) < 1e-10).sum(1) for A in (gaussian, skip.residual_dictionary(gaussian))]
     return Measurement((before < after).sum(), (zeros[0] < zeros[1]).sum())
 
 

@@ -37,7 +37,7 @@ def normal(generator, *shape):
 
 def _half_way(model, x, generator):
     direction = normal(generator, *x.shape)
-    length = splines.reach(model, x, direction)
+    length = splines.distance_to_break(model, x, direction)
     return x + 0.5 * length.reshape(-1, *[1] * (x.ndim - 1)) * direction
 
 

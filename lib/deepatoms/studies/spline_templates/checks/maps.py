@@ -42,7 +42,7 @@ def random_parameters(model, generator):
 
 def moved(model, x, direction):
     """Return x' half-way to the first change of the code, and x'' at twice the distance of that change."""
-    distance = splines.reach(model, x, direction).reshape(-1, *[1] * (x.ndim - 1))
+    distance = splines.distance_to_break(model, x, direction).reshape(-1, *[1] * (x.ndim - 1))
     return x + distance / 2 * direction, x + 2 * distance * direction
 
 

@@ -102,9 +102,9 @@ def optimum(setting, norms, biased):
         bias = torch.zeros(classes, dtype=torch.float64)
         if biased:
             bias[1], bias[2] = 1.0, -1.0
-        found = splines.optimise_templates(x, 0, classes, budget, norms, bias, generator=generator)
+        found = splines.optimise_templates(x, 0, classes, budget, norms, bias, generator).best
         products = found @ x
-        along.append(float((products - splines.eq12_templates(x, 0, classes, budget) @ x).abs().max()))
+        along.append(float((products - splines.optimal_templates(x, 0, classes, budget) @ x).abs().max()))
         off.append(float((found - products[:, None] * x).abs().max()))
     return max(along), max(off)
 
@@ -129,7 +129,7 @@ def one_hot(setting):
 
 def _probability(budget, classes=10):
     x = torch.ones(1, dtype=torch.float64)
-    return float(torch.softmax(splines.eq12_templates(x, 0, classes, budget) @ x, 0)[0])
+    return float(torch.softmax(splines.optimal_templates(x, 0, classes, budget) @ x, 0)[0])
 
 
 @check("spl.dirac/closed_form", EXACT)
@@ -219,7 +219,7 @@ def shown_classes(nets):
 def not_all_classes(nets):
     """Count the correctly classified images with the true class positive and all nine others negative."""
     x = torch.ones(1, dtype=torch.float64)
-    ideal = splines.eq12_templates(x, 0, 10, 1.0) @ x
+    ideal = splines.optimal_templates(x, 0, 10, 1.0) @ x
     return Measurement(column(nets, "all_classes", False).mean(), float(ideal[0] > 0 and bool((ideal[1:] < 0).all())))
 
 
@@ -276,4 +276,4 @@ def _direction():
 
 @lru_cache(maxsize=1)
 def _free_templates():
-    return splines.optimise_templates(_direction(), 0, 10, 10.0, generator=torch.Generator().manual_seed(0))
+    return splines.optimise_templates(_direction(), 0, 10, 10.0, generator=torch.Generator().manual_seed(0)).best
