@@ -8,7 +8,7 @@ import dictlearn
 from benchmarks.costs import timed
 from deepatoms import data
 from deepatoms.studies.skip_dictionaries import ksvd
-from deepatoms.theory import dictionaries, skip_dictionaries
+from deepatoms.theory import dictionaries, pursuit, skip_dictionaries
 
 ATOMS, NONZEROS, ITERATIONS = 128, 5, 15
 
@@ -26,7 +26,7 @@ def peer(algorithm):
 
 
 def ratio(D, X):
-    codes = skip_dictionaries.matching_pursuit(D, X, NONZEROS)
+    codes = pursuit.matching_pursuit(D, X, NONZEROS)
     return skip_dictionaries.signal_to_noise(X, codes @ dictionaries.normalize(D).T)
 
 

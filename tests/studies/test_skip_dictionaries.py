@@ -6,8 +6,7 @@ import torch
 
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.studies.skip_dictionaries import comparison, counterexamples, ksvd
-from deepatoms.theory import dictionaries
-from deepatoms.theory import skip_dictionaries as skip
+from deepatoms.theory import dictionaries, pursuit
 
 
 def test_ksvd_recovers_the_dictionary_of_sparse_codes():
@@ -21,7 +20,7 @@ def test_ksvd_recovers_the_dictionary_of_sparse_codes():
 
 def test_ksvd_lowers_the_error_and_repeats_itself():
     X = np.random.default_rng(1).normal(size=(200, 8))
-    errors = [((X - skip.matching_pursuit(D, X, 2) @ D.T) ** 2).sum()
+    errors = [((X - pursuit.matching_pursuit(D, X, 2) @ D.T) ** 2).sum()
               for D in (ksvd.learn(X, 12, 2, iterations) for iterations in (1, 10))]
     assert errors[1] < errors[0]
     assert (ksvd.learn(X, 12, 2, 2) == ksvd.learn(X, 12, 2, 2)).all()  # promised: the same steps twice on one machine

@@ -13,7 +13,7 @@ from deepatoms import theory
 from deepatoms.theory import arguments
 
 # To be emptied: modules whose functions have still to be written so.
-LATER = ("max_affine", "orthogonality", "partition", "piecewise", "pullback", "resnests", "skip_dictionaries", "splines")
+LATER: tuple[str, ...] = ()
 SOURCE = re.compile(r":eq:|Equation|Section|Theorem|Definition|Figure|\bpaper|\bchapter|\b(?:1[89]|20)\d\d\b|standard", re.I)
 EXAMPLE = re.compile(r">>> |No example:")
 REFUSERS = {name for name, value in vars(arguments).items() if inspect.isfunction(value)} - {"summary", "is_real_floating"}

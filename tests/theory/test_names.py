@@ -10,7 +10,7 @@ from deepatoms import theory
 # The kit that every module uses: `arguments.matrix(name, value)` refuses, it is no mathematics.
 KIT = {"deepatoms.theory.arguments"}
 # To be emptied: names of which the second one has still to be renamed.
-TOLERATED = {"matching_pursuit", "residual"}
+TOLERATED: set[str] = set()
 
 
 def defined(modules):

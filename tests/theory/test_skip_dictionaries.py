@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import orthogonal_mp
 
 from deepatoms.theory import dictionaries
 from deepatoms.theory import skip_dictionaries as skip
@@ -153,12 +152,6 @@ def forward(h, weights, biases):
     return h
 
 
-def test_matching_pursuit_equals_scikit_learns():
-    D = dictionaries.normalize(RNG.normal(size=(10, 20)))
-    X = RNG.normal(size=(30, 10))
-    assert np.allclose(skip.matching_pursuit(D, X, 4), orthogonal_mp(D, X.T, n_nonzero_coefs=4).T)
-
-
 def test_properties_of_a_tight_frame():
     D = dictionaries.six_lines()
     assert np.allclose(skip.frame_bounds(D), 2)
@@ -183,7 +176,6 @@ def test_a_residual_layer_is_square(rows, columns):
     (lambda: skip.energy_shares(np.zeros((2, 2))), "no energy to share"),
     (lambda: skip.hoyer_index(np.zeros((2, 2))), "is zero"),
     (lambda: skip.keep_largest(np.ones(3), 4), "sparsity = 4 exceeds the number of atoms, 3"),
-    (lambda: skip.matching_pursuit(np.eye(3), np.ones((1, 3)), 4), "sparsity = 4 exceeds"),
     (lambda: skip.babel(np.eye(3), 3), "not smaller than the 3 atoms"),
     (lambda: skip.frame_bounds(np.array([[1.0, 0.0], [0.0, 0.0]])), "1 zero atoms"),
     (lambda: skip.activate("swish", np.ones(1)), "is unknown"),

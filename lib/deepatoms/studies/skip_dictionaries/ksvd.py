@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 
 from deepatoms.theory import arguments, dictionaries
-from deepatoms.theory.skip_dictionaries import matching_pursuit
+from deepatoms.theory.pursuit import matching_pursuit
 
 
 def learn(X, atoms, sparsity, iterations, seed=0):

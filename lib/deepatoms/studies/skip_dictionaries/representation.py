@@ -11,7 +11,7 @@ from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs import results
 from deepatoms.studies.skip_dictionaries import comparison, ksvd
-from deepatoms.theory import dictionaries
+from deepatoms.theory import dictionaries, pursuit
 from deepatoms.theory import skip_dictionaries as skip
 
 ATOMS = (1, 2, 4, 8, 16)
@@ -24,7 +24,7 @@ def curve(D, h):
 
 def signal_to_noise(D, h, atoms):
     """Return the signal-to-noise ratio of features in dB when matching pursuit codes each with so many atoms of D."""
-    return skip.signal_to_noise(h, skip.matching_pursuit(D, h, atoms) @ dictionaries.normalize(D).T)
+    return skip.signal_to_noise(h, pursuit.matching_pursuit(D, h, atoms) @ dictionaries.normalize(D).T)
 
 
 @functools.lru_cache

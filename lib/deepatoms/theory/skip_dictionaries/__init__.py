@@ -34,7 +34,6 @@ from deepatoms.theory.skip_dictionaries.propagation import (
 from deepatoms.theory.skip_dictionaries.properties import (
     babel,
     frame_bounds,
-    matching_pursuit,
     mean_square_coherence,
     nearest_coherence,
     signal_to_noise,
@@ -65,7 +64,7 @@ __all__ = [
     "ACTIVATIONS", "activate", "activation_matrix", "babel", "best_diagonal", "best_single_matrix",
     "characteristic_polynomial", "condition_bound", "condition_number", "deep_coding", "effective_rank",
     "energy_dimensions", "energy_shares", "exact_rank", "expected_slope", "fixed_bound", "frame_bounds", "gaussian",
-    "hoyer_index", "is_feasible", "keep_largest", "largest_slope", "matching_pursuit", "mean_square_coherence",
+    "hoyer_index", "is_feasible", "keep_largest", "largest_slope", "mean_square_coherence",
     "nearest_coherence", "nonzeros_gained", "orthogonal", "printed_bound", "printed_lower_bound",
     "printed_sparsity_bound", "reflection", "residual_dictionary", "residual_bound", "residual_forward", "residual_operator",
     "root_multiplicity", "segment_slopes", "signal_to_noise", "singular_values", "sparse_difference_bound",

@@ -86,47 +86,6 @@ def babel(D: np.ndarray, atoms: int) -> float:
     return np.sort(_cosines(D), axis=1)[:, -atoms:].sum(1).max()
 
 
-def matching_pursuit(D: np.ndarray, X: np.ndarray, sparsity: int) -> np.ndarray:
-    r"""Represent many signals by orthogonal matching pursuit, all at once.
-
-    At each step every signal takes the atom most correlated with what is left of it and is projected anew.
-
-    Args:
-        D: matrix of shape (n, K), numpy, without zero columns.
-        X: signals of shape (samples, n).
-        sparsity: atoms for each signal, at most min(n, K).
-
-    Returns:
-        Codes of shape (samples, K), in terms of the atoms normalised.
-
-    Raises:
-        ValueError: when the sparsity exceeds the number of atoms or the dimension.
-
-    Source:
-        Pati, Rezaiifar and Krishnaprasad (1993).
-
-    >>> matching_pursuit(np.eye(3), np.array([[1.0, 3.0, 2.0]]), 2)
-    array([[0., 3., 2.]])
-    """
-    atoms, K = dictionaries.normalize(D), D.shape[1]
-    arguments.matrix("X", X)
-    if arguments.integer("sparsity", sparsity) > min(D.shape):
-        arguments.refuse("sparsity", sparsity, f"exceeds what {K} atoms in {len(D)} dimensions allow",
-                         f"pass at most {min(D.shape)}")
-    gram, products = atoms.T @ atoms, X @ atoms
-    every, chosen = np.arange(len(X))[:, None], np.empty((len(X), 0), dtype=int)
-    codes, left = np.zeros((len(X), K)), products
-    for _ in range(sparsity):
-        fresh = abs(left)
-        np.put_along_axis(fresh, chosen, -1.0, axis=1)
-        chosen = np.hstack([chosen, fresh.argmax(1)[:, None]])
-        blocks = gram[chosen[:, :, None], chosen[:, None, :]] + 1e-14 * np.eye(chosen.shape[1])
-        values = np.linalg.solve(blocks, products[every, chosen][..., None])[..., 0]
-        codes[every, chosen] = values
-        left = products - codes @ gram
-    return codes
-
-
 def signal_to_noise(X: np.ndarray, approximation: np.ndarray) -> float:
     r"""Return the signal-to-noise ratio :math:`10 \log_{10} (\sum \lVert x \rVert^2 / \sum \lVert x - \hat x \rVert^2)`, in dB.
 

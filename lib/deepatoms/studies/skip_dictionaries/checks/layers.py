@@ -10,7 +10,7 @@ from deepatoms.claims.checking import EXACT, Measurement, check, experiment, ins
 from deepatoms.learning.networks import sparse
 from deepatoms.studies.skip_dictionaries import ksvd
 from deepatoms.studies.skip_dictionaries.checks import trained
-from deepatoms.theory import dictionaries
+from deepatoms.theory import dictionaries, pursuit
 from deepatoms.theory import skip_dictionaries as skip
 
 N = 64
@@ -59,7 +59,7 @@ def digits(split, seed):
 
 def represented(D, X, sparsity):
     """Return the signal-to-noise ratio in dB of signals represented by matching pursuit."""
-    return skip.signal_to_noise(X, skip.matching_pursuit(D, X, sparsity) @ dictionaries.normalize(D).T)
+    return skip.signal_to_noise(X, pursuit.matching_pursuit(D, X, sparsity) @ dictionaries.normalize(D).T)
 
 
 @check("rsc.ksvd/better_than_samples", experiment(1))
