@@ -1,8 +1,9 @@
-"""How a package hands on names and modules that it imports only when asked, and what it says of a package that is missing."""
+"""How a package hands on what it imports only when asked, what it says of a missing package, and where the book's files are."""
 
 import difflib
 import importlib
 import importlib.util
+import pathlib
 import pkgutil
 import sys
 
@@ -14,6 +15,8 @@ EXTRAS = {
              "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill"},
     "test": {"pytest": "pytest"},
 }
+
+PACKAGE = pathlib.Path(__file__).parent
 
 
 def lazy(package, names=None):
@@ -63,3 +66,18 @@ def demand(who, extra, *modules):
         if module not in sys.modules and importlib.util.find_spec(module) is None or sys.modules.get(module, who) is None:
             raise ModuleNotFoundError(f"{EXTRAS[extra][module]} is not installed, and {who} needs it; "
                                       f"pip install 'deepatoms[{extra}]'", name=module)
+
+
+def book(name, remedy):
+    """Return the folder ``book/NAME`` of an installed package or of the checkout around it.
+
+    Raises:
+        FileNotFoundError: with the remedy, when it is in neither.
+
+    >>> (book("web", "look for it") / "explore.js").is_file()
+    True
+    """
+    for place in (PACKAGE / "_book" / name, PACKAGE.parents[1] / "book" / name):
+        if place.is_dir():
+            return place
+    raise FileNotFoundError(f"book/{name} is neither in the package ({PACKAGE}) nor in a checkout around it; {remedy}")

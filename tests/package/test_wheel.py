@@ -13,13 +13,13 @@ MOST_BYTES = 3_000_000
 READ = """
 import json, pathlib, deepatoms
 assert pathlib.Path(deepatoms.__file__).is_relative_to(pathlib.Path.cwd()), deepatoms.__file__
-from deepatoms import _places
+from deepatoms import _doors
 from deepatoms.claims import catalogue
 from deepatoms.runs import results
 records = sorted(results.folder().glob("*/*.json"))
 first = next(json.loads(path.read_text()) for path in records if path.parent.name != "regress")
 assert results.records(first["experiment"], [first["configuration"]]) == [first]
-print(len(records), len(catalogue.load().claims), sorted(path.name for path in _places.book("web", "").iterdir()))
+print(len(records), len(catalogue.load().claims), sorted(path.name for path in _doors.book("web", "").iterdir()))
 """
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import anywidget
 import traitlets
 
-from deepatoms import _places
+from deepatoms import _doors
 
 
 @functools.cache
 def _web(name):
-    return (_places.book("web", "install the package again, or with pip install --editable") / name).read_text("utf-8")
+    return (_doors.book("web", "install the package again, or with pip install --editable") / name).read_text("utf-8")
 
 
 class LiveExplorer(anywidget.AnyWidget):

@@ -16,7 +16,7 @@ from importlib.metadata import version
 import joblib
 import torch
 
-from deepatoms import _places
+from deepatoms import _doors
 
 FOLDER = "DEEPATOMS_RESULTS"
 
@@ -57,7 +57,7 @@ def experiments():
 def folder():
     """Return the folder of recorded results: ``DEEPATOMS_RESULTS``, else the book's, in the package or the checkout."""
     named = os.environ.get(FOLDER)
-    return pathlib.Path(named) if named else _places.book("results", f"set {FOLDER}, or pip install --editable")
+    return pathlib.Path(named) if named else _doors.book("results", f"set {FOLDER}, or pip install --editable")
 
 
 def key(configuration):
