@@ -13,7 +13,7 @@ from deepatoms.pages.figures import COLOURS
 from deepatoms.runs import results
 from deepatoms.studies.spline_templates import inner_products
 from deepatoms.studies.spline_templates.checks import approximation, convexity, templates
-from deepatoms.theory import splines
+from deepatoms.theory import partition, splines
 
 STEPS = 21
 NOISES = (0.0, 1e-6, 1e-3, 0.03, 0.1)
@@ -288,10 +288,10 @@ def segment():
     """Return the net, the ends of the segment, its code changes, positions, the score of class 3 and the points."""
     model, start, end = trained()[0], digit(3), digit(8)
     twin = _double(model)
-    cuts = splines.pieces_along(twin, start.double(), end.double(), 1e-6)
+    cuts = partition.slice_segment(twin, start.double(), end.double())
     at = torch.linspace(0, 1, 161, dtype=torch.float64)
     points = start + at[:, None, None, None] * (end - start).double()
-    return twin, start.double(), end.double(), cuts.numpy(), at.numpy(), twin(points)[:, 3].numpy(), points
+    return twin, start.double(), end.double(), cuts, at.numpy(), twin(points)[:, 3].numpy(), points
 
 
 def segment_frame(position):
