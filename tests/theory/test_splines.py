@@ -10,6 +10,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from deepatoms.learning.networks import digits_cnn, residual_cnn
 from deepatoms.learning.training import seeded
 from deepatoms.theory import splines
+from deepatoms.theory.partition import slice_segment
 
 
 def normal(*shape, seed=0):
@@ -102,7 +103,7 @@ class Abs(nn.Module):
 def test_pieces_along_a_segment_are_all_found():
     model = cnn(batch_norm=False)
     start, end = normal(1, 8, 8), normal(1, 8, 8, seed=1)
-    cuts = splines.pieces_along(model, start, end)
+    cuts = torch.from_numpy(slice_segment(model, start, end))
     ends = torch.cat([torch.zeros(1), cuts, torch.ones(1)])
     at = (ends[:-1] + ends[1:]) / 2
     A, b = splines.affine_map(model, start + at[:, None, None, None] * (end - start))

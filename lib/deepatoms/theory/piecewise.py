@@ -144,23 +144,6 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
     return Trace(output, tuple(watcher.found), tuple(watcher.concavities))
 
 
-def recode(model: Model, x: torch.Tensor) -> torch.Tensor:
-    """Return the codes of more inputs of a model that :func:`trace` has accepted: what it has asked is not asked again.
-
-    Raises:
-        ValueError: When a layer does not accept x; the layer is named.
-
-    Source:
-        Eq. 14 of the spline paper, :eq:`spl-eq-14`.
-
-    >>> recode(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]])).tolist()
-    [[0, 1]]
-    """
-    with _places(model) as stack:
-        output, watcher = _watch(model, x, stack, True, False, signs=False)
-    return Trace(output, tuple(watcher.found), ()).codes
-
-
 def _watch(model, x, stack, codes, inputs, signs=True):
     watcher = _Watcher(x, stack, codes, inputs, signs)
     try:

@@ -21,7 +21,9 @@ import torch
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
 from deepatoms.theory.arrays import Descended
-from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, recode, trace
+from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.partition.segment import first_change
+from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, trace
 from deepatoms.theory.pullback import Pullback
 
 __all__ = [
@@ -34,7 +36,6 @@ __all__ = [
     "greedy_matching",
     "optimal_templates",
     "optimise_templates",
-    "pieces_along",
 ]
 
 STEPS, STEP = 3000, 10.0  # of the projected gradient
@@ -225,83 +226,43 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
         return trace(model, x, codes=False).concavities
 
 
-def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, farthest: float = 1000.0,
-                      halvings: int = 45) -> torch.Tensor:
-    r"""Return how far each input can move along a direction before its code changes.
+def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, farthest: float = 1e3) -> torch.Tensor:
+    r"""Return how far each input can go in its direction before the network's code changes.
 
-    A region is convex, so the distances with an unchanged code form an interval and bisection finds its end.
+    Up to there every value that a nonlinearity reads is affine, :math:`z_k + t\,\dot z_k`, so the first change is at
+
+    .. math:: \min_k\ -z_k / \dot z_k \quad\text{over units that move towards their kink},
+
+    and under max-pooling where a cell overtakes its window's winner. One forward pass; nothing is searched for.
 
     Args:
-        model: A module in evaluation mode.
-        x: Inputs, shape (batch, ...).
+        model: A module in evaluation mode and float64, of affine operations, ReLU-like activations and max-pooling.
+        x: Inputs, shape (batch, ...), float64; on a kink a unit counts as off.
         direction: Directions, same shape as x.
         farthest: Where to stop looking; returned if the code never changes before.
-        halvings: Number of halvings; each adds a binary digit.
 
     Returns:
         Distances, shape (batch,), in units of each direction's own length.
 
     Raises:
-        NotPiecewiseAffineError: If an operation is not piecewise affine in x.
-        ValueError: If ``farthest`` is negative or ``halvings`` is no positive integer.
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x, or its walls are not known.
+        ValueError: If x or direction is not float64 or of the other's shape, or ``farthest`` is negative.
 
     Source:
-        Bisection, standard; Eq. 14, :eq:`spl-eq-14`, says what a code is.
+        Ours: the radius of :eq:`spl-in-radius` along one direction.
 
     >>> x = torch.tensor([[-2.0]], dtype=torch.float64)
-    >>> round(distance_to_break(torch.nn.ReLU(), x, torch.ones_like(x)).item(), 9)
+    >>> distance_to_break(torch.nn.ReLU(), x, torch.ones_like(x)).item()
     2.0
     """
-    with torch.no_grad():
-        here = trace(model, x).codes
-        shape = (-1,) + (1,) * (x.ndim - 1)
-        near = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-        far = torch.full_like(near, number("farthest", farthest, minimum=0))
-        for _ in range(integer("halvings", halvings)):
-            middle = (near + far) / 2
-            same = (recode(model, x + middle.reshape(shape) * direction) == here).all(1)
-            near, far = torch.where(same, middle, near), torch.where(same, far, middle)
-    return (near + far) / 2
-
-
-def pieces_along(model: Model, start: torch.Tensor, end: torch.Tensor, tolerance: float = 1e-09) -> torch.Tensor:
-    r"""Return where a network's code changes along the segment from one input to another.
-
-    All code changes of :math:`f(a + t(b-a))`, t in [0, 1]: neighbouring points with the same code belong to one convex
-    region, so only gaps between different codes are halved, all at once, until they are narrower than the tolerance.
-
-    Args:
-        model: A module in evaluation mode.
-        start, end: Two inputs, shape (...), without a batch axis.
-        tolerance: Width below which a gap counts as one boundary.
-
-    Returns:
-        Sorted boundaries t in (0, 1), shape (changes,), float64.
-
-    Source:
-        Bisection, standard; exactly, in float64: :func:`deepatoms.theory.partition.slice_segment`.
-
-    >>> pieces_along(torch.nn.ReLU(), torch.tensor([-1.0]), torch.tensor([3.0])).round(decimals=6).tolist()
-    [0.25]
-    """
-    at = torch.linspace(0, 1, 65, dtype=torch.float64)
-    codes = _codes_along(model, start, end, at)
-    while True:
-        gaps = ((codes[1:] != codes[:-1]).any(1) & (at.diff() > tolerance)).nonzero().flatten()
-        if not len(gaps):
-            changed = (codes[1:] != codes[:-1]).any(1)
-            return ((at[1:] + at[:-1]) / 2)[changed]
-        middle = (at[gaps] + at[gaps + 1]) / 2
-        order = torch.cat([at, middle]).argsort()
-        at, codes = torch.cat([at, middle])[order], torch.cat([codes, _codes_along(model, start, end, middle)])[order]
-
-
-def _codes_along(model, start, end, at):
-    shape = (-1,) + (1,) * start.ndim
-    points = start.double() + at.reshape(shape).to(start.device) * (end.double() - start.double())
-    with torch.no_grad():
-        codes = [trace(model, part.to(start.dtype)).codes.cpu() for part in points.split(256)]
-    return torch.cat(codes)
+    demand_double("x", real_array("x", x))
+    if real_array("direction", direction).shape != x.shape:
+        refuse("direction", direction, f"does not have the shape {tuple(x.shape)} of x", "pass one direction for each input")
+    demand_known(model, x[:1])
+    nearest = torch.full((len(x),), number("farthest", farthest, minimum=0), dtype=x.dtype, device=x.device)
+    for pieces in observe(model, x, direction[None])[0]:
+        nearest = torch.minimum(nearest, first_change(pieces))
+    return nearest
 
 
 def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) -> torch.Tensor:

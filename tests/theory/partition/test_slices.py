@@ -11,7 +11,7 @@ from torch import nn
 from deepatoms.theory import partition
 from deepatoms.theory.partition import polygons
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
-from deepatoms.theory.splines import pieces_along
+from deepatoms.theory.splines import distance_to_break
 
 CASES = {"dense": (lambda: little.dense(2, 12, 12, 3), little.box(-3, 3)),
          "pooled": (little.pooled, little.images(3)), "residual": (little.Residual, 0.3 * little.images(3, 1))}
@@ -67,12 +67,55 @@ def test_no_grid_point_has_a_code_that_is_not_there(case):
     assert seen <= {row.tobytes() for row in all_codes(model, found.points(found.centres))}
 
 
+def searched_walls(model, start, end, width=1e-10):
+    """The reference, which knows nothing of walls: halve every gap between different codes until it is narrow."""
+    def codes(at):
+        return all_codes(model, start + torch.from_numpy(at).reshape(-1, *[1] * start.ndim) * (end - start))
+    at = np.linspace(0, 1, 65)
+    while True:
+        found = codes(at)
+        differ = (found[1:] != found[:-1]).any(1)
+        gaps = differ & (np.diff(at) > width)
+        if not gaps.any():
+            return ((at[1:] + at[:-1]) / 2)[differ]
+        at = np.sort(np.concatenate([at, (at[1:] + at[:-1])[gaps] / 2]))
+
+
+def searched_break(model, x, direction, farthest):
+    """The reference for one step: regions are convex, so halving finds where the code changes first."""
+    here, near, far = all_codes(model, x[None]), 0.0, farthest
+    while far - near > 1e-12 * farthest:
+        middle = (near + far) / 2
+        same = (all_codes(model, x[None] + middle * direction) == here).all()
+        near, far = (middle, far) if same else (near, middle)
+    return far
+
+
+NETWORKS = {"dense": (lambda: little.dense(4, 9, 9, 3), (4,)), "pooled": (little.pooled, (1, 6, 6)),
+            "residual": (little.Residual, (1, 6, 6))}
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+@given(st.integers(0, 2**31))
+@settings(max_examples=6, deadline=None)
+def test_the_exact_walk_is_the_search_along_segments_and_to_the_first_break(name, seed):
+    build, shape = NETWORKS[name]
+    model, generator = little.seeded(build, seed % 100), torch.Generator().manual_seed(seed)
+    x, direction = torch.randn(2, 1, *shape, generator=generator, dtype=torch.float64)
+    walls, searched = partition.slice_segment(model, x[0], (x + direction)[0]), searched_walls(model, x[0], (x + direction)[0])
+    assert all(abs(walls - wall).min() <= 1e-8 for wall in searched)  # the search may miss two walls between two samples
+    exact, found = float(distance_to_break(model, x, direction, 5.0)), searched_break(model, x[0], direction, 5.0)
+    assert abs(exact - found) <= 1e-9
+    if exact < 1:
+        assert abs(walls[0] - exact) <= 1e-9
+
+
 def test_a_segment_of_the_plane_meets_the_regions_of_the_plane(case):
     """Its walls are where codes change; bisection, which knows nothing of walls, finds the same ones."""
     model, found = case
     start, end = found.points(np.array([[0.03, 0.11], [0.92, 0.83]]))
     walls = partition.slice_segment(model, start, end)
-    searched = pieces_along(model, start, end, tolerance=1e-10).numpy()
+    searched = searched_walls(model, start, end)
     assert len(walls) == len(searched) > 5 and abs(walls - searched).max() <= 1e-8
 
 

@@ -60,7 +60,7 @@ def _ladder(random, configuration, nonnegative, directions):
     along /= along.norm(dim=1, keepdim=True)
     normal = wall.step / wall.radius
     breaks = splines.distance_to_break(model, x.repeat(directions + 1, 1), torch.cat([normal, along]),
-                                       farthest=float(100 * wall.radius), halvings=45)
+                                       farthest=float(100 * wall.radius))
     on = [np.asarray(each)[0].astype(bool) for each in partition.region_codes(model, x)]
     return {"certified": stability.largest_certified_noise(layers, thresholds),
             "without_bias": stability.largest_certified_noise(_unbiased(layers, thresholds), thresholds),

@@ -13,7 +13,7 @@ from deepatoms.pages.figures import COLOURS
 from deepatoms.runs import results
 from deepatoms.studies.spline_templates import inner_products
 from deepatoms.studies.spline_templates.checks import approximation, convexity, templates
-from deepatoms.theory import splines
+from deepatoms.theory import partition, splines
 
 STEPS = 21
 NOISES = (0.0, 1e-6, 1e-3, 0.03, 0.1)
@@ -301,10 +301,10 @@ def segment():
 def _segment(setting):
     model, start, end = _trained(setting, False)[0], _digit(setting, 3), _digit(setting, 8)
     twin = _double(model)
-    cuts = splines.pieces_along(twin, start.double(), end.double(), 1e-6)
+    cuts = partition.slice_segment(twin, start.double(), end.double())
     at = torch.linspace(0, 1, 161, dtype=torch.float64)
     points = start + at[:, None, None, None] * (end - start).double()
-    return twin, start.double(), end.double(), cuts.numpy(), at.numpy(), twin(points)[:, 3].numpy(), points
+    return twin, start.double(), end.double(), cuts, at.numpy(), twin(points)[:, 3].numpy(), points
 
 
 def segment_frame(position):

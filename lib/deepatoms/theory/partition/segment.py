@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from deepatoms.theory.arguments import real_array, refuse
-from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.partition.extension import Pieces, demand_double, demand_known, observe
 from deepatoms.theory.piecewise import Model
 
 ROUNDING = 1e-13
@@ -47,6 +47,35 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor) -> np.nd
         roots = _overtakings(pieces) if pieces.competing else _roots(pieces.at, pieces.slopes[0])
         ends = _insert(ends, middles, roots)
     return ends[1:-1]
+
+
+def first_change(pieces: Pieces) -> torch.Tensor:
+    r"""Return how far the points of some pieces can go along their direction before one of these units or windows changes.
+
+    Args:
+        pieces: Of one direction for each point, as :func:`observe` returns them.
+
+    Returns:
+        Distances, shape (points,); infinite where nothing changes.
+
+    Source:
+        Standard: the first root of affine functions.
+
+    >>> x, step = torch.tensor([[3.0, -0.5]], dtype=torch.float64), torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
+    >>> first_change(observe(torch.nn.ReLU(), x, step[None])[0][0]).tolist()
+    [0.5]
+    """
+    at, slopes = pieces.at, pieces.slopes[0]
+    if pieces.competing:
+        # A cell behind its winner is a unit that is off; in the padding it never catches up.
+        winner = at.argmax(2, keepdim=True)
+        lead = at.gather(2, winner)
+        size = torch.maximum(at.abs().nan_to_num(posinf=0.0), lead.abs()).flatten(1)
+        at, slopes = (at - lead).flatten(1), (slopes.nan_to_num() - slopes.gather(2, winner)).flatten(1)
+    else:
+        size = at.abs()
+    approaching = torch.where(at > 0, slopes < 0, slopes > 0) & (slopes.abs() > ROUNDING * size) & at.isfinite()
+    return torch.where(approaching, -at / slopes, torch.inf).amin(1)
 
 
 def _roots(at, slopes):

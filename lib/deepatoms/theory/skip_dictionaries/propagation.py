@@ -4,8 +4,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.partition.segment import slice_segment
+from deepatoms.theory.splines import affine_map
 
 
 def printed_bound(noise: float, first_norm: float, coherences: Sequence[float], sparsities: Sequence[int]) -> float:
@@ -115,7 +118,7 @@ def segment_slopes(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndar
                    biases: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the regions of a ReLU residual net that a segment crosses, and the norm of the affine map in each.
 
-    Along the segment every pre-activation is affine until the next unit switches; the walk goes from switch to switch.
+    The segment is cut exactly where a unit switches; in each region the affine map is that of its middle.
 
     Args:
         start: input of shape (n,), numpy.
@@ -138,29 +141,17 @@ def segment_slopes(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndar
     """
     arguments.real_array("start", start, rank=1)
     arguments.real_array("end", end, rank=1)
-    place, places, norms = 0.0, [], []
-    while place < 1:
-        switch, slope = _region(start, end - start, place, weights, biases)
-        places.append(place)
-        norms.append(np.linalg.norm(slope, 2))
-        place = switch
-    return np.array(places), np.array(norms)
+    layers = [(torch.as_tensor(W), torch.as_tensor(b)) for W, b in zip(weights, biases, strict=True)]
 
+    def net(h):
+        for W, b in layers:
+            h = h + torch.relu(h @ W.T + b)
+        return h
 
-def _region(start, direction, place, weights, biases):
-    """Return where the region that begins at a place of the segment ends, and the matrix of its affine map."""
-    value, rate, slope, switch = start + place * direction, direction, np.eye(len(start)), 1.0
-    for W, b in zip(weights, biases, strict=True):
-        a, change = W @ value + b, W @ rate
-        # A unit within rounding of its kink has just switched: its sign is that of its rate of change.
-        near = abs(a) <= 1e-12 * (1 + abs(change))
-        active = np.where(near, change > 0, a > 0)
-        leaving = ~near & (a * change < 0)
-        if leaving.any():
-            switch = min(switch, place + float((-a[leaving] / change[leaving]).min()))
-        value, rate = value + active * a, rate + active * change
-        slope = slope + active[:, None] * (W @ slope)
-    return max(switch, math.nextafter(place, 2)), slope
+    ends = np.concatenate([[0.0], slice_segment(net, torch.as_tensor(start), torch.as_tensor(end)), [1.0]])
+    middles = (ends[1:] + ends[:-1]) / 2
+    slopes, _ = affine_map(net, torch.as_tensor(start + middles[:, None] * (end - start)))
+    return ends[:-1], np.linalg.norm(slopes.numpy(), 2, axis=(1, 2))
 
 
 def largest_slope(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndarray],
