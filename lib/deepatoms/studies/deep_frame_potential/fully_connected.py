@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from deepatoms import data
-from deepatoms.learning import ensembles
-from deepatoms.learning.training import seeded
+from deepatoms.learning.training import Recipe, seeded, train
 from deepatoms.runs import results
 from deepatoms.theory import frame_potential, induced
 from deepatoms.theory.frame_potential.chains import pair_count, synthesis_energy
@@ -64,18 +63,22 @@ def standing(hidden):
 def measure(configuration, device):
     """Train one network from every seed side by side; return test and training errors (in %), and F reached."""
     hidden, weight, seeds = configuration["hidden"], configuration["regularisation"], configuration["seeds"]
-    train, test = (data.load(configuration["data"], split, normalisation=configuration["normalisation"])
-                   for split in ("train", "test"))
+    training, test = (data.load(configuration["data"], split, normalisation=configuration["normalisation"])
+                      for split in ("train", "test"))
     chosen = slice(0, configuration["images"])
-    images, labels = train.images[chosen].flatten(1).to(device), train.labels[chosen].to(device)
+    images, labels = training.images[chosen].flatten(1).to(device), training.labels[chosen].to(device)
     nets = [seeded(network, seed, hidden=hidden).to(device) for seed in seeds]
-    trained = ensembles.train(nets, images.expand(len(seeds), -1, -1), labels.expand(len(seeds), -1),
-                              configuration["epochs"], configuration["batch_size"], configuration["learning_rate"], seeds,
-                              penalty=(lambda parameters: weight * squared_potential(parameters, hidden)) if weight else None)
+    recipe = Recipe(configuration["epochs"], configuration["learning_rate"], configuration["batch_size"])
+    penalty = (lambda parameters: weight * squared_potential(parameters, hidden)) if weight else None
+    trained = train(nets, images.expand(len(seeds), -1, -1), labels.expand(len(seeds), -1), recipe, seeds, penalty)
     return {**standing(hidden), "test_errors": errors(trained, test.images.flatten(1).to(device), test.labels.to(device)),
             "train_errors": errors(trained, images, labels),
-            "reached": [squared_potential({name: value[None] for name, value in net.named_parameters()}, hidden).item() ** 0.5
-                        for net in trained]}
+            "reached": [reached(net, hidden) for net in trained]}
+
+
+def reached(net, hidden):
+    """Return F of a network's own weights."""
+    return squared_potential({name: value[None] for name, value in net.named_parameters()}, hidden).item() ** 0.5
 
 
 @torch.no_grad()
