@@ -124,6 +124,15 @@ def test_descent_reaches_the_closed_form_within_1e_8(descend):
     assert -1e-12 <= end.risk - task.infimum() < 1e-8
 
 
+@pytest.mark.parametrize("descend", [resnests.trust_region, resnests.lbfgs])
+def test_a_descent_without_steps_enough_says_so_and_more_steps_end_lower(descend):
+    task, rng = coupled(5).compressed(), np.random.default_rng(1)
+    start = 0.1 * rng.normal(size=(16, 4)), 0.1 * rng.normal(size=(3, 16))
+    ends = [descend(task, *start, steps=steps) for steps in (2, 5, 2000)]
+    assert [end.converged for end in ends] == [False, False, True]
+    assert task.risk(*start) > ends[0].risk > ends[1].risk > ends[2].risk
+
+
 def test_torch_and_numpy_agree():
     _, _, features, states, y = problem(6)
     same = arrays(6)

@@ -7,16 +7,26 @@ from scipy import optimize
 
 from deepatoms.theory.resnests.coupled import CoupledProblem
 
+CRITICAL = 1e-6  # the largest entry of a gradient that counts as none: its square is what the risk may still fall by
+
 
 @dataclass(frozen=True)
 class End:
-    """Where a run ended: the two matrices, the risk, the largest entry of the gradient and the norm of all weights."""
+    """Where a run ended: the two matrices, the risk, the largest entry of the gradient and the norm of all weights.
+
+    Both descents only ever accept a step that lowers the risk, so the end is the best point that was met.
+    """
 
     W: np.ndarray
     B: np.ndarray
     risk: float
     slope: float
     size: float
+
+    @property
+    def converged(self) -> bool:
+        """Tell whether the end is critical up to ``CRITICAL``, not merely where the steps ran out or became short."""
+        return self.slope <= CRITICAL
 
 
 def trust_region(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: int = 400) -> End:
@@ -38,8 +48,8 @@ def trust_region(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: i
     >>> rng = np.random.default_rng(0)
     >>> problem = CoupledProblem(rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), rng.normal(size=(50, 1)))
     >>> end = trust_region(problem, 0.1 * rng.normal(size=(4, 2)), 0.1 * rng.normal(size=(1, 4)))
-    >>> bool(abs(end.risk - problem.infimum()) < 1e-10)
-    True
+    >>> bool(abs(end.risk - problem.infimum()) < 1e-10), end.converged
+    (True, True)
     """
     width, units, outputs = problem.sizes
 
