@@ -23,7 +23,7 @@ Penalty = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 class Recipe:
     """How networks are trained.
 
-    Attributes:
+    Args:
         epochs: passes over the data.
         learning_rate: of the first pass.
         batch_size: samples of one step; the last step of a pass takes what is left.
