@@ -71,8 +71,8 @@ quick: lint          ## unit tests, changed chapters, build: while working
 regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE=auto|cpu|cuda
 	$(PRESS) regress --seed $(SEED) --profile $(PROFILE) --device $(DEVICE) $(if $(CHAPTER),--chapter $(CHAPTER))
 
-full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10
-	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES))
+full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10 SHARD=1/2 JOBS=2
+	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SHARD),--shard $(SHARD)) $(if $(JOBS),--jobs $(JOBS))
 
 bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
 	$(BIN)/python -m benchmarks $(SUBJECT)

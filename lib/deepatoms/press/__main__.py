@@ -41,6 +41,8 @@ def _parser():
     record.add_argument("experiment", nargs="?")
     record.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     record.add_argument("--minutes", type=float)
+    record.add_argument("--jobs", type=int, default=1)
+    record.add_argument("--shard")
     return parser
 
 
@@ -101,9 +103,11 @@ def _full(options):
     if options.experiment not in planned:
         raise SystemExit(f"experiment = {options.experiment!r} is unknown; make full lists them")
     chosen = planned[options.experiment]
-    found = results.run(chosen.name, chosen.configurations, chosen.function, chosen.claims,
-                        regress.device_name(options.device), options.minutes, progress=True)
-    print(f"{chosen.name}: {len(found)} of {len(chosen.configurations)} configurations recorded")
+    summary = results.sweep(chosen.name, chosen.configurations, chosen.function, chosen.claims,
+                            regress.device_name(options.device), options.minutes, options.jobs, True, options.shard)
+    print(summary)
+    if summary.failed:
+        raise SystemExit(1)
 
 
 def _list(planned):

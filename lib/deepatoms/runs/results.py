@@ -1,24 +1,32 @@
-"""Recorded results: one small JSON file for each configuration, written whole or not at all, with its provenance."""
+"""Recorded results: registered experiments, their runs and their records."""
 
-import datetime
-import functools
-import hashlib
+from __future__ import annotations
+
 import json
-import os
-import pathlib
-import platform
-import subprocess
-import tempfile
-import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from typing import Any, Protocol
 
-import joblib
-import torch
+from deepatoms.runs import record_files
+from deepatoms.runs.record_files import FOLDER, folder, key, provenance
+from deepatoms.runs.sweeps import Configuration, RunError, Summary, part, sweep
+from deepatoms.theory.arguments import refuse
 
-from deepatoms import _doors
+__all__ = ["FOLDER", "Configuration", "Experiment", "RunError", "Summary", "all_records", "complete", "experiment",
+           "experiments", "folder", "key", "part", "provenance", "records", "run", "sweep"]
 
-FOLDER = "DEEPATOMS_RESULTS"
+Function = Callable[[Configuration, str], Any]
+
+
+class Setting(Protocol):
+    """What a run must say: its profile, ``laptop`` or ``full``, and its device."""
+
+    @property
+    def profile(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,8 @@ class Experiment:
     """A costly computation over several configurations, run by ``make full`` and read by checks and chapters."""
 
     name: str
-    configurations: tuple
-    function: object
+    configurations: tuple[Configuration, ...]
+    function: Function
     minutes: float
     claims: tuple[str, ...]
     title: str
@@ -36,7 +44,8 @@ class Experiment:
 _experiments: dict[str, Experiment] = {}
 
 
-def experiment(name, configurations, minutes, claims=(), title=""):
+def experiment(name: str, configurations: Iterable[Configuration], minutes: float, claims: Iterable[str] = (),
+               title: str = "") -> Callable[[Function], Function]:
     """Register the decorated ``function(configuration, device)``, which returns plain data, as a recorded experiment.
 
     ``configurations`` are plain dictionaries (JSON), ``minutes`` the estimated time of all of them on two cores,
@@ -49,99 +58,63 @@ def experiment(name, configurations, minutes, claims=(), title=""):
     return decorate
 
 
-def experiments():
+def experiments() -> dict[str, Experiment]:
     """Return all registered experiments by name."""
     return dict(_experiments)
 
 
-def folder():
-    """Return the folder of recorded results: ``DEEPATOMS_RESULTS``, else the book's, in the package or the checkout."""
-    named = os.environ.get(FOLDER)
-    return pathlib.Path(named) if named else _doors.book("results", f"set {FOLDER}, or pip install --editable")
-
-
-def key(configuration):
-    """Return the name of a configuration's file: a hash of its canonical JSON.
-
-    >>> key({"seed": 0, "width": 4}) == key({"width": 4, "seed": 0})
-    True
-    """
-    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def run(name, configurations, function, claims=(), device="cpu", minutes=None, jobs=1, progress=False):
+def run(name: str, configurations: Sequence[Configuration], function: Function, claims: Iterable[str] = (),
+        device: str = "cpu", minutes: float | None = None, jobs: int = 1) -> list[dict[str, Any]]:
     """Run ``function(configuration, device)`` on every configuration that has no record yet; return all records.
 
-    Each record is written under its final name only when it is whole (temporary file, then rename), so a kill loses
-    at most the configuration at work. ``minutes`` stops cleanly before a configuration that would start too late.
-    Parallel runs go through ``joblib.Parallel``.
+    A kill loses at most the configurations at work. Records that are still missing at the end, since ``minutes`` were
+    over, are told in a warning. The arguments are those of ``sweep``.
+
+    Raises:
+        RunError: if some configurations failed, after the others; it names each and its cause.
     """
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else None
-    todo = [configuration for configuration in configurations if not _path(name, configuration).exists()]
-    work = joblib.delayed(_record)
-    joblib.Parallel(n_jobs=jobs, verbose=5 if progress else 0)(
-        work(name, configuration, function, tuple(claims), device, deadline) for configuration in todo)
-    return records(name, configurations)
+    place = folder().absolute()
+    summary = sweep(name, configurations, function, claims, device, minutes, jobs)
+    if summary.failed:
+        error = RunError(str(summary))
+        for trace in summary.traces:
+            error.add_note(trace)
+        raise error
+    if summary.missing:
+        warnings.warn(str(summary), RuntimeWarning, stacklevel=2)
+    return _existing(place / name, configurations)
 
 
-def _record(name, configuration, function, claims, device, deadline):
-    if deadline is not None and time.monotonic() > deadline:
-        return
-    started = time.perf_counter()
-    result = function(configuration, device)
-    seconds = time.perf_counter() - started
-    _write(_path(name, configuration), {"experiment": name, "configuration": configuration, "result": result,
-                                        "provenance": provenance(claims, device, seconds)})
+def records(name: str, configurations: Iterable[Configuration] | None = None) -> list[dict[str, Any]]:
+    """Return the records of an experiment, in the order of its configurations; those not yet run are left out.
+
+    Raises:
+        ValueError: if the experiment is not registered, or a record is damaged.
+    """
+    return _existing(folder() / name, _planned(name).configurations if configurations is None else configurations)
 
 
-def _path(name, configuration):
-    return folder() / name / f"{key(configuration)}.json"
+def _existing(place, configurations):
+    paths = [place / f"{key(configuration)}.json" for configuration in configurations]
+    return [record_files.read(path) for path in paths if path.exists()]
 
 
-def _write(path, record):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as part:
-        part.write(text)
-        part.flush()
-        os.fsync(part.fileno())
-    os.replace(part.name, path)
+def _planned(name):
+    if name not in _experiments:
+        refuse("experiment", name, "is not registered",
+               "import the module of its study first, or read what is there with all_records")
+    return _experiments[name]
 
 
-def provenance(claims, device, seconds):
-    """Return what a reader needs to trust and repeat a record: claims, device, versions, commit, date, duration."""
-    return {"claims": list(claims), "device": _device_name(device), "seconds": round(seconds, 2),
-            "date": datetime.date.today().isoformat(), "commit": _commit(), "python": platform.python_version(),
-            **{package: version(package) for package in ("torch", "numpy", "scipy", "deepatoms")}}
+def all_records(name: str) -> list[dict[str, Any]]:
+    """Return every record in an experiment's folder, registered or not, in the order of their configurations' JSON."""
+    found = [record_files.read(path) for path in (folder() / name).glob("*.json")]
+    return sorted(found, key=lambda record: json.dumps(record["configuration"], sort_keys=True))
 
 
-def _device_name(device):
-    return torch.cuda.get_device_name(device) if str(device).startswith("cuda") else f"cpu ({platform.machine()})"
-
-
-@functools.lru_cache(maxsize=1)
-def _commit():
-    git = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=pathlib.Path(__file__).parent,
-                         capture_output=True, text=True, check=False)
-    return git.stdout.strip() or "unknown"
-
-
-def records(name, configurations=None):
-    """Return the records of an experiment, in the order of its configurations; those not yet run are left out."""
-    wanted = configurations if configurations is not None else _experiments[name].configurations
-    paths = [_path(name, configuration) for configuration in wanted]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
-
-
-def all_records(name):
-    """Return every record of an experiment's folder, in the order of the files, whether it is registered or not."""
-    return [json.loads(path.read_text()) for path in sorted((folder() / name).glob("*.json"))]
-
-
-def complete(name, setting):
+def complete(name: str, setting: Setting) -> list[dict[str, Any]] | None:
     """Return all records of an experiment, or None while some are missing; under the full profile, run those first."""
-    planned = _experiments[name]
+    planned = _planned(name)
     if setting.profile == "full":
         run(name, planned.configurations, planned.function, planned.claims, setting.device)
     found = records(name)
