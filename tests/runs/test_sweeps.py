@@ -24,7 +24,7 @@ def square(configuration, device):
     time.sleep(float(os.environ.get("PAUSE", "0.05")))
     return {"square": configuration["number"] ** 2}
 print("ready", flush=True)
-print(results.sweep("squares", [{"number": number} for number in range(8)], square, minutes=1))
+print(results.sweep("squares", [{"number": number} for number in range(8)], square, effort=results.Effort(minutes=1)))
 """
 
 
@@ -78,7 +78,7 @@ def test_what_a_killed_process_was_at_is_taken_over(empty_folder):
 def test_what_another_process_is_at_is_neither_begun_nor_forgotten(empty_folder):
     other = start(PAUSE="60")
     wait_for(lambda: list(empty_folder.rglob("*.claim")))
-    summary = results.sweep("squares", NUMBERS, square, minutes=0.05)
+    summary = results.sweep("squares", NUMBERS, square, effort=results.Effort(minutes=0.05))
     other.kill()
     other.wait()
     assert summary.done == 7 and summary.missing == 1
@@ -111,15 +111,15 @@ def test_a_failure_stops_nothing_else_and_is_told():
 
 
 def test_shards_share_the_configurations_and_say_what_is_left():
-    first = results.sweep("squares", NUMBERS, square, shard="1/2")
+    first = results.sweep("squares", NUMBERS, square, effort=results.Effort(shard="1/2"))
     assert first.done == 4 and first.missing == 4 and "4 in other shards than 1/2" in str(first)
-    assert results.sweep("squares", NUMBERS, square, shard="2/2").missing == 0
+    assert results.sweep("squares", NUMBERS, square, effort=results.Effort(shard="2/2")).missing == 0
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", 1])
 def test_a_malformed_shard_is_refused_by_name(shard):
     with pytest.raises(ValueError, match="SHARD = .*; write SHARD=1/2"):
-        results.sweep("squares", NUMBERS, square, shard=shard)
+        results.sweep("squares", NUMBERS, square, effort=results.Effort(shard=shard))
 
 
 def test_the_folder_travels_with_the_task(empty_folder, tmp_path, monkeypatch):

@@ -103,8 +103,9 @@ def _full(options):
     if options.experiment not in planned:
         raise SystemExit(f"experiment = {options.experiment!r} is unknown; make full lists them")
     chosen = planned[options.experiment]
+    effort = results.Effort(options.minutes, options.jobs, True, options.shard)
     summary = results.sweep(chosen.name, chosen.configurations, chosen.function, chosen.claims,
-                            regress.device_name(options.device), options.minutes, options.jobs, True, options.shard)
+                            regress.device_name(options.device), effort)
     print(summary)
     if summary.failed:
         raise SystemExit(1)

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from deepatoms.runs import record_files
 from deepatoms.runs.record_files import FOLDER, folder, key, provenance
-from deepatoms.runs.sweeps import Configuration, RunError, Summary, part, sweep
+from deepatoms.runs.sweeps import Configuration, Effort, RunError, Summary, part, sweep
 from deepatoms.theory.arguments import refuse
 
-__all__ = ["FOLDER", "Configuration", "Experiment", "RunError", "Summary", "all_records", "complete", "experiment",
+__all__ = ["FOLDER", "Configuration", "Effort", "Experiment", "RunError", "Summary", "all_records", "complete", "experiment",
            "experiments", "folder", "key", "part", "provenance", "records", "run", "sweep"]
 
 Function = Callable[[Configuration, str], Any]
@@ -74,7 +74,7 @@ def run(name: str, configurations: Sequence[Configuration], function: Function, 
         RunError: if some configurations failed, after the others; it names each and its cause.
     """
     place = folder().absolute()
-    summary = sweep(name, configurations, function, claims, device, minutes, jobs)
+    summary = sweep(name, configurations, function, claims, device, Effort(minutes, jobs))
     if summary.failed:
         error = RunError(str(summary))
         for trace in summary.traces:

@@ -23,6 +23,23 @@ POLL = 0.5  # seconds between two looks at what another process is at
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much is done of a sweep, and by how many.
+
+    Args:
+        minutes: nothing is started, nor waited for, after so many.
+        jobs: processes, through ``joblib.Parallel`` and whatever backend is set there.
+        progress: show joblib's.
+        shard: ``"i/n"`` for the i-th of n parts of the configurations, by their index.
+    """
+
+    minutes: float | None = None
+    jobs: int = 1
+    progress: bool = False
+    shard: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """Everything that a process needs to make one record, wherever it runs: nothing is read from its surroundings."""
 
@@ -75,8 +92,7 @@ class RunError(RuntimeError):
 
 
 def sweep(name: str, configurations: Iterable[Configuration], function: Callable[[Configuration, str], Any],
-          claims: Iterable[str] = (), device: str = "cpu", minutes: float | None = None, jobs: int = 1,
-          progress: bool = False, shard: str | None = None) -> Summary:
+          claims: Iterable[str] = (), device: str = "cpu", effort: Effort = Effort()) -> Summary:
     """Record ``function(configuration, device)`` for every configuration without a record; tell what became of each.
 
     Any number of sweeps on any number of hosts may share the folder: a claim file keeps each configuration to one process,
@@ -88,26 +104,23 @@ def sweep(name: str, configurations: Iterable[Configuration], function: Callable
         function: returns plain data; if it raises, the other configurations still run.
         claims: the IDs of the claims that read the records.
         device: passed to ``function``.
-        minutes: nothing is started, nor waited for, after so many.
-        jobs: processes, through ``joblib.Parallel`` and whatever backend is set there.
-        progress: show joblib's.
-        shard: ``"i/n"`` for the i-th of n parts of the configurations, by their index.
+        effort: minutes, processes, shard.
 
     Raises:
-        ValueError: if a record is damaged or ``shard`` malformed.
+        ValueError: if a record is damaged or the shard malformed.
         OSError: if the folder cannot be written.
     """
     wanted = {record_files.key(configuration): configuration for configuration in configurations}
-    own = part(list(wanted), shard)
+    own = part(list(wanted), effort.shard)
     place = record_files.folder().absolute() / name
     before = {key for key in own if (place / f"{key}.json").exists() and record_files.read(place / f"{key}.json")}
     if todo := {key: wanted[key] for key in own if key not in before}:
         record_files.demand_room(place)
-    deadline = claim_files.now(place) + 60 * minutes if todo and minutes is not None else None
+    deadline = claim_files.now(place) + 60 * effort.minutes if todo and effort.minutes is not None else None
     task = Task(name, function, tuple(claims), device, place, deadline)
-    outcomes = {key: Outcome(key, "recorded") for key in before} | _until_settled(task, todo, jobs, progress)
+    outcomes = {key: Outcome(key, "recorded") for key in before} | _until_settled(task, todo, effort.jobs, effort.progress)
     outcomes = {key: _seen(task, outcome) for key, outcome in outcomes.items()}
-    return _summary(task, wanted, outcomes, minutes, shard)
+    return _summary(task, wanted, outcomes, effort)
 
 
 def part(items: Sequence[Any], shard: str | None) -> list[Any]:
@@ -208,18 +221,18 @@ def _seen(task, outcome):
                                                 "let both hosts see one folder under one path")
 
 
-def _summary(task, wanted, outcomes, minutes, shard):
+def _summary(task, wanted, outcomes, effort):
     states = Counter(outcome.state for outcome in outcomes.values())
     failures = [outcome for outcome in outcomes.values() if outcome.state == "failed"]
     held = sorted(outcome.reason for outcome in outcomes.values() if outcome.state == "held")
     reasons = [f"{wanted[one.key]} failed: {one.reason}" for one in failures]
     if states["late"]:
-        reasons.append(f"{states['late']} not started: the {minutes:g} minutes were over")
+        reasons.append(f"{states['late']} not started: the {effort.minutes:g} minutes were over")
     if held:
         reasons.append(f"{len(held)} being computed elsewhere: " + ", ".join(held))
     missing = [key for key in wanted if not (task.folder / f"{key}.json").exists()]
     if others := [key for key in missing if key not in outcomes]:
-        reasons.append(f"{len(others)} in other shards than {shard}")
+        reasons.append(f"{len(others)} in other shards than {effort.shard}")
     return Summary(task.name, len(wanted), sum(outcome.began for outcome in outcomes.values()), states["done"],
                    states["recorded"], states["failed"], len(missing), tuple(reasons),
                    tuple(one.trace for one in failures if one.trace))

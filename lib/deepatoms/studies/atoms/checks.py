@@ -50,10 +50,10 @@ def two_forms(setting):
     return Measurement(*np.max(found, axis=0))
 
 
-def _gaussian(draw, scale=np.ones_like, dimensions=(2, 9), atoms=None):
+def _gaussian(draw, scale=np.ones_like, dimensions=(2, 9)):
     """Draw a Gaussian dictionary, d in the closed range, k = d + 1 .. 2 d, column norms scaled at random."""
     d = int(draw.integers(dimensions[0], dimensions[1] + 1))
-    k = int(draw.integers(d + 1, 2 * d + 1)) if atoms is None else atoms
+    k = int(draw.integers(d + 1, 2 * d + 1))
     return draw.normal(size=(d, k)) * scale(draw.normal(size=k))
 
 
@@ -389,8 +389,9 @@ def _coherence_excess(D):
     return dictionaries.mutual_coherence(D) / dictionaries.welch_bound(*D.shape) - 1
 
 
-def _descend_coherence(D, iterations=300):
+def _descend_coherence(D):
     """The same descent, with the subgradient of the largest |G_ij| in place of the frame potential's gradient."""
+    iterations = 300
     step = D.shape[-2] / (8 * D.shape[-1])
     D = D / np.linalg.norm(D, axis=-2, keepdims=True)
     batch = np.arange(len(D))

@@ -175,8 +175,9 @@ def nets_of(dataset):
     return templates.recorded_nets(recorded(), dataset)
 
 
-def figure_two(batch_norm=True):
+def figure_two():
     """Histograms of the inner products, correct and other classes, for three data sets."""
+    batch_norm = True
     figure, columns = figures.subplots(1, 3, size=(7.4, 2.7))
     for axes, (dataset, name) in zip(columns, (("digits", "digits"), ("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
         nets = [net["trained"] for net in nets_of(dataset) if net["batch_norm"] is batch_norm]
@@ -205,8 +206,9 @@ def table_two():
                   f"{mean['cosine']:8.2f}{mean['all_classes']:15.2f}")
 
 
-def proposition_five(classes=10, budget=10.0):
+def proposition_five():
     """Inner products of the optimal templates under the printed and under the corrected constraint, beside Eq. 12."""
+    classes, budget = 10, 10.0
     x = torch.nn.functional.normalize(torch.arange(1.0, 21, dtype=torch.float64), dim=0)
     figure, axes = figures.subplots(size=(7, 2.6))
     at = np.arange(classes)
@@ -234,8 +236,9 @@ def _residual_net(setting):
     return model.requires_grad_(False), test
 
 
-def templates_by_block(number=0):
+def templates_by_block():
     """One image's template of its own class, split exactly into one part for the stem and one for each block."""
+    number = 0
     model, test = residual_net()
     x, label = test.images[number:number + 1], int(test.labels[number])
     parts = splines.block_templates(model, x)[0, :, label]

@@ -158,8 +158,9 @@ def _forward_distances(draw, build, sizes, count):
     return distances(*_forward_problems(draw, build, sizes, count), draws.slices(sizes[1:]), draw)
 
 
-def agreements(setting, count=100):
+def agreements(setting):
     """Return the medians of ``induced.agreement`` over forward passes, family by family."""
+    count = 100
     draw = setting.numpy("agreements")
     problems = {"chain, Eq. 5": _forward_problems(draw, induced.chain, [16, 20, 20, 20], count),
                 "all layers, Eq. 8": tuple(zip(*[_eq8(draw, transposed=False) for _ in range(count)], strict=True)),

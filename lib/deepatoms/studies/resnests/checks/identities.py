@@ -194,8 +194,9 @@ def _size(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def dense_features(rng, growths, inputs=5, samples=120):
+def dense_features(rng, growths):
     """Return the features of a random DenseNEst as arrays, and targets as for ``tanh_resnests.random_task``."""
+    inputs, samples = 5, 120
     x = rng.normal(size=(samples, inputs))
     y = x @ rng.normal(size=(inputs, 3)) / np.sqrt(inputs) + rng.normal(size=(samples, 3))
     return dense_parts(rng, x, growths), y

@@ -98,7 +98,8 @@ def _match(setting, nonzeros):
 # ---- rsc.s ----
 
 @functools.lru_cache
-def _preactivations(setting, samples=20_000):
+def _preactivations(setting):
+    samples = 20_000
     draw = setting.numpy("activations")
     W = dictionaries.normalize(draw.normal(size=(N, N))).T
     return draw.normal(size=(samples, N)) @ W.T

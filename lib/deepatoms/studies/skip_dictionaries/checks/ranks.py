@@ -120,7 +120,8 @@ def jordan(setting):
     return np.array(matrices), forms
 
 
-def _jordan_form(draw, n=6):
+def _jordan_form(draw):
+    n = 6
     form, J = [], np.zeros((n, n), dtype=np.int64)
     while (done := sum(size for _, size in form)) < n:
         size, value = min(int(draw.integers(1, 4)), n - done), int(draw.integers(-1, 3))
@@ -129,8 +130,9 @@ def _jordan_form(draw, n=6):
     return form, J
 
 
-def _unimodular(draw, n=6):
+def _unimodular(draw):
     """Draw a product of elementary row operations and, step by step, its inverse."""
+    n = 6
     P, inverse = np.eye(n, dtype=np.int64), np.eye(n, dtype=np.int64)
     for _ in range(12):
         i, j = draw.choice(n, 2, replace=False)

@@ -79,7 +79,8 @@ def pool_count(setting):
     return Measurement(max(*disjoint, overlapping), overlapping)
 
 
-def _pool_codes(generator, cells, stride, outputs, count=200_000):
+def _pool_codes(generator, cells, stride, outputs):
+    count = 200_000
     x = torch.randn(count, 1, 1, cells + stride * (outputs - 1), generator=generator)
     codes = np.asarray(partition.region_codes(nn.MaxPool2d((1, cells), stride), x, chunk=20_000)[0])
     return len(np.unique(codes @ cells ** np.arange(outputs)))

@@ -16,7 +16,8 @@ def rebuilt(setting):
     return Measurement(measured, control)
 
 
-def _rebuilding_error(random, dimension, negative, hinges=5, points=1000):
+def _rebuilding_error(random, dimension, negative):
+    hinges, points = 5, 1000
     normals, shifts = random.normal(size=(hinges, dimension)), random.normal(size=hinges)
     weights = random.uniform(0.1, 1, hinges)
     weights[0] *= -1 if negative else 1
@@ -46,7 +47,8 @@ def _maximum_with_a_minimum(pieces):
     return np.maximum(pieces[..., :4].max(-1), pieces[..., 4:].min(-1))
 
 
-def _smallest_gap(random, dimension, reduce, chords=1000):
+def _smallest_gap(random, dimension, reduce):
+    chords = 1000
     slopes, offsets = random.normal(size=(dimension, 8)), random.normal(size=8)
     x, y = random.normal(size=(2, chords, dimension))
     t = random.uniform(size=(chords, 1))

@@ -103,7 +103,8 @@ def one_layer(setting):
     return Measurement(min(one), _parameter_gap(generator, {0, 1, 2}))
 
 
-def _parameter_gap(generator, moving, pairs=1000, widths=(8, 16, 16, 3)):
+def _parameter_gap(generator, moving):
+    pairs, widths = 1000, (8, 16, 16, 3)
     ends = [_draw_network(generator, pairs, widths) for _ in range(2)]
     fixed = [[(ends[1] if layer in moving else ends[0])[layer] for layer in range(3)]]
     x = normal(generator, pairs, widths[0])
