@@ -46,8 +46,7 @@ def test_neighbours_are_the_reference_s(seed, pieces, k):
     assert np.allclose(spread, weights) and np.allclose(found.weights.sum(1), 1)
     assert np.array_equal(found.distances[:, :k], np.sort(distances, 1)[:, :k])  # counts over one number
     labels = rng.integers(0, 3, 60)
-    assert np.isclose(partition.same_class_fraction(codes[0], labels, codes[1], np.ones(8), k),
-                      (weights * (labels == 1)).sum(1).mean())
+    assert np.allclose(found.average(labels[found.indices] == 1), (weights * (labels == 1)).sum(1))
 
 
 def test_codes_are_signs_and_argmax_positions():
@@ -119,8 +118,6 @@ def test_bad_neighbours_are_refused():
         partition.neighbours(codes, codes, 5)
     with pytest.raises(ValueError, match="empty set"):
         partition.neighbours(codes[:0], codes, 1)
-    with pytest.raises(ValueError, match="one class for each"):
-        partition.same_class_fraction(codes, [1], codes, [1, 2, 3, 4], 1)
     with pytest.raises(ValueError, match="empty"):
         partition.region_codes(nn.ReLU(), torch.zeros(0, 3))
     with pytest.raises(NotPiecewiseAffineError, match="gelu"):

@@ -9,11 +9,11 @@ nearest wall of a region.
 
 from deepatoms.theory.partition.codes import LayerCodes, distance, region_codes
 from deepatoms.theory.partition.counting import most_regions, planar_regions
-from deepatoms.theory.partition.neighbours import Neighbours, neighbours, same_class_fraction
+from deepatoms.theory.partition.neighbours import Neighbours, neighbours
 from deepatoms.theory.partition.planar import PlanarSlice, slice_plane
 from deepatoms.theory.partition.segment import slice_segment
 from deepatoms.theory.partition.walls import Wall, in_radius, nearest_walls
 
 __all__ = ["LayerCodes", "Neighbours", "PlanarSlice", "Wall", "distance", "in_radius",
-           "most_regions", "nearest_walls", "neighbours", "planar_regions", "region_codes", "same_class_fraction",
+           "most_regions", "nearest_walls", "neighbours", "planar_regions", "region_codes",
            "slice_plane", "slice_segment"]

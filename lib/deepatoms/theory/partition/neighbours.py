@@ -3,7 +3,6 @@ r"""Exact nearest neighbours under the partition distance, through faiss' Hammin
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from deepatoms import _doors
 from deepatoms.theory.arguments import integer, refuse
@@ -101,36 +100,3 @@ def _weights(distances, last, k):
     nearer, tied = distances < last, distances == last
     share = (k - nearer.sum(1, keepdims=True)) / tied.sum(1, keepdims=True)
     return (nearer + tied * share) / k
-
-
-def same_class_fraction(codes: LayerCodes, labels: ArrayLike, queries: LayerCodes, query_labels: ArrayLike,
-                        k: int = 15) -> float:
-    r"""Return the mean fraction of the k nearest neighbours that share their query's class, ties averaged.
-
-    Args:
-        codes: Codes of the base at one layer.
-        labels: Their classes, shape (base,).
-        queries: Codes of the queries at that layer.
-        query_labels: Their classes, shape (queries,).
-        k: Number of neighbours; the paper shows 15.
-
-    Returns:
-        A number in [0, 1].
-
-    Raises:
-        ValueError: If there is not one class for each code, or as for :func:`neighbours`.
-
-    Source:
-        Fig. 4, made a number.
-
-    >>> from deepatoms.theory.partition import LayerCodes
-    >>> codes = LayerCodes(np.array([[0], [128], [192]], np.uint8), 2, 2)
-    >>> same_class_fraction(codes, [0, 0, 1], codes[0], [0], k=2)
-    1.0
-    """
-    labels, query_labels = np.asarray(labels), np.asarray(query_labels)
-    for name, given, wanted in (("labels", labels, len(codes)), ("query_labels", query_labels, len(queries))):
-        if given.shape != (wanted,):
-            refuse(name, given, f"is not one class for each of {wanted} codes", "pass one integer for each code")
-    found = neighbours(codes, queries, k)
-    return float(found.average(labels[found.indices] == query_labels[:, None]).mean())
