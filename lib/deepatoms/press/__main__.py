@@ -104,9 +104,12 @@ def _full(options):
         raise SystemExit(f"experiment = {options.experiment!r} is unknown; make full lists them")
     chosen = planned[options.experiment]
     effort = results.Effort(options.minutes, options.jobs, True, options.shard)
-    summary = results.sweep(chosen.name, chosen.configurations, chosen.function, chosen.claims,
-                            regress.device_name(options.device), effort)
-    print(summary)
+    try:
+        summary = results.sweep(chosen.name, chosen.configurations, chosen.function, chosen.claims,
+                                regress.device_name(options.device), effort)
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from None
+    print(summary, *summary.traces, sep="\n")
     if summary.failed:
         raise SystemExit(1)
 
