@@ -252,9 +252,9 @@ def trained_noise(setting, draw):
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figures.describe(
         figure, f"Noise through trained nets of {comparison.DEPTH} layers: the sparse net, which has no bound of "
-        f"this kind, gains {gains['sparse'][0]:.0f} at the least noise and {max(gains['sparse']):.0f} at most. The slope met between the two inputs, "
-        f"{max(sharp):.0f}, is a sharper bound for the ResNet than the product of norms, {product:.0f}. (Digits, largest of "
-        f"{count} test images, random directions.)",
+        f"this kind, gains {gains['sparse'][0]:.0f} at the least noise and {max(gains['sparse']):.0f} at most. The slope met "
+        f"between the two inputs, {max(sharp):.0f}, is a sharper bound for the ResNet than the product of norms, "
+        f"{product:.0f}. (Digits, largest of {count} test images, random directions.)",
         "Largest error over noise against noise, logarithmic, one curve a kind of net. A "
         "thin line, the largest slope met, lies below the dashed product of norms.",
         {"the slope met is a sharper bound than the product of norms": max(sharp) < product})
