@@ -52,3 +52,13 @@ def test_a_control_that_comes_out_like_the_claim_is_refused(identifier, measurem
 def test_what_is_no_number_is_refused(measurement):
     with pytest.raises(ValueError, match=FAILS):
         outcome(FAILS, measurement)
+
+
+def test_the_evidence_is_what_was_counted_and_never_less_than_promised():
+    def said(count):
+        promised, measured = checking.instances(100, "networks"), Measurement(0, 1, count=count)
+        entry = Registered(FAILS, lambda setting: measured, promised, "laptop", None)
+        return checking.run(entry, Setting()).evidence
+    assert said(100) == "100 random networks" and said(120) == "120 random networks"
+    with pytest.raises(ValueError, match="count = 24 networks measured, but the evidence promises 100"):
+        said(24)

@@ -92,7 +92,7 @@ def test_the_sanitizer_takes_the_measured_numbers_and_leaves_results_and_criteri
     row = sanitized(output(**STORED)[0]["text/html"])
     other = sanitized(output((-0.0723, 3.1e-4), STORED["result"])[0]["text/html"])
     assert row == other
-    assert row.count("</span>holds</b>") == 2 and "criterion in [0.9, 1.1]" in row and "measured NUMBER" in row
+    assert row.count("</span>holds</b>") == 2 and "must be in [0.9, 1.1]" in row and "measured NUMBER" in row
 
 
 def test_the_makefile_tests_the_chapters_with_the_same_words():

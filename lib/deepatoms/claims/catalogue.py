@@ -83,6 +83,8 @@ class Check:
     criterion: Criterion
     controls: dict[str, str]
     tolerance: dict[str, float]
+    sentence: str = ""  # what the number is, for the page: "codes missed by l1 inside the printed limit"
+    unit: str = ""
 
     def __post_init__(self) -> None:
         _text(f"{self.id}: name", self.name)

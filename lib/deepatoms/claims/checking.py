@@ -3,7 +3,7 @@
 import importlib
 import math
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -35,35 +35,52 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured number and its control, each with a 95 % interval where the catalogue asks for one."""
+    """One measured number and its control, each with a 95 % interval where the catalogue asks for one.
+
+    ``count`` is the number of instances or seeds that were measured, counted where they are: what the evidence says.
+    """
 
     measured: float
     control: float
     interval: tuple[float, float] | None = None
     control_interval: tuple[float, float] | None = None
     vacuous: bool = False
+    count: int | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check rests on: an exact identity, an exhaustive search, N random instances, or an experiment with seeds."""
+    """What a check rests on: an exact identity, an exhaustive search, N random instances, or an experiment with seeds.
+
+    Instances are those that the statement is about: for a statement about networks, ``of="networks"``.
+    """
 
     kind: str
     count: int | None = None
+    of: str = "instances"
 
     def __str__(self):
         if self.kind == "random instances":
-            return f"{self.count:,} random instances"
+            return f"{self.count:,} random {self.of[:-1] if self.count == 1 else self.of}"
         return f"experiment, {self.count} seed{'s' * (self.count != 1)}" if self.kind == "experiment" else self.kind
+
+    def counted(self, count):
+        """Return the evidence with the number that was measured; raise ValueError where it is less than was promised."""
+        if count is None or self.count is None:
+            return self
+        if count < self.count:
+            raise ValueError(f"count = {count} {self.of} measured, but the evidence promises {self.count}; "
+                             "draw until there are as many, or promise what is measured")
+        return replace(self, count=int(count))
 
 
 EXACT = Evidence("exact identity")
 EXHAUSTIVE = Evidence("exhaustive")
 
 
-def instances(count):
-    """Return the evidence of a check on random instances."""
-    return Evidence("random instances", count)
+def instances(count, of="instances"):
+    """Return the evidence of a check on random instances (of networks, signals ...: what the statement is about)."""
+    return Evidence("random instances", count, of)
 
 
 def experiment(seeds):
@@ -150,9 +167,16 @@ def run(entry, setting):
     _demand_number(planned, found)
     _demand_control(planned, found)
     return Outcome(entry.id, float(found.measured), float(found.control),
-                   planned.criterion.judge(found.measured, found.interval), str(entry.evidence), entry.scale,
+                   planned.criterion.judge(found.measured, found.interval), _evidence(entry, found), entry.scale,
                    setting.seed, entry.records is not None, _pair(found.interval), _pair(found.control_interval),
                    found.vacuous)
+
+
+def _evidence(entry, found):
+    try:
+        return str(entry.evidence.counted(found.count))
+    except ValueError as fault:
+        raise ValueError(f"{entry.id}: {fault}") from None
 
 
 def _measure(entry, setting):

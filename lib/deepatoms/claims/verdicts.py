@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 VERDICTS = ("holds", "holds under an added hypothesis", "depends on a convention", "corrected", "false", "disagrees",
             "inconclusive", "not tested")
-SCALES = ("laptop", "full")
+SCALES = ("laptop", "reduced", "full")  # reduced: recorded, with fewer images, epochs or seeds than the paper
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import re
 from deepatoms.pages.figures import inline
 
 SYMBOLS = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
-RELATIONS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
 MUST = {"fail": "must fail", "pass": "must pass", "oppose": "must come out the other way"}
-SCALES = {"laptop": "laptop scale", "full": "full scale"}
+SCALES = {"laptop": "laptop scale", "reduced": "reduced scale", "full": "full scale"}
+WORDS = {"<=": "at most", ">=": "at least", "==": "", "<": "below", ">": "above"}
 
 
 def number(value, check):
@@ -88,11 +88,11 @@ def typeset(digits):
 
 
 def criterion(check):
-    """Return a criterion in symbols (HTML)."""
+    """Return a criterion in words (HTML)."""
     op, value = check.criterion.op, check.criterion.value
     if op == "in":
         return f"in [{typeset(_digits(value[0]))}, {typeset(_digits(value[1]))}]"
-    return f"{html.escape(RELATIONS[op])} {typeset(_digits(value))}"
+    return f"{WORDS[op]} {typeset(_digits(value))}".strip()
 
 
 def interval(ends, check):
@@ -103,7 +103,11 @@ def interval(ends, check):
 def plain(check, outcome):
     """Return a check's line for where there is no HTML."""
     return (f"{check.id}: {outcome.result}; measured {number(outcome.measured, check)}, criterion {check.criterion}, "
-            f"control {number(outcome.control, check)}{', full scale' * (outcome.scale == 'full')}")
+            f"control {number(outcome.control, check)}{_scale(outcome, ', ')}")
+
+
+def _scale(outcome, joint):
+    return "" if outcome.scale == "laptop" else joint + SCALES[outcome.scale]
 
 
 def check_row(check, outcome=None, source="", claim=None):
@@ -111,7 +115,7 @@ def check_row(check, outcome=None, source="", claim=None):
 
     Away from its claim, a check names it (``claim``).
     """
-    name = f'<span class="deepatoms-name">{_name(check, claim)}</span>'
+    name = f'<span class="deepatoms-name">{prose(check.sentence) or _name(check, claim)}</span>'
     said = _line(name, check, outcome) if outcome else f'<b class="deepatoms-result">not run</b> {name}'
     result = outcome.result if outcome else "none"
     return (f'<details class="deepatoms-check" data-result="{result}"><summary>{said}</summary>\n'
@@ -125,18 +129,19 @@ def _name(check, claim):
 
 def _line(name, check, outcome):
     return (f'<b class="deepatoms-result"><span aria-hidden="true">{SYMBOLS[outcome.result]} </span>{outcome.result}</b> '
-            f'{name} <span class="deepatoms-numbers">{_measured(check, outcome)} · criterion {criterion(check)} · '
-            f"control {typeset(number(outcome.control, check))}{' · full scale' * (outcome.scale == 'full')}</span>")
+            f'{name} <span class="deepatoms-numbers">{_measured(check, outcome)} · must be {criterion(check)} · '
+            f"control {typeset(number(outcome.control, check))}{_scale(outcome, ' · ')}</span>")
 
 
 def _measured(check, outcome):
-    return f"measured {typeset(number(outcome.measured, check))}{interval(outcome.interval, check)}"
+    unit = f" {prose(check.unit)}" if check.unit else ""
+    return f"measured {typeset(number(outcome.measured, check))}{unit}{interval(outcome.interval, check)}"
 
 
 def _details(check, outcome, source, claim):
     entries = {"Claim": prose(claim.statement)} if claim else {}
-    entries |= {"Quantity": html.escape(check.quantity, quote=False), "Tests": ROLES[check.role],
-                "Control": f"{html.escape(check.control, quote=False)}. It {MUST[check.control_must]}"
+    entries |= {"Quantity": prose(check.quantity), "Tests": ROLES[check.role],
+                "Control": f"{prose(check.control)}. It {MUST[check.control_must]}"
                            + (_control(check, outcome) if outcome else "") + "."}
     if outcome:
         entries["Evidence"] = _evidence(outcome)
