@@ -15,7 +15,9 @@ PRESS = $(BIN)/python -m deepatoms.press
 # One thread each: on one machine results repeat to the last digit, and two processes use two cores better than two threads.
 export OMP_NUM_THREADS = 1
 export PYTHONHASHSEED = 0
-export MPLBACKEND = agg
+# A kernel's own way to show figures of pyplot; one set outside would hide them.
+undefine MPLBACKEND
+unexport MPLBACKEND
 # Explorers as plain HTML, except where a person moves them.
 export DEEPATOMS_STATIC = 1
 lab: export DEEPATOMS_STATIC = 0

@@ -73,6 +73,42 @@ def test_a_failing_cell_leaves_the_file_as_it_was(chapter, tmp_path):
     assert broken.read_bytes() == before
 
 
+def test_an_error_left_by_an_earlier_run_does_not_stop_the_store(chapter, tmp_path):
+    left = nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=["Traceback"])
+    mended = edited(chapter, tmp_path, lambda notebook: notebook.cells[1].outputs.append(left))
+    notebooks.store(mended)
+    assert mended.read_bytes() == chapter.read_bytes()
+
+
+def test_a_pasted_picture_is_refused_by_name_and_the_file_stays(chapter, tmp_path):
+    def paste(notebook):
+        notebook.cells.append(nbformat.v4.new_markdown_cell("![](attachment:sketch.png)",
+                                                            attachments={"sketch.png": {"image/png": "AAAA"}}))
+    pasted = edited(chapter, tmp_path, paste)
+    before = pasted.read_bytes()
+    with pytest.raises(SystemExit, match=r"attachment = 'sketch.png' .* write !\[what it shows\]\(sketch.png\)"):
+        notebooks.store(pasted)
+    assert pasted.read_bytes() == before
+
+
+def test_a_chapter_edited_while_it_runs_keeps_the_edit(chapter, tmp_path, monkeypatch):
+    path = edited(chapter, tmp_path, lambda notebook: None)
+    monkeypatch.setattr(notebooks, "run", lambda path: path.write_text("newer") and nbformat.read(chapter, as_version=4))
+    with pytest.raises(SystemExit, match="edited while its cells ran"):
+        notebooks.store(path)
+    assert path.read_text() == "newer"
+
+
+def test_plain_figures_of_pyplot_are_stored_and_the_makefile_hides_none(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    source = "import matplotlib.pyplot as plt; plt.plot([1, 2, 4]);"
+    path = edited(chapter, tmp_path, lambda notebook: notebook.cells[1].update(source=source))
+    notebooks.store(path)
+    assert "image/png" in nbformat.read(path, as_version=4).cells[1].outputs[-1].data
+    told = subprocess.run(["make", "-pn", "lab"], cwd=checkout.ROOT, check=True, capture_output=True, text=True).stdout
+    assert "MPLBACKEND = agg" not in told
+
+
 def outcome(**changes):
     return {"check": "dfp.eq2/two_forms", "measured": 1e-16, "result": "holds", "scale": "laptop", "seed": 0,
             "recorded": False} | changes

@@ -94,9 +94,13 @@ class Explorer:
         """Return the HTML that is stored and published."""
         axes = [{"name": name.replace("_", " "), "values": texts} for name, texts in zip(self.axes, self._texts(), strict=True)]
         data = json.dumps({"axes": axes, "packed": self._packed()}, ensure_ascii=False).replace("<", "\\u003c")
-        return (f'<figure class="deepatoms-explorer">\n<div class="deepatoms-frame">\n{self.frames[0].svg}\n</div>\n'
+        page = (f'<figure class="deepatoms-explorer">\n<div class="deepatoms-frame">\n{self.frames[0].svg}\n</div>\n'
                 f'<figcaption>{self.frames[0].caption}</figcaption>\n'
                 f'<script type="application/json">{data}</script>\n</figure>')
+        if len(page) > MOST_BYTES:
+            refuse("axes", f"{len(self.frames)} frames", f"take {len(page):,} bytes with the first frame, more than the "
+                   f"{MOST_BYTES:,} of a page", "draw fewer points, pass rasterized=True to heavy artists, or take fewer values")
+        return page
 
     def plain(self):
         """Return what stands for the explorer where nothing can be drawn."""
@@ -116,11 +120,7 @@ class Explorer:
                    for frame in self.frames]
         content = json.dumps({"lines": list(numbers_of_lines), "frames": indices,
                               "captions": [frame.caption for frame in self.frames]}, ensure_ascii=False, separators=(",", ":"))
-        packed = base64.b64encode(zlib.compress(content.encode(), 9)).decode()
-        if len(packed) > MOST_BYTES:
-            refuse("axes", f"{len(self.frames)} frames", f"take {len(packed):,} bytes, more than the {MOST_BYTES:,} of a page",
-                   "draw fewer points, pass rasterized=True to heavy artists, or take fewer values")
-        return packed
+        return base64.b64encode(zlib.compress(content.encode(), 9)).decode()
 
 
 def text(value):

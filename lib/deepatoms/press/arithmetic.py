@@ -26,7 +26,7 @@ VARIABLES = tuple(sorted({name for setting in SETTINGS.values() for name in sett
 def environment(setting):
     """Return the environment of a process that calculates under a setting: one thread unless it says otherwise."""
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    return kept | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "agg"} | SETTINGS[setting]
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"} | SETTINGS[setting]
 
 
 def describe():

@@ -20,24 +20,39 @@ KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name
 
 
 def store(path):
-    """Run a chapter and write its outputs in normal form; leave the file as it is when a cell fails."""
+    """Run a chapter and write its outputs in normal form; leave the file as it is when a cell fails or it was edited."""
+    before = path.read_bytes()
     try:
         done = run(path)
     except PapermillExecutionError as error:
         raise SystemExit(f"{path.name} was not stored: {error}") from None
-    path.write_text(dumps(normal(done)), encoding="utf-8")
+    text = dumps(normal(done))
+    if path.read_bytes() != before:
+        raise SystemExit(f"{path.name} was edited while its cells ran, and stays as it is; run make store CHAPTER={path.stem} again")
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)  # whole or not at all
 
 
 def run(path, **parameters):
     """Return the notebook run from top to bottom with papermill parameters; refuse one that it does not declare."""
     logging.getLogger("papermill").setLevel(logging.ERROR)
     os.environ["DEEPATOMS_STATIC"] = "1"  # explorers as plain HTML, without the widget that a person would move
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures of pyplot, any other hides them
     with tempfile.TemporaryDirectory() as scratch:
         copy = pathlib.Path(scratch) / path.name
-        copy.write_text(dumps(normal(nbformat.read(path, as_version=4))), encoding="utf-8")
+        copy.write_text(dumps(normal(_unrun(nbformat.read(path, as_version=4)))), encoding="utf-8")
         _refuse_unknown(copy, parameters)
         papermill.execute_notebook(copy, copy, parameters, progress_bar=False, cwd=path.parent)
         return nbformat.read(copy, as_version=4)
+
+
+def _unrun(notebook):
+    """Return the notebook without outputs: what an earlier run left there, an error say, is not ours to read."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
 
 
 def _refuse_unknown(path, parameters):
@@ -56,6 +71,9 @@ def normal(notebook):
 
 
 def _cell(cell, seen):
+    if pasted := sorted(cell.get("attachments", {})):
+        raise SystemExit(f"attachment = {pasted[0]!r} in the cell that begins {cell.source[:40]!r} is a pasted picture, which "
+                         f"the site cannot show; save it in notebooks/ and write ![what it shows]({pasted[0]}) in its place")
     digest = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
     seen[digest] += 1
     tags = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
@@ -86,6 +104,8 @@ def _joined(outputs):
 
 
 def _output(output):
+    if output.output_type == "error":
+        return output
     if output.output_type == "stream":
         return {"output_type": "stream", "name": output.name, "text": _without_addresses(output.text)}
     data = {kind: _without_addresses(value) for kind, value in sorted(output.data.items()) if kind != WIDGET_VIEW}

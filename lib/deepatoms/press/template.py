@@ -15,7 +15,7 @@ SECTIONS = (
     "## Experiments\n\nThe paper's figures, recomputed.",
     "## Explore\n\nAt least one control that answers \"what if\".",
     "## Where the paper is wrong, vague or silent\n\nCounterexample, correction, our choice.",
-    "## The verdicts\n\nComputed from the checks above; the criteria were fixed beforehand.",
+    "## The verdicts\n\nComputed from the checks above.",
     "## Your turn\n\nThree exercises: *prove*, *predict*, *break*.",
 )
 
@@ -25,7 +25,8 @@ def write(name):
     try:
         catalogue.load().chapter(name)
     except KeyError as unknown:
-        raise SystemExit(unknown.args[0]) from unknown
+        raise SystemExit(f"{unknown.args[0]}; for a new chapter, name it under `chapters:` in lib/deepatoms/claims/claims.yml "
+                         "and write its first claim there, then run this again") from unknown
     path = checkout.NOTEBOOKS / f"{name}.ipynb"
     if path.exists():
         raise SystemExit(f"name = {name!r}: {path.name} is there already; edit it, then run make store CHAPTER={name}")
