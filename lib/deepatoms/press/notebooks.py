@@ -28,7 +28,7 @@ def store(path):
         raise SystemExit(f"{path.name} was not stored: {error}") from None
     text = dumps(normal(done))
     if path.read_bytes() != before:
-        raise SystemExit(f"{path.name} was edited while its cells ran, and stays as it is; run make store CHAPTER={path.stem} again")
+        raise SystemExit(f"{path.name} was edited while its cells ran, and stays so; run make store CHAPTER={path.stem} again")
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)  # whole or not at all
