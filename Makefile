@@ -83,7 +83,7 @@ portable: .venv/installed ## tests, and every check measured, under other arithm
 	$(PRESS) portable $(if $(SETTING),--setting $(SETTING)) $(if $(CHAPTER),--chapter $(CHAPTER))
 
 faults: .venv/installed ## the long version of the kill tests
-	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs/test_results.py -k kill
+	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs -k kill
 
 chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
 	$(PRESS) chapter $(NAME)

@@ -1,5 +1,8 @@
 """What is begun ahead comes out as if it were computed when it is asked for."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -51,3 +54,17 @@ def test_an_error_in_the_other_process_is_raised_and_the_rest_computed_here(begu
     with pytest.raises(TypeError):
         landscape.ends(setting, 3, "two")
     assert len(landscape.ends(setting, 3, 1)) == 1
+
+
+def test_a_killed_process_is_told_and_its_part_computed_here(begun):
+    setting = begun((3, Deadly()), (3, 1))
+    with pytest.warns(RuntimeWarning, match="was killed"):
+        assert len(landscape.ends(setting, 3, 1)) == 1
+    assert not landscape.ends.begun
+
+
+class Deadly:
+    """An argument that kills the process in which it is used as a number; here it is none, and harmless."""
+
+    def __index__(self):
+        os.kill(os.getpid(), signal.SIGKILL)

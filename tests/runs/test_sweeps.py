@@ -75,6 +75,14 @@ def test_what_a_killed_process_was_at_is_taken_over(empty_folder):
     assert not list(empty_folder.rglob("*.claim"))
 
 
+def test_a_killed_process_that_nobody_has_asked_for_counts_as_dead(empty_folder):
+    killed = start(PAUSE="60")
+    wait_for(lambda: list(empty_folder.rglob("*.claim")))
+    killed.send_signal(signal.SIGKILL)  # not waited for: on Linux it stays in the table of processes
+    wait_for(lambda: not claim_files.holder(empty_folder / "squares", results.key(NUMBERS[0])), 5)
+    killed.wait()
+
+
 def test_what_another_process_is_at_is_neither_begun_nor_forgotten(empty_folder):
     other = start(PAUSE="60")
     wait_for(lambda: list(empty_folder.rglob("*.claim")))

@@ -169,7 +169,10 @@ def _alive(pid):
         return False
     except PermissionError:  # it lives, and is somebody else's
         return True
-    return True
+    try:  # a killed process whose parent has not asked for it yet still has its number
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:  # not Linux
+        return True
 
 
 def _remove_parts(folder, key):

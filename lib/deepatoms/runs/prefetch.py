@@ -2,9 +2,11 @@
 
 import functools
 import itertools
+import warnings
 from collections import deque
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 _planned: dict[str, tuple] = {}  # by chapter
 
@@ -52,10 +54,20 @@ class Remembered:
         while call in self.begun:
             function, first = queue.popleft()
             del function.begun[first]
-            for value in itertools.islice(coming, 1):  # after an error nothing more comes; the rest is computed here
+            for value in _next(coming):  # after an error nothing more comes; the rest is computed here
                 function.found[first] = value
         if not queue:
             next(coming, None)  # let it end: it is not to be interrupted with the kernel
 
     def __reduce__(self):
         return self.__qualname__  # another process imports it by name
+
+
+def _next(coming):
+    """Return a list of the next result, empty where nothing more comes; a killed process is told, and not waited for."""
+    try:
+        return list(itertools.islice(coming, 1))
+    except TerminatedWorkerError:
+        warnings.warn("a process that computed ahead was killed (is there enough memory?); the rest is computed here",
+                      RuntimeWarning, stacklevel=2)
+        return []
