@@ -60,7 +60,7 @@ lint: .venv/installed ## ruff and mypy; a part of test and quick
 test: lint           ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests lib --ignore=tests/site
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
-	  --nbval-sanitize-with tests/notebooks/sanitize.cfg -p deepatoms.press.repeat notebooks
+	  -p deepatoms.press.repeat notebooks
 	$(PRESS) regress --seed 1 --profile laptop --device cpu
 	$(PRESS) build
 	$(BIN)/python -m pytest -q -n 2 tests/site

@@ -31,7 +31,7 @@ def content(page):
 
 @pytest.fixture(scope="module")
 def grid():
-    return Explorer(draw, {"depth": [1, 2, 4], "sigma": [0.5, 1.0]})
+    return Explorer(draw, {"depth": [1, 2, 4], "sigma": [0.5, 1.0]}, between=["depth", "sigma"])
 
 
 def test_every_frame_is_stored_in_the_order_of_the_axes(grid):
@@ -40,8 +40,8 @@ def test_every_frame_is_stored_in_the_order_of_the_axes(grid):
     for indices, frame in zip(stored["frames"], grid.frames, strict=True):
         assert "\n".join(stored["lines"][index] for index in indices) == frame.svg
     assert len(set(stored["lines"])) == len(stored["lines"])
-    assert data(grid.page())["axes"] == [{"name": "depth", "values": ["1", "2", "4"]},
-                                         {"name": "sigma", "values": ["0.5", "1"]}]
+    assert data(grid.page())["axes"] == [{"name": "depth", "values": ["1", "2", "4"], "words": False},
+                                         {"name": "sigma", "values": ["0.5", "1"], "words": False}]
 
 
 def test_the_first_frame_shows_without_a_script(grid):
@@ -72,10 +72,10 @@ def spines(svg):
 
 
 def test_nothing_jumps_between_frames():
-    frames = Explorer(panels, {"height": [1000, 3, 2000]}).frames
-    assert spines(frames[0].svg) and spines(frames[0].svg) == spines(frames[1].svg)
+    frames = Explorer(panels, {"height": [3, 1000, 2000]}, {"height": 1000}).frames
+    assert spines(frames[1].svg) and spines(frames[1].svg) == spines(frames[0].svg)
     own = figures.svg(panels(3), Explorer(panels, {"height": [3, 4]}).prefix)
-    assert spines(own) != spines(frames[1].svg), "by itself it would stand elsewhere: its labels are narrow"
+    assert spines(own) != spines(frames[0].svg), "by itself it would stand elsewhere: its labels are narrow"
 
 
 def test_the_first_layout_is_that_of_any_frame_with_labels_as_wide():
@@ -96,8 +96,14 @@ def test_a_frame_with_other_axes_has_a_layout_of_its_own():
     ({"depth": 3}, "depth = 3 is not a list"),
     ({"depth": "abc"}, "depth = 'abc' is not a list"),
     ({"depth": [1, 1.0]}, "says 1 twice"),
+    ({"depth": [5, 1, 2]}, "is out of order; sort it, and say with start="),
+    ({"depth": ["one", 2]}, "mixes words with numbers"),
+    ({"depth": [1, 2], "start": {"dpth": 1}}, "start = 'dpth' is unknown"),
+    ({"depth": [1, 2], "start": {"depth": 3}}, "start['depth'] = 3 is not a value of depth"),
+    ({"depth": [1, 2], "between": ["width"]}, "between = 'width' is unknown"),
     ({"depth": range(1, 12), "sigma": range(1, 11)}, f"make 11 x 10 = 110 frames, more than the {MOST_FRAMES}")])
 def test_axes_that_make_no_sense_are_refused(axes, message):
+    axes = dict(axes)  # with start and between where an instance has them
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         explore(draw, **axes)
 
@@ -127,7 +133,16 @@ def test_a_live_slider_stops_between_the_stored_numbers(grid):
 
 def test_texts_and_falling_numbers_have_stops_too():
     assert [stop["text"] for stop in Explorer(lambda depth: draw(3), {"depth": ["a", "b"]}).stops()[0]] == ["a", "b"]
-    assert [stop["value"] for stop in Explorer(draw, {"depth": [4, 2]}).stops()[0]] == [4, 3, 2]
+    assert [stop["value"] for stop in Explorer(draw, {"depth": [4, 2]}, between=["depth"]).stops()[0]] == [4, 3, 2]
+
+
+def test_an_axis_that_nobody_calls_continuous_stops_only_where_it_is_stored():
+    assert [stop["value"] for stop in Explorer(draw, {"depth": [2, 4]}).stops()[0]] == [2, 4]
+
+
+def test_the_frame_of_the_start_is_the_one_on_the_page():
+    page = Explorer(draw, {"depth": [1, 2, 4]}, {"depth": 4}).page()
+    assert data(page)["start"] == [2] and "<figcaption>depth 4," in page
 
 
 def test_outside_a_kernel_nothing_is_live():
@@ -141,4 +156,7 @@ def test_under_a_kernel_the_widget_draws_what_was_not_stored(grid, monkeypatch):
     monkeypatch.setattr(widget, "send", sent.append)
     widget._answer(widget, {"at": [2, 1]}, [])
     assert sent[0]["caption"] == "depth 3, sigma 0.625"
+    monkeypatch.setattr(grid, "draw", lambda **values: 1 / 0)
+    widget._answer(widget, {"at": [2, 1]}, [])
+    assert sent[1] == {"error": "ZeroDivisionError: division by zero"}
     assert widget.page == grid.page() and "application/vnd.jupyter.widget-view+json" in widget.bundle()

@@ -37,10 +37,17 @@ def bars(count):
     return figures.describe(figure, f"{count} bars of $k$", f"{count} rising bars")
 
 
+def words(kind, count):
+    figure, axes = figures.subplots()
+    axes.bar(range(count), range(count))
+    return figures.describe(figure, f"{kind} of {count}", f"{count} bars, {kind}")
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory, serve):
     folder = tmp_path_factory.mktemp("explorers")
-    pages = [Explorer(waves, {"depth": [1, 2, 4], "sigma": [0.5, 1.0, 1.5]}).page(), Explorer(bars, {"count": [2, 3, 5]}).page()]
+    pages = [Explorer(waves, {"depth": [1, 2, 4], "sigma": [0.5, 1.0, 1.5]}).page(), Explorer(bars, {"count": [2, 3, 5]}).page(),
+             Explorer(words, {"kind": ["chain", "residual"], "count": [2, 3, 5, 7]}, {"kind": "residual", "count": 5}).page()]
     (folder / "index.html").write_text(SHELL.format("\n".join(pages)))
     for name in ("explore.js", "explore.css"):
         (folder / name).write_text((WEB / name).read_text())
@@ -63,14 +70,14 @@ def state(page, number=0):
 
 def test_the_keyboard_moves_frame_caption_and_description(page):
     before, other = state(page), state(page, 1)
-    page.get_by_label("depth").focus()
+    page.get_by_label("depth", exact=True).focus()
     page.keyboard.press("ArrowRight")
     after = state(page)
     assert before[:2] == ("depth 1, sigma 0.5", "A wave of 1 bends and height 0.5")
     assert after[:2] == ("depth 2, sigma 0.5", "A wave of 2 bends and height 0.5") and after[2] != before[2]
-    assert page.get_by_label("depth").get_attribute("aria-valuetext") == "2"
+    assert page.get_by_label("depth", exact=True).get_attribute("aria-valuetext") == "2"
     assert state(page, 1) == other  # the explorers do not disturb each other
-    page.get_by_label("sigma").focus()
+    page.get_by_label("sigma", exact=True).focus()
     page.keyboard.press("End")
     assert state(page)[0] == "depth 2, sigma 1.5"
     page.keyboard.press("Home")
@@ -79,14 +86,14 @@ def test_the_keyboard_moves_frame_caption_and_description(page):
 
 def test_every_frame_shows_what_was_drawn(page):
     for depth in (1, 2, 4):
-        page.get_by_label("sigma").fill("0")
-        page.get_by_label("depth").fill(str([1, 2, 4].index(depth)))
+        page.get_by_label("sigma", exact=True).fill("0")
+        page.get_by_label("depth", exact=True).fill(str([1, 2, 4].index(depth)))
         expected = figures.svg(waves(depth, 0.5)).count("<text")
         assert state(page)[0] == f"depth {depth}, sigma 0.5" and state(page)[2].count("<text") == expected
 
 
 def test_the_pointer_drags_the_slider(page):
-    box = page.get_by_label("count").bounding_box()
+    box = page.get_by_label("count", exact=True).first.bounding_box()
     page.mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2, steps=5)
@@ -97,7 +104,7 @@ def test_the_pointer_drags_the_slider(page):
 def test_touch_moves_the_slider_on_a_phone(open_page, address):
     page = open_page(address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.wait_for_selector("input[type=range]")
-    box = page.get_by_label("depth").bounding_box()
+    box = page.get_by_label("depth", exact=True).bounding_box()
     assert box["height"] >= 24
     page.touchscreen.tap(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
     assert state(page)[0] == "depth 4, sigma 0.5"
@@ -105,7 +112,7 @@ def test_touch_moves_the_slider_on_a_phone(open_page, address):
 
 
 def test_a_key_press_redraws_within_50_milliseconds(page):
-    page.get_by_label("depth").focus()
+    page.get_by_label("depth", exact=True).focus()
     took = page.evaluate("""() => {
       const range = document.activeElement, times = [];
       for (let turn = 0; turn < 9; turn++) {
@@ -120,6 +127,33 @@ def test_a_key_press_redraws_within_50_milliseconds(page):
     assert took < 50
 
 
+def test_it_opens_where_it_was_told_and_words_are_buttons(page):
+    assert state(page, 2)[0] == "residual of 5"
+    assert page.get_by_role("radio", name="residual").is_checked()
+    page.get_by_role("radio", name="residual").press("ArrowLeft")
+    assert state(page, 2)[0] == "chain of 5"
+    page.get_by_role("radio", name="residual").check()
+    assert state(page, 2)[0] == "residual of 5"
+
+
+def test_the_button_plays_to_the_end_and_again_and_pauses(page):
+    figure = page.locator(".deepatoms-explorer").nth(2)
+    figure.get_by_role("button", name="Play count").click()
+    figure.get_by_role("button", name="Pause count").wait_for()
+    page.wait_for_function("() => document.querySelectorAll('figcaption')[2].textContent === 'residual of 7'")
+    figure.get_by_role("button", name="Play count").click()
+    page.wait_for_function("() => document.querySelectorAll('figcaption')[2].textContent === 'residual of 3'")
+    figure.get_by_role("button", name="Pause count").click()
+    page.wait_for_timeout(800)
+    assert state(page, 2)[0] == "residual of 3"
+
+
+def test_where_motion_is_unwanted_nothing_plays(open_page, address):
+    page = open_page(address, reduced_motion="reduce")
+    page.wait_for_selector("input[type=range]")
+    assert page.get_by_role("button").count() == 0
+
+
 def test_the_caption_is_announced_and_controls_are_labelled(page):
     assert page.locator("figcaption").first.get_attribute("aria-live") == "polite"
     for control in page.locator("input[type=range]").all():
@@ -132,15 +166,15 @@ def test_ink_follows_the_page(page):
 
 
 def test_printing_shows_the_current_frame(page):
-    page.get_by_label("count").press("ArrowRight")
+    page.get_by_label("count", exact=True).first.press("ArrowRight")
     page.emulate_media(media="print")
     assert page.locator("svg[role=img]").nth(1).is_visible() and state(page, 1)[1] == "3 rising bars"
-    assert not page.get_by_label("count").is_visible()
+    assert not page.get_by_label("count", exact=True).first.is_visible()
 
 
 def test_without_a_script_the_first_frame_shows(open_page, address):
     page = open_page(address, java_script_enabled=False)
-    assert page.locator("svg[role=img]").count() == 2 and page.locator("input").count() == 0
+    assert page.locator("svg[role=img]").count() == 3 and page.locator("input").count() == 0
     assert page.get_by_text("depth 1, sigma 0.5").is_visible()
 
 
@@ -186,11 +220,13 @@ NOTEBOOK = """from deepatoms.pages import figures
 from deepatoms.pages.explore import explore
 
 def bars(count):
+    if 7 < count < 100:
+        raise KeyError(count)
     figure, axes = figures.subplots()
     axes.bar(range(count), range(1, count + 1))
     return figures.describe(figure, f"{count} bars", f"{count} rising bars")
 
-explore(bars, count=[2, 3, 7])"""
+explore(bars, between=["count"], count=[2, 3, 7, 100])"""
 
 
 @pytest.fixture
@@ -241,10 +277,14 @@ def test_in_jupyterlab_the_same_explorer_moves_and_computes_what_lies_between(br
     slider = page.locator(".jp-OutputArea-output input[type=range]")
     slider.wait_for(timeout=60_000)
     assert page.locator(".jp-OutputArea-output svg[role=img]").count() == 1
-    page.get_by_label("count").focus()
+    page.get_by_label("count", exact=True).focus()
     page.keyboard.press("ArrowRight")
     assert state(page)[:2] == ("3 bars", "3 rising bars")
     page.keyboard.press("ArrowRight")  # 4 was not stored: the kernel draws it
     page.locator("figcaption", has_text=re.compile("^4 bars$")).wait_for(timeout=30_000)
     assert state(page)[1] == "4 rising bars"
+    page.get_by_label("count", exact=True).fill("6")  # 30: the function raises, the reader is told
+    page.locator("figcaption", has_text="could not be drawn: KeyError: 30").wait_for(timeout=30_000)
+    page.get_by_label("count", exact=True).fill("3")  # and the explorer lives on
+    page.locator("figcaption", has_text=re.compile("^6 bars$|^5 bars$")).wait_for(timeout=30_000)
     page.context.close()

@@ -121,6 +121,8 @@ def test_the_filter_of_the_scoreboard(visit):
     assert page.locator(".deepatoms-claim:visible").count() == page.locator("[data-paper=csc]").count() == 14
     assert page.get_by_role("status").inner_text() == "14 of 208 claims"
     assert page.get_by_role("heading", name="Spline theory").count() == 0
+    page.get_by_role("combobox", name="Verdict").select_option("false")  # which no claim of these need be
+    assert page.get_by_role("combobox", name="Verdict").input_value() == "false"
     page.get_by_role("combobox", name="Verdict").select_option("not tested")
     asked = page.url
     page.get_by_role("button", name="Show all").click()
@@ -128,6 +130,17 @@ def test_the_filter_of_the_scoreboard(visit):
     again = visit(asked.split("/", 3)[3])
     untested = again.locator("[data-paper=csc][data-verdict='not tested']").count()
     assert again.locator(".deepatoms-claim:visible").count() == untested
+
+
+def test_the_scoreboard_is_searched_by_text_and_a_link_opens_its_card(visit):
+    page = visit("book/scoreboard.html?verdict=not+tested#dfp.welch")
+    card = page.locator("[id='dfp.welch']")
+    assert card.get_attribute("open") is not None and card.is_visible(), "the card that a link names shows whatever the filter"
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_role("searchbox", name="Search").last.fill("welch bound")
+    shown = page.locator(".deepatoms-claim:visible")
+    assert 0 < shown.count() < 10 and "text=welch+bound" in page.url
+    assert all("elch" in each.text_content() for each in shown.all())
 
 
 def test_the_scoreboard_needs_no_script(visit, open_page, site):
@@ -145,12 +158,17 @@ def compressed(address):
 
 # Moves every control of a page through all its values; returns the texts that leave their drawing by more pixels than allowed.
 LEAVING = """allowed => [...document.querySelectorAll(".deepatoms-explorer")].flatMap(figure => {
-    const ranges = [...figure.querySelectorAll("input[type=range]")], leaving = new Set();
+    const controls = [...figure.querySelectorAll(".deepatoms-control")], leaving = new Set();
     const walk = index => {
-        if (index < ranges.length) {
-            for (let value = 0; value <= Number(ranges[index].max); value++) {
-                ranges[index].value = value;
-                ranges[index].dispatchEvent(new Event("input"));
+        if (index < controls.length) {
+            const range = controls[index].querySelector("input[type=range]");
+            for (let value = 0; range && value <= Number(range.max); value++) {
+                range.value = value;
+                range.dispatchEvent(new Event("input"));
+                walk(index + 1);
+            }
+            for (const word of controls[index].querySelectorAll("input[type=radio]")) {
+                word.click();
                 walk(index + 1);
             }
             return;

@@ -1,4 +1,4 @@
-"""What a chapter shows of its claims: one line a check, and at its end the table of verdicts."""
+"""What a chapter shows of its claims: one line a check, and at its end one line a claim."""
 
 from IPython.display import display
 
@@ -35,23 +35,23 @@ def setting():
 
 def check(*identifiers):
     """Measure the named checks, compare each with its criterion and show one line for each."""
-    found = {entry: _outcome(entry) for identifier in identifiers for entry in _entries(identifier)}
-    text = "\n".join(_plain(*pair) for pair in found.items())
-    lines = "\n".join(_row(*pair, away=True) for pair in found.items())
-    _publish(f'<div class="deepatoms-checks">\n{lines}\n</div>', text, found.values())
+    found = {identifier: {entry: _outcome(entry) for entry in _entries(identifier)} for identifier in identifiers}
+    text = "\n".join(_plain(*pair) for scales in found.values() for pair in scales.items())
+    lines = "\n".join(_row(identifier, scales) for identifier, scales in found.items())
+    _publish(f'<div class="deepatoms-checks">\n{lines}\n</div>', text,
+             [outcome for scales in found.values() for outcome in scales.values()])
 
 
 def verdicts(chapter):
-    """Run the chapter's remaining checks, then show its table of verdicts with every check beneath its claim."""
+    """Run the chapter's remaining checks, then show one line for each claim; the scoreboard has the checks beneath it."""
     setting()
     if chapter != _state["chapter"]:
         refuse("chapter", chapter, f"is not the one that has begun, {_state['chapter']!r}", "name that one")
     outcomes = {entry: _outcome(entry) for entry in checking.registered(chapter)}
     found = [(claim, _verdict(claim)) for claim in catalogue.load().chapter(chapter)]
-    table = "\n".join(claim_html.claim(claim, said, [_row(entry, outcome) for entry, outcome in outcomes.items()
-                                               if entry.id.split("/")[0] == claim.id]) for claim, said in found)
+    lines = "\n".join(claim_html.claim_line(*pair) for pair in found)
     text = "\n".join(f"{claim.id}: {said.text}" for claim, said in found)
-    _publish(f'<div class="deepatoms-verdicts">\n{table}\n</div>', text, outcomes.values())
+    _publish(f'<ul class="deepatoms-verdicts">\n{lines}\n</ul>', text, outcomes.values())
 
 
 def _entries(identifier):
@@ -77,11 +77,12 @@ def _verdict(claim):
     return verdict(claim, by_name, untested(claim))
 
 
-def _row(entry, outcome, away=False):
-    planned = catalogue.load().check(entry.id)
-    claim = catalogue.load().claims[entry.id.split("/")[0]] if away else None
+def _row(identifier, scales):
+    planned, claim = catalogue.load().check(identifier), catalogue.load().claims[identifier.split("/")[0]]
+    module = next(iter(scales)).function.__module__
     # In JupyterLab the link opens the file; on the site the build points it at the function's page.
-    return claim_html.check_row(planned, outcome, f"../lib/{entry.function.__module__.replace('.', '/')}.py", claim)
+    return claim_html.check_row(planned, [outcome for outcome in scales.values() if outcome is not None],
+                                f"../lib/{module.replace('.', '/')}.py", claim)
 
 
 def _plain(entry, outcome):

@@ -4,6 +4,7 @@ import html
 import math
 import re
 
+from deepatoms.claims import verdicts
 from deepatoms.pages.figures import inline
 
 SYMBOLS = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
@@ -110,16 +111,18 @@ def _scale(outcome, joint):
     return "" if outcome.scale == "laptop" else joint + SCALES[outcome.scale]
 
 
-def check_row(check, outcome=None, source="", claim=None):
+def check_row(check, outcomes=(), source="", claim=None):
     """Return a check as one line that opens: what was measured, by which function, against which criterion and control.
 
-    Away from its claim, a check names it (``claim``).
+    Its outcomes at several scales stand side by side, the largest scale first; that one's result counts. Away from its
+    claim, a check names it (``claim``).
     """
+    outcomes = sorted(outcomes, key=lambda outcome: verdicts.SCALES.index(outcome.scale), reverse=True)
     name = f'<span class="deepatoms-name">{prose(check.sentence) or _name(check, claim)}</span>'
-    said = _line(name, check, outcome) if outcome else f'<b class="deepatoms-result">not run</b> {name}'
-    result = outcome.result if outcome else "none"
+    said = _line(name, check, outcomes) if outcomes else f'<b class="deepatoms-result">not run</b> {name}'
+    result = outcomes[0].result if outcomes else "none"
     return (f'<details class="deepatoms-check" data-result="{result}"><summary>{said}</summary>\n'
-            f"<dl>{_details(check, outcome, source, claim)}</dl></details>")
+            f"<dl>{_details(check, outcomes, source, claim)}</dl></details>")
 
 
 def _name(check, claim):
@@ -127,10 +130,12 @@ def _name(check, claim):
     return f"{prose(claim.place)}: {name}" if claim else name
 
 
-def _line(name, check, outcome):
-    return (f'<b class="deepatoms-result"><span aria-hidden="true">{SYMBOLS[outcome.result]} </span>{outcome.result}</b> '
-            f'{name} <span class="deepatoms-numbers">{_measured(check, outcome)} · must be {criterion(check)} · '
-            f"control {typeset(number(outcome.control, check))}{_scale(outcome, ' · ')}</span>")
+def _line(name, check, outcomes):
+    result = outcomes[0].result
+    measured = "; ".join(f"{_measured(check, outcome)}{_scale(outcome, ' at ')}" for outcome in outcomes)
+    controls = "; ".join(typeset(number(outcome.control, check)) for outcome in outcomes)
+    return (f'<b class="deepatoms-result"><span aria-hidden="true">{SYMBOLS[result]} </span>{result}</b> '
+            f'{name} <span class="deepatoms-numbers">{measured} · must be {criterion(check)} · control {controls}</span>')
 
 
 def _measured(check, outcome):
@@ -138,13 +143,13 @@ def _measured(check, outcome):
     return f"measured {typeset(number(outcome.measured, check))}{unit}{interval(outcome.interval, check)}"
 
 
-def _details(check, outcome, source, claim):
+def _details(check, outcomes, source, claim):
     entries = {"Claim": prose(claim.statement)} if claim else {}
     entries |= {"Quantity": prose(check.quantity), "Tests": ROLES[check.role],
                 "Control": f"{prose(check.control)}. It {MUST[check.control_must]}"
-                           + (_control(check, outcome) if outcome else "") + "."}
-    if outcome:
-        entries["Evidence"] = _evidence(outcome)
+                           + "".join(_control(check, outcome) for outcome in outcomes) + "."}
+    if outcomes:
+        entries["Evidence"] = "; ".join(_evidence(outcome) for outcome in outcomes)
     entries["Check"] = f'<a href="{source}" data-check="{check.id}">{check.id}</a>' if source else f"<code>{check.id}</code>"
     return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in entries.items())
 
@@ -184,18 +189,25 @@ def basis(verdict):
     return html.escape("; ".join((*verdict.evidence, SCALES[verdict.scale])), quote=False)
 
 
-def claim(claim, verdict, checks, anchor=False, chapter=""):
-    """Return a claim: its place, verdict, statement, what is wrong with it, its evidence and its checks (HTML)."""
+def claim_line(claim, verdict):
+    """Return a claim as one line: verdict, what it says, and the link to its card on the scoreboard (HTML)."""
+    why = f' <span class="deepatoms-basis">({html.escape(verdict.why, quote=False)})</span>' if verdict.why else ""
+    # In JupyterLab the link opens the scoreboard's source; on the site the build points it at the claim's card.
+    card = f'<a href="../book/scoreboard.md" data-document="book/scoreboard" data-query="#{claim.id}"><code>{claim.id}</code></a>'
+    return f'<li class="deepatoms-line">{badge(verdict.text)}{flags(verdict)} {prose(claim.statement)}{why} {card}</li>'
+
+
+def claim(claim, verdict, checks, chapter=""):
+    """Return a claim as a card that opens: place, verdict and statement; inside, what is wrong with it, evidence, checks."""
     remarks = "".join(f"<p><b>{name}:</b> {prose(text)}</p>" for name, text in (
         ("Issue", claim.issue), ("Corrected", claim.corrected), ("Convention", claim.decides),
         ("Reduced to", claim.reduced if verdict.reduced else ""), ("Criterion revised", claim.revised)) if text)
-    head = (f'<p class="deepatoms-head"><code>{claim.id}</code> <span class="deepatoms-place">{prose(claim.place)}</span> '
-            f"{badge(verdict.text)}{flags(verdict)}</p>")
-    identity = f' id="{claim.id}" data-paper="{claim.paper}" data-chapter="{claim.chapter}" ' \
-               f'data-verdict="{verdict.text}"' if anchor else ""
+    head = (f'<span class="deepatoms-head"><code>{claim.id}</code> <span class="deepatoms-place">{prose(claim.place)}</span> '
+            f"{badge(verdict.text)}{flags(verdict)}</span>")
+    identity = f'id="{claim.id}" data-paper="{claim.paper}" data-chapter="{claim.chapter}" data-verdict="{verdict.text}"'
     foot = " · ".join(filter(None, (basis(verdict), chapter)))
-    return (f'<div class="deepatoms-claim"{identity}>{head}\n<p>{prose(claim.statement)}</p>\n'
-            f'{remarks}<p class="deepatoms-basis">{foot}</p>\n{"".join(checks)}</div>')
+    return (f'<details class="deepatoms-claim" {identity}><summary>{head}\n<span>{prose(claim.statement)}</span></summary>\n'
+            f'{remarks}<p class="deepatoms-basis">{foot}</p>\n{"".join(checks)}</details>')
 
 
 def prose(text):

@@ -22,11 +22,11 @@ from IPython import get_ipython
 from IPython.display import display
 
 from deepatoms.pages import figures
-from deepatoms.theory.arguments import refuse
+from deepatoms.theory.arguments import one_of, refuse
 
 MOST_FRAMES = 100
 MOST_BYTES = 1_000_000
-BETWEEN = 4  # steps of a live slider from one stored number to the next
+PARTS = 4  # steps of a live slider from one stored number to the next
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,21 @@ class Frame:
     caption: str
 
 
-def explore(draw, **axes):
-    """Show ``draw(**values)`` with one slider for each axis.
+def explore(draw, start=None, between=(), **axes):
+    """Show ``draw(**values)`` with one control for each axis: a slider for numbers, buttons for words.
 
     Args:
         draw: function of the axes' names that returns a described figure (``figures.describe``).
-        axes: for each keyword of ``draw`` the list of its values, numbers or texts, at least two; the first is shown first.
+        start: the values with which the explorer opens, by axis; the first of an axis that it does not name.
+        between: names of the axes on which a kernel may draw between the stored numbers.
+        axes: for each keyword of ``draw`` the list of its values, numbers in order or texts, at least two.
 
     Raises:
-        ValueError: when the axes make more frames than a page should carry, an axis is empty or holds NaN or a value twice,
-            a frame has no caption and description, or the frames take too much room.
+        ValueError: when the axes make more frames than a page should carry, an axis is empty, out of order or holds NaN or a
+            value twice, ``start`` or ``between`` names what is not there, a frame has no caption and description, or the
+            frames take too much room.
     """
-    explorer = Explorer(draw, axes)
+    explorer = Explorer(draw, axes, start or {}, between)
     bundle = {"text/html": explorer.page(), "text/plain": explorer.plain()}
     if is_live():
         from deepatoms.pages.widget import LiveExplorer
@@ -64,13 +67,15 @@ def is_live():
 class Explorer:
     """All frames of a drawing function over a grid of values, and their HTML."""
 
-    def __init__(self, draw, axes):
+    def __init__(self, draw, axes, start=None, between=()):
         if not callable(draw):
             refuse("draw", draw, "is not a function", "pass a function that returns a described figure", TypeError)
         self.draw, self.axes = draw, _checked(axes)
+        self.start, self.between = _started(self.axes, start or {}), _continuous(self.axes, between)
         self.prefix = f"e{hashlib.sha256(json.dumps([list(axes), self._texts()]).encode()).hexdigest()[:8]}-"
-        self.places = []  # of the axes in the first frame, for all others
+        self.places = []  # of the axes in the first frame shown, for all others
         self.findings = {}  # by statement, whether every frame that makes it bears it out
+        self.first = self.frame([values[place] for values, place in zip(self.axes.values(), self.start, strict=True)])
         self.frames = [self.frame(values) for values in itertools.product(*self.axes.values())]
 
     def frame(self, values):
@@ -92,10 +97,12 @@ class Explorer:
 
     def page(self):
         """Return the HTML that is stored and published."""
-        axes = [{"name": name.replace("_", " "), "values": texts} for name, texts in zip(self.axes, self._texts(), strict=True)]
-        data = json.dumps({"axes": axes, "packed": self._packed()}, ensure_ascii=False).replace("<", "\\u003c")
-        page = (f'<figure class="deepatoms-explorer">\n<div class="deepatoms-frame">\n{self.frames[0].svg}\n</div>\n'
-                f'<figcaption>{self.frames[0].caption}</figcaption>\n'
+        axes = [{"name": name.replace("_", " "), "values": texts, "words": isinstance(self.axes[name][0], str)}
+                for name, texts in zip(self.axes, self._texts(), strict=True)]
+        data = json.dumps({"axes": axes, "start": self.start, "packed": self._packed()}, ensure_ascii=False)
+        data = data.replace("<", "\\u003c")
+        page = (f'<figure class="deepatoms-explorer">\n<div class="deepatoms-frame">\n{self.first.svg}\n</div>\n'
+                f'<figcaption>{self.first.caption}</figcaption>\n'
                 f'<script type="application/json">{data}</script>\n</figure>')
         if len(page) > MOST_BYTES:
             refuse("axes", f"{len(self.frames)} frames", f"take {len(page):,} bytes with the first frame, more than the "
@@ -108,8 +115,8 @@ class Explorer:
         return f"[Explorer of {len(self.frames)} frames; {counts}]"
 
     def stops(self):
-        """Return what a live slider stops at, for each axis: stored values and, between numbers, values to be computed."""
-        return [_stops(values) for values in self.axes.values()]
+        """Return what a live control stops at, for each axis: stored values, and values to be computed where ``between`` says."""
+        return [_stops(values, name in self.between) for name, values in self.axes.items()]
 
     def _texts(self):
         return [[text(value) for value in values] for values in self.axes.values()]
@@ -156,17 +163,36 @@ def _values(name, values):
                    "pass numbers or texts, and look other things up in draw", TypeError)
         if not isinstance(value, str) and not math.isfinite(value):
             refuse(name, value, "is not finite", "pass finite numbers")
+    if len({isinstance(value, str) for value in values}) > 1:
+        refuse(name, values, "mixes words with numbers", "pass words (buttons) or numbers (a slider)", TypeError)
+    if not isinstance(values[0], str) and sorted(values) not in (values, values[::-1]):
+        refuse(name, values, "is out of order", "sort it, and say with start= where to begin")
     texts = [text(value) for value in values]
     if len(set(texts)) < len(texts):
         refuse(name, values, f"says {max(texts, key=texts.count)} twice", "pass values that differ in four digits")
     return values
 
 
-def _stops(values):
+def _started(axes, start):
+    """Return for each axis the place of the value with which the explorer opens."""
+    for name, value in start.items():
+        one_of("start", name, list(axes))
+        if value not in axes[name]:
+            refuse(f"start[{name!r}]", value, f"is not a value of {name}", f"take one of {axes[name]}")
+    return [values.index(start[name]) if name in start else 0 for name, values in axes.items()]
+
+
+def _continuous(axes, between):
+    for name in between:
+        one_of("between", name, [each for each, values in axes.items() if not isinstance(values[0], str)])
+    return tuple(between)
+
+
+def _stops(values, continuous):
     stops = []
     for index, (value, following) in enumerate(itertools.pairwise([*values, None])):
         stops.append({"text": text(value), "value": value, "nearest": index, "stored": True})
-        inner = _between(value, following)
+        inner = _between(value, following) if continuous else []
         stops += [{"text": text(each), "value": each, "nearest": index + (each - value > following - each), "stored": False}
                   for each in inner if text(each) not in (text(value), text(following))]
     return stops
@@ -177,5 +203,5 @@ def _between(value, following):
     if not all(isinstance(each, numbers.Real) and not isinstance(each, bool) for each in (value, following)):
         return []
     whole = isinstance(value, int) and isinstance(following, int)
-    steps = [value + (following - value) * step / BETWEEN for step in range(1, BETWEEN)]
+    steps = [value + (following - value) * step / PARTS for step in range(1, PARTS)]
     return sorted({round(step) for step in steps} - {value, following}, reverse=value > following) if whole else steps

@@ -35,5 +35,9 @@ class LiveExplorer(anywidget.AnyWidget):
 
     def _answer(self, _, message, __):
         values = [axis[stop]["value"] for axis, stop in zip(self.stops, message["at"], strict=True)]
-        frame = self._explorer.frame(values)
-        self.send({"svg": frame.svg, "caption": frame.caption})
+        try:
+            frame = self._explorer.frame(values)
+        except Exception as error:  # noqa: BLE001 (the reader sees it under the control, which goes on working)
+            self.send({"error": f"{type(error).__name__}: {error}"})
+        else:
+            self.send({"svg": frame.svg, "caption": frame.caption})

@@ -1,14 +1,13 @@
 """A plugin of pytest that stands beside nbval: what a cell measured now, against the outcomes stored with it.
 
-nbval compares text, from which ``tests/notebooks/sanitize.cfg`` takes the measured numbers: in their last digits they
-are the machine's. Their meaning is compared here: the same checks, the same results, numbers within their tolerances.
+nbval compares text, the verdicts. Measured numbers are not in it: in their last digits they are the machine's. Their
+meaning is compared here: the same checks, the same results, numbers within their tolerances.
 """
 
 import pytest
 
 # How the chapters are tested; the Makefile has the same words.
-NBVAL = ("--nbval-lax", "--nbval-current-env", "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg",
-         "-p", "deepatoms.press.repeat")
+NBVAL = ("--nbval-lax", "--nbval-current-env", "-p", "deepatoms.press.repeat")
 
 
 @pytest.hookimpl(wrapper=True)

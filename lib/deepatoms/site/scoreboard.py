@@ -24,6 +24,7 @@ from deepatoms.pages.chapter import stored
 from deepatoms.runs import results
 
 PAPERS = {"dfp": "Frame potential", "rsc": "ResNets as sparse coding", "spl": "Splines", "csc": "ML-CSC", "nest": "ResNEsts"}
+DOCUMENT_LINK = re.compile(r'href="[^"]*" data-document="([^"]+)"(?: data-query="([^"]+)")?')
 CHECK_LINK = re.compile(r'href="[^"]*" data-check="([^"]+)"')
 
 
@@ -104,9 +105,9 @@ class Scoreboard(_Computed):
 
     def _card(self, claim):
         verdict, outcomes = judged(self.env.srcdir, claim)
-        lines = [claim_html.check_row(check, outcome, "#" if outcome else "")
-                 for check in claim.checks for outcome in outcomes[check.name] or [None]]
-        return claim_html.claim(claim, verdict, lines, anchor=True, chapter=self._chapter(claim.chapter))
+        lines = [claim_html.check_row(check, outcomes[check.name], "#" if outcomes[check.name] else "")
+                 for check in claim.checks]
+        return claim_html.claim(claim, verdict, lines, self._chapter(claim.chapter))
 
     def _chapter(self, chapter):
         title = chapter.replace("-", " ")
@@ -221,7 +222,7 @@ def _linked(app, page, text):
         uri = app.builder.get_relative_uri(page, match[1])
         return f'href="{html.escape(uri + (match[2] or "").replace(" ", "%20"))}"'
 
-    return re.sub(r'href="#" data-document="([^"]+)"(?: data-query="([^"]+)")?', to_document, CHECK_LINK.sub(to_function, text))
+    return DOCUMENT_LINK.sub(to_document, CHECK_LINK.sub(to_function, text))
 
 
 @functools.lru_cache(maxsize=1024)
