@@ -47,8 +47,8 @@ book: .venv/installed ## build the site and print where it is
 serve: book          ## build the site and serve it on PORT
 	$(PRESS) serve $(PORT)
 
-lab: .venv/installed ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: .venv/installed ## open your copies of the chapters (work/) in JupyterLab
+	$(PRESS) lab
 
 store: .venv/installed ## run CHAPTER (default: all) and write its outputs in normal form
 	$(PRESS) store $(CHAPTER)

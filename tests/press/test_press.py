@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -9,9 +10,10 @@ import nbformat
 import pytest
 import torch
 import yaml
+from nbformat.sign import NotebookNotary
 
 from deepatoms.press import __main__ as press
-from deepatoms.press import arithmetic, checkout, notebooks, portable, regress, template
+from deepatoms.press import arithmetic, checkout, lab, notebooks, portable, regress, template
 
 CELLS = [("parameters", "seed = 0"), (None, "import sys; print('one'); print('two', file=sys.stderr); print('three')"),
          (None, "object()")]
@@ -219,3 +221,26 @@ def test_changed_chapters_are_found_without_a_local_main(tmp_path, monkeypatch, 
     git(clone, "commit", "-q", "--allow-empty", "-m", "second")
     monkeypatch.setattr(checkout, "ROOT", clone)
     assert (press._git("rev-parse", press._base()) == press._git("rev-parse", "HEAD")) == (branch != "main")
+
+
+@pytest.mark.parametrize("path", checkout.chapters(), ids=lambda path: path.stem)
+def test_a_reader_s_copy_has_no_markup_of_the_site_left(path, tmp_path):
+    made = lab.readable(nbformat.read(path, as_version=4))
+    texts = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
+    assert not [text for text in texts if re.search(r"\{\w+\}`|^(`{3,}|:{3,})\{|\$\$ \(", text, re.MULTILINE)]
+    links = {link for text in texts for link in re.findall(r"\]\((\.\./lib/[^)]+)\)", text)}
+    assert links and all((checkout.NOTEBOOKS / link).exists() for link in links)
+    folded = [cell for cell in made.cells if "solution" in cell.metadata.get("tags", ()) and cell.cell_type == "code"]
+    assert folded and all(cell.metadata.jupyter.source_hidden for cell in folded)
+
+
+def test_a_reader_s_copy_is_trusted_and_kept(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    assert "fresh copy" in lab.working_copy(chapter, tmp_path / "work")
+    copy = tmp_path / "work" / chapter.name
+    assert NotebookNotary().check_signature(nbformat.read(copy, as_version=4))
+    notebook = nbformat.read(copy, as_version=4)
+    notebook.cells[1].source = "mine"
+    nbformat.write(notebook, copy)
+    assert "is yours and stays" in lab.working_copy(chapter, tmp_path / "work")
+    assert nbformat.read(copy, as_version=4).cells[1].source == "mine"

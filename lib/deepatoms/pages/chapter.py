@@ -5,6 +5,7 @@ from IPython.display import display
 from deepatoms.claims import catalogue, checking
 from deepatoms.claims.verdicts import untested, verdict
 from deepatoms.pages import claim_html, figures
+from deepatoms.pages.explore import is_live
 from deepatoms.runs import prefetch
 from deepatoms.theory.arguments import refuse
 
@@ -92,6 +93,8 @@ def _plain(entry, outcome):
 
 
 def _publish(page, text, outcomes):
+    if is_live():  # JupyterLab has no style sheet of ours
+        page = claim_html.style() + page
     stored = [outcome.as_dict() for outcome in outcomes if outcome is not None]
     display({"text/html": page, "text/plain": text}, raw=True, metadata={METADATA: {"outcomes": stored}})
 

@@ -5,7 +5,7 @@ import math
 import re
 
 from deepatoms.claims import verdicts
-from deepatoms.pages.figures import inline
+from deepatoms.pages import figures
 
 SYMBOLS = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
 MUST = {"fail": "must fail", "pass": "must pass", "oppose": "must come out the other way"}
@@ -170,6 +170,11 @@ def _evidence(outcome):
     return f"{outcome.evidence}, {SCALES[outcome.scale]}, {origin}{vacuous}"
 
 
+def style():
+    """Return the style sheet of checks and verdicts, for where the site's are not loaded (HTML)."""
+    return f"<style>{figures.web('checks.css')}</style>"
+
+
 def badge(verdict):
     """Return a verdict as a label (HTML)."""
     return f'<b class="deepatoms-verdict" data-verdict="{verdict}">{verdict}</b>'
@@ -212,4 +217,4 @@ def claim(claim, verdict, checks, chapter=""):
 
 def prose(text):
     """Return text of the catalogue as HTML, its ``$...$`` marked as mathematics."""
-    return inline(text)
+    return figures.inline(text)

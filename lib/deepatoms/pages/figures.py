@@ -5,6 +5,7 @@ that a figure reads in light and in dark. A caption says what was found (``$\\mu
 says in plain words what one sees, for those who cannot.
 """
 
+import functools
 import hashlib
 import html
 import io
@@ -18,6 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
+from deepatoms import _doors
 from deepatoms.pages import vector
 from deepatoms.theory.arguments import refuse
 
@@ -111,6 +113,12 @@ def page(figure):
 def plain(figure):
     """Return what stands for a described figure where nothing can be drawn."""
     return f"{figure.caption}\n[Figure: {figure.description}]"
+
+
+@functools.cache
+def web(name):
+    """Return the text of one of the site's own scripts or style sheets."""
+    return (_doors.book("web", "install the package again, or with pip install --editable") / name).read_text("utf-8")
 
 
 def inline(caption):

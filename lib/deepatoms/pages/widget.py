@@ -1,17 +1,11 @@
 """An explorer in JupyterLab: an anywidget with the page's own script, and a kernel that draws what was not stored."""
 
-import functools
 from typing import Any
 
 import anywidget
 import traitlets
 
-from deepatoms import _doors
-
-
-@functools.cache
-def _web(name):
-    return (_doors.book("web", "install the package again, or with pip install --editable") / name).read_text("utf-8")
+from deepatoms.pages import figures
 
 
 class LiveExplorer(anywidget.AnyWidget):
@@ -23,8 +17,8 @@ class LiveExplorer(anywidget.AnyWidget):
     def __init__(self, explorer):
         self._explorer = explorer
         # On a page the script starts itself; here it is a module that exports its view.
-        self._esm = _web("explore.js") + "\nexport default { render: deepatoms.render };\n"
-        self._css = _web("explore.css")
+        self._esm = figures.web("explore.js") + "\nexport default { render: deepatoms.render };\n"
+        self._css = figures.web("explore.css")
         super().__init__(page=explorer.page(), stops=explorer.stops())
         self.on_msg(self._answer)
 
