@@ -3,13 +3,18 @@
 import functools
 import gzip
 import html.parser
+import http.server
 import json
 import pathlib
+import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import axe_playwright_python
 import pytest
+
+from deepatoms.press.site import Pages
 
 SITE = pathlib.Path(__file__).parents[2] / "_build" / "html"
 AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
@@ -210,3 +215,19 @@ def test_a_page_with_an_explorer_stays_light(site, open_page):
         sizes = {address: compressed(address) for address in set(loaded) if address.startswith(site)}
         page.close()
         assert sum(sizes.values()) <= 1_800_000, json.dumps(sizes, indent=1)
+
+
+def test_the_search_leads_with_a_chapter(visit):
+    for word in ("template", "ReLU", "coherence"):
+        page = visit(f"search.html?q={word}")
+        page.wait_for_selector("#search-results li a")
+        assert "notebooks/" in page.locator("#search-results li a").first.get_attribute("href"), word
+
+
+def test_what_is_not_there_has_a_page_that_leads_back():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, directory=SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(urllib.error.HTTPError) as said:
+        urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/notebooks/gone.html")
+    server.shutdown()
+    assert said.value.code == 404 and 'href="book/index.html"' in said.value.read().decode()

@@ -122,13 +122,35 @@ def web(name):
 
 
 def inline(caption):
-    r"""Return a caption as HTML, its ``$...$`` marked as mathematics.
+    r"""Return a caption as HTML: its ``$...$`` marked as mathematics, its numbers set as a printer would.
 
     >>> inline("F < 1 at $k = 3$")
     'F &lt; 1 at <span class="math notranslate nohighlight">\\(k = 3\\)</span>'
+    >>> inline("from -0.5 to 3.9e-01, within 2e-12")
+    'from −0.5 to 0.39, within 2 × 10<sup>−12</sup>'
     """
-    return re.sub(r"\$([^$]+)\$", r'<span class="math notranslate nohighlight">\\(\1\\)</span>',
-                  html.escape(caption, quote=False))
+    parts = re.split(r"\$([^$]+)\$", html.escape(caption, quote=False))
+    parts[::2] = map(_numbers, parts[::2])
+    parts[1::2] = [f'<span class="math notranslate nohighlight">\\({formula}\\)</span>' for formula in parts[1::2]]
+    return "".join(parts)
+
+
+def _numbers(text):
+    """Set the numbers of a text: no ``e-01``, powers of ten as such, and a minus that is no hyphen."""
+    text = re.sub(r"(?<![\w.])(-?\d+(?:\.\d+)?)e([-+]?\d+)(?!\w)", _power, text)
+    return re.sub(r"(?<![\w)>-])-(?=\.?\d)", "−", text)
+
+
+def _power(match):
+    exponent = int(match[2])
+    if -4 < exponent < 6:
+        return f"{float(match[0]):.{max(0, _places(match[1]) - exponent)}f}"
+    mantissa = "" if match[1] == "1" else f"{match[1]} × "
+    return f"{mantissa}10<sup>{str(exponent).replace('-', '−')}</sup>"
+
+
+def _places(mantissa):
+    return len(mantissa.partition(".")[2])
 
 
 def layout(figure):

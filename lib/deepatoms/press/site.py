@@ -19,9 +19,18 @@ def build():
     print(f"The book stands at {checkout.SITE / 'index.html'}")
 
 
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """The built site, with its own page for what is not there."""
+
+    @property
+    def error_message_format(self):
+        """Return the site's page with per cent signs doubled: the server fills in its own words by them."""
+        return (checkout.SITE / "404.html").read_text("utf-8").replace("%", "%%")
+
+
 def serve(port):
     """Serve the built site on this machine until interrupted."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=checkout.SITE)
+    handler = functools.partial(Pages, directory=checkout.SITE)
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         print(f"http://127.0.0.1:{port}/  (Ctrl-C stops)")
         server.serve_forever()
