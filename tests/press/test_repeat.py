@@ -69,3 +69,8 @@ def test_nbval_sees_a_changed_meaning_and_no_changed_digit(failures, name):
 def test_the_makefile_tests_the_chapters_with_the_same_words():
     makefile = re.sub(r"\\\n\s*", "", (checkout.ROOT / "Makefile").read_text("utf-8"))
     assert f"{' '.join(repeat.NBVAL)} notebooks" in makefile
+
+
+def test_the_page_for_ci_has_the_same_words():
+    page = (checkout.ROOT / "book" / "in-your-ci.md").read_text("utf-8")
+    assert page.count(f"pytest {' '.join(repeat.NBVAL)} notebooks/") == 2
