@@ -24,8 +24,7 @@ class LiveExplorer(anywidget.AnyWidget):
 
     def bundle(self):
         """Return the cell output's view of this widget, by MIME type."""
-        found = self._repr_mimebundle_()
-        return dict(found[0] if isinstance(found, tuple) else found)
+        return _bundle(self)
 
     def _answer(self, _, message, __):
         values = [axis[stop]["value"] for axis, stop in zip(self.stops, message["at"], strict=True)]
@@ -35,3 +34,24 @@ class LiveExplorer(anywidget.AnyWidget):
             self.send({"error": f"{type(error).__name__}: {error}"})
         else:
             self.send({"svg": frame.svg, "caption": frame.caption})
+
+
+class LivePage(anywidget.AnyWidget):
+    """The view of a live figure under a kernel, which it does not ask."""
+
+    page = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, page, scripts):
+        self._esm = "\n".join([*(figures.web(f"live/{name}") for name in ("kit.js", *scripts)),
+                               "export default { render: deepatomsLive.render };"])
+        self._css = figures.web("live/live.css")
+        super().__init__(page=page)
+
+    def bundle(self):
+        """Return the cell output's view of this widget, by MIME type."""
+        return _bundle(self)
+
+
+def _bundle(widget):
+    found = widget._repr_mimebundle_()
+    return dict(found[0] if isinstance(found, tuple) else found)

@@ -2,5 +2,6 @@
 
 from deepatoms.learning.networks.convolutional import ResidualNetwork, digits_cnn, large_cnn, residual_cnn, small_cnn
 from deepatoms.learning.networks.dense import relu_network
+from deepatoms.learning.networks.export import as_layers
 
-__all__ = ["ResidualNetwork", "digits_cnn", "large_cnn", "relu_network", "residual_cnn", "small_cnn"]
+__all__ = ["ResidualNetwork", "as_layers", "digits_cnn", "large_cnn", "relu_network", "residual_cnn", "small_cnn"]

@@ -1,0 +1,83 @@
+// Live figures: what they share. A figure is <figure class="deepatoms-live" data-live="name"> with a still picture, a
+// caption and a JSON script; the function that defineLive(name, build) has given for its name replaces the still picture.
+// Classic scripts, because modules do not load from file://. Everything is computed here, in float64, asking nobody.
+const deepatomsLive = (() => {
+  const kinds = {};
+
+  function numbers(text) {
+    const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    return new Float64Array(bytes.buffer);
+  }
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (typeof value === "function") made.addEventListener(name, value);
+      else if (value !== null) made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  const button = (text, click) => element("button", { type: "button", class: "deepatoms-button", click }, text);
+
+  // Numbers as a printer sets them.
+  const said = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
+
+  // The same draws on every machine (mulberry32).
+  function random(seed) {
+    let state = seed >>> 0;
+    return () => {
+      state = (state + 0x6d2b79f5) >>> 0;
+      let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+    };
+  }
+
+  // Grey from no ink to full ink, or blue over nothing to red: both read on a light and on a dark page.
+  function paint(canvas, values, limit, signed) {
+    const side = Math.round(Math.sqrt(values.length));
+    canvas.width = canvas.height = side;
+    const context = canvas.getContext("2d"), image = context.createImageData(side, side);
+    for (let i = 0; i < values.length; i++) {
+      const part = Math.max(-1, Math.min(1, values[i] / (limit || 1)));
+      const ink = signed ? (part > 0 ? [213, 94, 0] : [0, 114, 178]) : [20, 24, 32];
+      const paper = [255, 255, 255];
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = paper[c] + (ink[c] - paper[c]) * Math.abs(part);
+      image.data[4 * i + 3] = 255;
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  // A row of buttons and an answer in words that is read out; what goes wrong becomes a sentence there.
+  function frame(figure) {
+    const body = element("div", { class: "deepatoms-body" });
+    const answer = element("p", { class: "deepatoms-answer", role: "status" });
+    figure.querySelector(".deepatoms-still").hidden = true;
+    figure.prepend(body);
+    body.after(answer);
+    const guarded = work => (...given) => {
+      try {
+        return work(...given);
+      } catch (error) {
+        answer.textContent = `This could not be computed: ${error.message}`;
+      }
+    };
+    return { body, answer, guarded };
+  }
+
+  function start(root) {
+    for (const figure of root.querySelectorAll("figure.deepatoms-live")) {
+      const build = kinds[figure.dataset.live];
+      if (!build || figure.dataset.state) continue;
+      figure.dataset.state = "live";
+      figure.api = build(figure, JSON.parse(figure.querySelector("script[type='application/json']").textContent));
+    }
+  }
+
+  const render = ({ model, el }) => { el.innerHTML = model.get("page"); start(el); };  // JupyterLab: an anywidget
+
+  if (document.currentScript) document.addEventListener("DOMContentLoaded", () => start(document));
+  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, said, random, paint, frame, render };
+})();
