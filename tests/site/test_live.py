@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from deepatoms.learning import networks
 from deepatoms.learning.networks.export import encoded
 from deepatoms.pages import figures
 from deepatoms.pages.live import SCRIPTS, page
-from deepatoms.theory import splines
+from deepatoms.theory import dictionaries, splines
+from deepatoms.theory import skip_dictionaries as skip
 
 WEB = pathlib.Path(__file__).parents[2] / "book" / "web"
 SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -37,21 +39,24 @@ def images(count):
     return torch.from_numpy(draw.random((count, 1, 8, 8)) * (draw.random((count, 1, 8, 8)) < 0.6))
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def drawn(request, tmp_path_factory, serve):
-    """A page with the figure of one network: (address, model)."""
-    folder, model = tmp_path_factory.mktemp("live"), model_of(request.param)
+def written(folder, name, data):
+    """Write a page with one live figure and everything that it needs into a folder."""
     figure, axes = figures.subplots()
     axes.plot([0, 1])
     still = figures.describe(figure, "Scores glide, templates jump.", "A rising line in place of a digit")
+    scripts = "".join(f'<script defer src="live/{script}"></script>' for script in ("kit.js", *SCRIPTS[name]))
+    (folder / "index.html").write_text(SHELL.format(scripts=scripts, figure=page(name, still, data)))
+    shutil.copytree(WEB / "live", folder / "live")
+    return folder
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def drawn(request, tmp_path_factory, serve):
+    """A page with the figure of one network: (address, model)."""
+    model = model_of(request.param)
     examples = {str(label): [encoded(each) for each in images(2 * label + 2)[-2:]] for label in range(10)}
     data = {"layers": networks.as_layers(model), "shape": [1, 8, 8], "examples": examples, "first": 7}
-    scripts = "".join(f'<script defer src="live/{name}"></script>' for name in ("kit.js", *SCRIPTS["draw-a-digit"]))
-    (folder / "index.html").write_text(SHELL.format(scripts=scripts, figure=page("draw-a-digit", still, data)))
-    (folder / "live").mkdir()
-    for path in (WEB / "live").iterdir():
-        (folder / "live" / path.name).write_bytes(path.read_bytes())
-    return serve(folder), model
+    return serve(written(tmp_path_factory.mktemp("live"), "draw-a-digit", data)), model
 
 
 @pytest.fixture
@@ -154,6 +159,117 @@ def test_what_cannot_be_computed_is_said_and_the_figure_lives_on(opened):
     opened.evaluate("() => { deepatomsNetwork.read = deepatomsNetwork.kept; }")
     opened.get_by_role("button", name="3", exact=True).click()
     assert "It reads" in answer(opened)
+
+
+# ---- a matrix to type, atoms to drag ----
+
+API = "document.querySelector('.deepatoms-live').api"
+
+
+@pytest.fixture
+def matrix(open_page, tmp_path, serve):
+    opened = open_page(serve(written(tmp_path, "type-a-matrix", {"start": "-1 0\n0 -1"})))
+    opened.wait_for_selector("textarea")
+    return opened
+
+
+@pytest.fixture
+def atoms(open_page, tmp_path, serve):
+    opened = open_page(serve(written(tmp_path, "drag-the-atoms", {"angles": [0, 50, 130]})))
+    opened.wait_for_selector(".deepatoms-tip")
+    return opened
+
+
+def matrices(count):
+    """Matrices of every size that the figure takes; every third has less than full rank."""
+    draw = np.random.default_rng(11)
+    for number in range(count):
+        D = draw.normal(size=(size := int(draw.integers(1, 13)), size)) * 10.0 ** draw.integers(-2, 3)
+        if number % 3 == 0:
+            D[:, -1] = D[:, 0] if size > 1 else 0
+        yield D
+
+
+def test_a_hundred_matrices_have_the_library_s_ranks_condition_numbers_and_spectra(matrix):
+    cases = list(matrices(100))
+    texts = ["\n".join(" ".join(repr(float(value)) for value in row) for row in D) for D in cases]
+    found = matrix.evaluate(f"""texts => texts.map(text => {{
+        const {{layer, skip}} = {API}.read(text);
+        return [layer, skip].map(({{values, rank, condition}}) => [values, rank, condition === Infinity ? -1 : condition]);
+    }})""", texts)
+    for D, each in zip(cases, found, strict=True):
+        for A, (values, rank, condition) in zip((D, skip.residual_dictionary(D)), each, strict=True):
+            largest = np.linalg.norm(A, 2)
+            np.testing.assert_allclose(values, skip.singular_values(A), rtol=1e-9, atol=1e-13 * largest)
+            assert rank == np.linalg.matrix_rank(A)
+            expected = float(skip.condition_number(A))
+            # the quotient carries the rounding of the smallest singular value
+            assert condition == (-1 if np.isinf(expected) else pytest.approx(expected, rel=max(1e-9, 1e-14 * expected)))
+
+
+@pytest.mark.parametrize("text, said", [
+    ("", "the field is empty"), ("1 2\nx 4", "“x” in row 2 is not a finite number"), ("1 2\n3", "row 2 has 1 numbers"),
+    ("1e999", "is not a finite number"), ("Infinity", "is not a finite number"),
+    ("\n".join([" ".join(["1"] * 40)] * 40), "the limit is 12 rows and columns; this has 40 rows")])
+def test_what_is_no_matrix_is_refused_in_a_sentence(matrix, text, said):
+    matrix.get_by_role("textbox").fill(text)
+    assert said in answer(matrix)
+    matrix.get_by_role("textbox").fill("0.3 0\n0 0.1")
+    assert "could not" not in answer(matrix) and "Weyl" in answer(matrix)
+
+
+def test_a_reader_breaks_a_claim_by_hand_and_is_told_why(matrix):
+    matrix.get_by_role("button", name="Minus the identity").click()
+    assert "it falls from 3 to 0, because D has the eigenvalue −1" in answer(matrix)
+    matrix.get_by_role("button", name="Half a reflection").press("Enter")
+    assert "it rises from 1.00 to 3.00" in answer(matrix)
+
+
+def test_a_hundred_arrangements_have_the_library_s_coherence_and_potential(atoms):
+    draw = np.random.default_rng(13)
+    cases = [draw.uniform(0, 2 * np.pi, int(draw.integers(3, 13))) for _ in range(100)]
+    found = atoms.evaluate(f"cases => cases.map(angles => {API}.measures(angles))", [list(each) for each in cases])
+    for angles, each in zip(cases, found, strict=True):
+        D = np.array([np.cos(angles), np.sin(angles)])
+        for name, expected in (("coherence", dictionaries.mutual_coherence(D)), ("potential", dictionaries.frame_potential(D)),
+                               ("welch", dictionaries.welch_bound(2, len(angles))),
+                               ("best", dictionaries.mutual_coherence(dictionaries.planar_frame(len(angles))))):
+            assert each[name] == pytest.approx(float(expected), rel=1e-9), name
+
+
+def test_relaxing_descends_to_the_bound_of_the_frame_potential(atoms):
+    paths = atoms.evaluate(f"""() => [[0, 0.3, 1, 2], [0.1, 0.2, 0.3, 0.4, 0.5]].map(start => {{
+        const path = [];
+        for (let turn = 0, now = start; turn < 400; turn++, now = {API}.relaxed(now)) path.push({API}.measures(now).potential);
+        return path;
+    }})""")
+    for path, count in zip(paths, (4, 5), strict=True):
+        assert (np.diff(path) <= 1e-12).all()
+        least = (dictionaries.tight_frame_minimum(2, count) - count) / (count * (count - 1))
+        assert path[-1] == pytest.approx(least**0.5, abs=1e-6)
+
+
+def test_atoms_are_dragged_turned_by_keys_added_and_relaxed(atoms):
+    before = answer(atoms)
+    box = atoms.locator(".deepatoms-tip").first.bounding_box()
+    plane = atoms.locator(".deepatoms-plane").bounding_box()
+    atoms.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    atoms.mouse.down()
+    atoms.mouse.move(plane["x"] + plane["width"] / 2, plane["y"] + 5, steps=5)
+    atoms.mouse.up()
+    assert atoms.locator(".deepatoms-tip").first.get_attribute("aria-valuenow") == "90" and answer(atoms) != before
+    atoms.locator(".deepatoms-tip").first.press("ArrowLeft")
+    assert atoms.locator(".deepatoms-tip").first.get_attribute("aria-valuenow") == "92"
+    atoms.get_by_role("button", name="Add an atom").click()
+    atoms.get_by_role("button", name="Spread evenly").click()
+    assert answer(atoms).startswith("4 atoms: coherence 0.707")
+    atoms.emulate_media(reduced_motion="reduce")
+    atoms.get_by_role("button", name="New draw").click()
+    atoms.get_by_role("button", name="Relax").click()
+    assert "frame potential 0.577" in answer(atoms)
+    for _ in range(4):
+        atoms.get_by_role("button", name="Take one away").click()
+    assert answer(atoms) == "This figure holds 2 to 12 atoms."
 
 
 def test_the_scripts_are_small():

@@ -12,7 +12,8 @@ from deepatoms.pages import figures
 from deepatoms.pages.explore import is_live
 from deepatoms.theory.arguments import one_of, refuse
 
-SCRIPTS = {"draw-a-digit": ("network.js", "draw-a-digit.js")}
+SCRIPTS = {"draw-a-digit": ("network.js", "draw-a-digit.js"), "drag-the-atoms": ("drag-the-atoms.js",),
+           "type-a-matrix": ("type-a-matrix.js",)}
 MOST_BYTES = 400_000
 
 
