@@ -19,7 +19,8 @@ deepatomsLive.define("draw-a-digit", (figure, data) => {
   const digits = element("span", { class: "deepatoms-row", role: "group", "aria-label": "A test digit" },
     ...Array.from({ length: classes }, (_, k) => button(String(k), guarded(() => show(k)))));
   body.append(
-    element("div", { class: "deepatoms-draw" }, canvas, element("ol", { class: "deepatoms-scores", start: "0" }, ...rows.map(row => row.node))),
+    element("div", { class: "deepatoms-draw" }, canvas, element("div", {}, element("p", { class: "deepatoms-key" }, "Each digit with its template, its score and, in brackets, the template’s inner product with the drawing"),
+      element("ol", { class: "deepatoms-scores", start: "0" }, ...rows.map(row => row.node)))),
     element("div", { class: "deepatoms-row" }, erase, button("Clear", guarded(() => change(new Float64Array(side * side)))),
       button("Add noise", guarded(() => change(image.map(value => Math.max(0, Math.min(1, value + 0.2 * (draw() - 0.5))))))),
       element("span", {}, "Test digit"), digits));
