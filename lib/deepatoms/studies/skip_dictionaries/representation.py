@@ -40,6 +40,43 @@ def last_layer_snr(setting, kind, member, D=None):
     return signal_to_noise(D, comparison.features(setting, kind, "test")[member][-1], 4)
 
 
+@functools.lru_cache
+def of_another_net(setting, kind):
+    """Return how five nets' last features fare with the last dictionary of the next net of their kind, in dB."""
+    last = [layers[-1] for layers in comparison.operators(setting, kind)[:5]]
+    return np.array([last_layer_snr(setting, kind, member, last[(member + 1) % 5]) for member in range(5)])
+
+
+def gains_of_own(setting, kind):
+    """Return by how much a layer's own dictionary represents its features better than another net's, five nets, in dB."""
+    return np.array([last_layer_snr(setting, kind, member) for member in range(5)]) - of_another_net(setting, kind)
+
+
+def best_directions(setting, kind):
+    """Return the signal-to-noise ratios of the four best directions of five nets' last test features (not centred)."""
+    energies = [skip.energy_shares(h[-1])[3] for h in comparison.features(setting, kind, "test")[:5]]
+    return -10 * np.log10(1 - np.array(energies))
+
+
+def cross_table(setting):
+    """Return for the features of three kinds of net what four atoms of every kind's dictionary reach, in dB, mean of five."""
+    draw = setting.numpy("cross table")
+    rows = {}
+    for kind in ("resnet", "linear", "plain"):
+        rows["of " + comparison.NAMES[kind]] = {
+            **{comparison.NAMES[other]: _mean_of_five(setting, kind, [layers[-1] for layers in
+                                                                      comparison.operators(setting, other)[:5]])
+               for other in comparison.NAMES},
+            "another net": of_another_net(setting, kind).mean(),
+            "random": _mean_of_five(setting, kind, draw.normal(size=(5, 64, 64))),
+            "4 directions": best_directions(setting, kind).mean()}
+    return rows
+
+
+def _mean_of_five(setting, kind, dictionaries):
+    return np.mean([last_layer_snr(setting, kind, member, D) for member, D in enumerate(dictionaries)])
+
+
 @functools.cache
 def patches(split, seed):
     """Return 8 x 8 grey patches of scikit-learn's two photographs, as rows of 64, and which photograph each is from."""
