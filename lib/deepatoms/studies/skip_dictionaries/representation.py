@@ -4,6 +4,7 @@ import functools
 import math
 
 import numpy as np
+import scipy.fft
 import torch
 
 from deepatoms import data
@@ -56,6 +57,19 @@ def best_directions(setting, kind):
     """Return the signal-to-noise ratios of the four best directions of five nets' last test features (not centred)."""
     energies = [skip.energy_shares(h[-1])[3] for h in comparison.features(setting, kind, "test")[:5]]
     return -10 * np.log10(1 - np.array(energies))
+
+
+@functools.lru_cache
+def learned_of(setting, kind, member):
+    """Return the dictionary that K-SVD learns from a net's last training features: 64 atoms, 4 nonzeros, 3 iterations."""
+    return ksvd.learn(comparison.features(setting, kind)[member][-1], 64, 4, 3, member)
+
+
+def references(setting):
+    """Return the properties of two dictionaries of 64 atoms that no net has: K-SVD's, of ResNet features, and the DCT."""
+    cosines = scipy.fft.dct(np.eye(8), norm="ortho")
+    return {"K-SVD": comparison.properties([learned_of(setting, "resnet", member) for member in range(5)]),
+            "DCT": comparison.properties([np.kron(cosines, cosines)])}
 
 
 def cross_table(setting):
@@ -118,3 +132,20 @@ def photographs_table(records):
             **{key: float(np.median([np.inf if one[key] is None else one[key] for one in result["properties"]]))
                for key in comparison.PROPERTIES}}
     return rows
+
+
+def photographs_differences(records):
+    """Return the recorded paired differences with their 95 % intervals as text: accuracy from ResNet, coherence from linear."""
+    found = {record["configuration"]["kind"]: record["result"] for record in records}
+    accuracy = {kind: 100 * np.array(result["accuracy"]) for kind, result in found.items()}
+    coherence = {kind: np.array([one["mu"] for one in result["properties"]]) for kind, result in found.items()}
+    lines = [f"{'':14}{'accuracy - ResNet (points)':>30}{'mu - linear':>30}"]
+    for kind, name in comparison.NAMES.items():
+        lines.append(f"{name:14}{_told(accuracy[kind] - accuracy['resnet'], 1) if kind != 'resnet' else '':>30}"
+                     f"{_told(coherence[kind] - coherence['linear'], 3) if kind != 'linear' else '':>30}")
+    return "\n".join(lines)
+
+
+def _told(differences, digits):
+    mean, (low, high) = comparison.interval(differences)
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"

@@ -10,7 +10,7 @@ from deepatoms.claims.checking import Measurement, Setting, check, experiment, i
 from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs import results
-from deepatoms.studies.skip_dictionaries import comparison, ksvd, representation
+from deepatoms.studies.skip_dictionaries import comparison, representation
 from deepatoms.theory import skip_dictionaries as skip
 
 
@@ -172,7 +172,7 @@ def _snr_differences(setting):
     found = []
     for member in range(5):
         linear = representation.last_layer_snr(setting, "linear", member)
-        learned = ksvd.learn(comparison.features(setting, "resnet")[member][-1], 64, 4, 3, member)
+        learned = representation.learned_of(setting, "resnet", member)
         found.append([representation.last_layer_snr(setting, "resnet", member, D) - linear for D in (None, learned)])
     return np.array(found)
 
