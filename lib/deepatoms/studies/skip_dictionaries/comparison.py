@@ -11,7 +11,7 @@ from deepatoms import data
 from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs.prefetch import Remembered
-from deepatoms.theory import dictionaries
+from deepatoms.theory import arguments, dictionaries
 from deepatoms.theory import skip_dictionaries as skip
 
 STARTS = {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse": 0.5}
@@ -174,6 +174,18 @@ def interval(differences):
     differences = np.asarray(differences, dtype=float)
     half = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences))
     return differences.mean(), (differences.mean() - half, differences.mean() + half)
+
+
+def made_with(record, recipe, unstated):
+    """Return a record that was made with a recipe; ``unstated`` is that of the records which do not state theirs.
+
+    Raises:
+        ValueError: on a record of another recipe.
+    """
+    made = record["result"].get("recipe", unstated)
+    if made != recipe:
+        arguments.refuse("recipe", made, f"is not that of the program, {recipe}", "record the experiment again")
+    return record
 
 
 def properties(layers):

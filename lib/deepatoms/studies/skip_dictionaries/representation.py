@@ -16,6 +16,9 @@ from deepatoms.theory import dictionaries, pursuit
 from deepatoms.theory import skip_dictionaries as skip
 
 ATOMS = (1, 2, 4, 8, 16)
+RECIPE = {"epochs": comparison.EPOCHS, "depth": comparison.DEPTH, "starts": comparison.STARTS, "samples": 1560, "seeds": 5}
+UNSTATED = {"epochs": 40, "depth": 4, "samples": 1560, "seeds": 5,  # of the records of November 2026
+            "starts": {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse": 0.5}}
 
 
 def curve(D, h):
@@ -111,7 +114,7 @@ def on_photographs(configuration, device):
     nets = [SkipNetwork(kind, comparison.DEPTH, comparison.STARTS[kind], classes=2, seed=seed).to(device) for seed in range(5)]
     nets = training.train(nets, inputs, labels, training.Recipe(comparison.EPOCHS))
     found = {"accuracy": ensembles.accuracy(nets, test_inputs, test_labels).tolist(), "properties": [], "own": [],
-             "ksvd": []}
+             "ksvd": [], "recipe": {**RECIPE, "samples": inputs.shape[1], "seeds": len(nets)}}
     for seed, net in enumerate(nets):
         h, test = comparison.layer_features(net, inputs[seed]), comparison.layer_features(net, test_inputs[seed])
         layers = comparison.layer_operators(kind, net, h)
@@ -126,7 +129,7 @@ def photographs_table(records):
     """Return the recorded comparison on photographs in the form of ``table``; a property that was infinite stays so."""
     rows = {}
     for record in records:
-        result = record["result"]
+        result = comparison.made_with(record, RECIPE, UNSTATED)["result"]
         rows[comparison.NAMES[record["configuration"]["kind"]]] = {
             "accuracy": np.mean(result["accuracy"]), "+/-": np.std(result["accuracy"], ddof=1),
             **{key: float(np.median([np.inf if one[key] is None else one[key] for one in result["properties"]]))

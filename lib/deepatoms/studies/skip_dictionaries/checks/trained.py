@@ -207,6 +207,13 @@ SHALLOW = [{"kind": "sparse", "depth": 4, "epochs": 4, "shuffled": False},
            {"kind": "plain", "depth": 4, "epochs": 4, "shuffled": True}]
 
 
+RECIPES = {"skip-generalization-mnist": {"starts": SCALES, "batch_size": 128, "samples": 60_000, "seeds": 5},
+           "skip-generalization-digits": {"starts": SCALES, "batch_size": 64, "samples": 1300, "seeds": 10}}
+_STARTS = {"resnet": 0.5, "linear": 1.0, "plain": 1.41, "sparse": 0.5}
+UNSTATED = {"skip-generalization-mnist": {"starts": _STARTS, "batch_size": 128, "samples": 60_000, "seeds": 5},
+            "skip-generalization-digits": {"starts": _STARTS, "batch_size": 64, "samples": 1300, "seeds": 10}}
+
+
 def _digits_version(configuration):
     return {**configuration, "epochs": 20}
 
@@ -214,14 +221,15 @@ def _digits_version(configuration):
 @results.experiment("skip-generalization-mnist", DEEP + SHALLOW, 8, ["rsc.generalization"],
                     "Accuracy of the compared nets on MNIST, five seeds")
 def on_mnist(configuration, device):
-    """Train five nets of a kind together on MNIST; return their test accuracies in points."""
+    """Train five nets of a kind together on MNIST; return their test accuracies in points, and the recipe."""
     kind, depth = configuration["kind"], configuration["depth"]
     (inputs, labels), test = (_mnist(split, device) for split in data.SPLITS)
     if configuration["shuffled"]:
         labels = labels[:, torch.randperm(labels.shape[1], generator=torch.Generator().manual_seed(0)).to(device)]
     nets = [SkipNetwork(kind, depth, SCALES[kind], pixels=784, seed=seed).to(device) for seed in range(5)]
     nets = training.train(nets, inputs, labels, training.Recipe(configuration["epochs"], batch_size=128))
-    return {"accuracy": (100 * ensembles.accuracy(nets, *test)).tolist()}
+    return {"accuracy": (100 * ensembles.accuracy(nets, *test)).tolist(),
+            "recipe": {**RECIPES["skip-generalization-mnist"], "samples": labels.shape[1], "seeds": len(nets)}}
 
 
 def _mnist(split, device):
@@ -232,17 +240,21 @@ def _mnist(split, device):
 @results.experiment("skip-generalization-digits", [_digits_version(c) for c in DEEP + SHALLOW], 4,
                     ["rsc.generalization"], "Accuracy of the compared nets on digits, ten seeds")
 def on_digits(configuration, device):
-    """Train ten nets of a kind together on digits, each on its own split; return their test accuracies in points."""
+    """Train ten nets of a kind on digits, each on its own split; return test accuracies in points, and the recipe."""
     setting, kind = Setting(device=device), configuration["kind"]
     nets = comparison.untrained(setting, kind, configuration["depth"], SCALES[kind])
     nets = comparison.train(setting, nets, configuration["epochs"], shuffled=10 * configuration["shuffled"])
-    return {"accuracy": [100 * float(value) for value in comparison.accuracies(setting, nets)]}
+    samples = comparison.digits(setting, "train")[1].shape[1]
+    return {"accuracy": [100 * float(value) for value in comparison.accuracies(setting, nets)],
+            "recipe": {**RECIPES["skip-generalization-digits"], "samples": samples, "seeds": len(nets)}}
 
 
 def _recorded(records, kind, depth, shuffled=False):
-    return np.array(next(record["result"]["accuracy"] for record in records
-                         if (record["configuration"]["kind"], record["configuration"]["depth"],
-                             record["configuration"]["shuffled"]) == (kind, depth, shuffled)))
+    record = next(record for record in records
+                  if (record["configuration"]["kind"], record["configuration"]["depth"],
+                      record["configuration"]["shuffled"]) == (kind, depth, shuffled))
+    name = record["experiment"]
+    return np.array(comparison.made_with(record, RECIPES[name], UNSTATED[name])["result"]["accuracy"])
 
 
 def accuracy(setting, records):
