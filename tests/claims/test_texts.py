@@ -11,7 +11,6 @@ PENDING = {
     "atoms",
     "ml-csc",
     "deep-frame-potential",
-    "skip-dictionaries",
     "resnests",
     "spline-templates",
     "spline-partitions",

@@ -42,7 +42,7 @@ def test_regress_notices_an_altered_record(tmp_path, monkeypatch):
     monkeypatch.setenv(results.FOLDER, str(tmp_path))
     try:
         after = outcomes()
-    except checking.ControlError:
+    except (checking.ControlError, ValueError):  # a control that agrees, or a recipe that is not the program's
         return
     assert any(regress.difference(before[name], after[name], seed=1) for name in before)
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from deepatoms.claims.checking import Setting
 from deepatoms.learning.networks.sparse import SkipNetwork
-from deepatoms.studies.skip_dictionaries import comparison, counterexamples, ksvd
+from deepatoms.studies.skip_dictionaries import comparison, counterexamples, drawing, ksvd, representation
 from deepatoms.theory import dictionaries, pursuit
+from deepatoms.theory import skip_dictionaries as skip
 
 
 def test_ksvd_recovers_the_dictionary_of_sparse_codes():
@@ -51,3 +53,47 @@ def test_a_layers_operator_is_exact_where_the_branch_is_linear(kind):
 def test_paired_intervals():
     mean, (low, high) = comparison.interval([1.0, 2.0, 3.0])
     assert mean == 2 and low == pytest.approx(2 - 2.484, abs=1e-3) and high == pytest.approx(2 + 2.484, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.5, comparison.HE])
+def test_orthogonal_starts_have_condition_number_1_and_their_scale(scale):
+    layers = comparison.layer_weights(comparison.deep(Setting(), "plain", "orthogonal", scale)[0])
+    assert len(layers) == 32
+    assert all(np.allclose(skip.singular_values(W), scale, atol=1e-5) for W in layers)
+    gaussian = comparison.start_conditions(Setting(), "plain", "Gaussian", scale)
+    assert np.median(gaussian) > 100
+
+
+def test_the_jacobian_of_linear_orthogonal_nets_keeps_all_lengths_and_that_of_plain_ones_does_not():
+    linear, plain = (comparison.start_spectra(Setting(), kind, "orthogonal", scale)
+                     for kind, scale in (("linear", 1.0), ("plain", comparison.HE)))
+    assert np.allclose(linear, 1, atol=1e-4)
+    assert plain.shape == linear.shape == (30, 64) and plain[:, -1].max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", drawing.KINDS)
+def test_the_explorers_two_numbers_run_against_each_other_up_to_scale_1(kind):
+    raised = [skip.residual_dictionary(drawing.matrix(kind, scale)) for scale in drawing.SCALES]
+    kappa, k90 = ([float(measure(D)) for D in raised] for measure in (skip.condition_number, skip.energy_dimensions))
+    upto = drawing.SCALES.index(1.0) + 1
+    assert kappa[:upto] == sorted(kappa[:upto]) and k90[:upto] == sorted(k90[:upto], reverse=True)
+    if kind == "ReLU-masked":
+        at2, at4 = drawing.SCALES.index(2.0), drawing.SCALES.index(4.0)
+        assert kappa[at4] < kappa[at2] and k90[at4] < k90[at2]
+
+
+def test_differences_on_photographs_are_paired():
+    kinds = [{"configuration": {"kind": kind}, "result": {"accuracy": [0.5 + shift, 0.7 + shift],
+                                                         "properties": [{"mu": 0.1 + shift}, {"mu": 0.4 + shift}]}}
+             for kind, shift in zip(comparison.NAMES, (0.0, 0.1, 0.2, 0.3, 0.4), strict=True)]
+    told = representation.photographs_differences(kinds)
+    assert "+20.0 [+20.0, +20.0]" in told and "+0.100 [+0.100, +0.100]" in told
+
+
+def test_a_record_of_another_recipe_is_refused():
+    record = {"result": {"recipe": {**representation.RECIPE, "epochs": 1}}}
+    with pytest.raises(ValueError, match="is not that of the program"):
+        comparison.made_with(record, representation.RECIPE, representation.UNSTATED)
+    with pytest.raises(ValueError, match="is not that of the program"):
+        comparison.made_with({"result": {}}, {**representation.RECIPE, "epochs": 41}, representation.UNSTATED)
+    assert comparison.made_with({"result": {}}, representation.RECIPE, representation.UNSTATED) == {"result": {}}

@@ -189,3 +189,29 @@ def test_refusals(call, message):
 def test_ranks_of_real_numbers_are_refused():
     with pytest.raises(TypeError, match="does not hold integers"):
         skip.exact_rank(np.eye(2))
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_jacobian_from_end_to_end_is_what_automatic_differentiation_finds(keeps):
+    weights, biases = net(4)
+    x = RNG.normal(size=6)
+
+    def forward(h):
+        for W, b in zip(weights, biases, strict=True):
+            h = keeps * h + torch.relu(torch.as_tensor(W) @ h + torch.as_tensor(b))
+        return h
+
+    expected = torch.autograd.functional.jacobian(forward, torch.as_tensor(x)).numpy()
+    assert np.allclose(skip.end_to_end_jacobian(x, weights, biases, skip=keeps), expected)
+
+
+def test_an_orthogonal_map_is_isometric_at_one_scale_only():
+    Q = skip.orthogonal(8, RNG)
+    assert [float(skip.isometric_share(scale * Q)) for scale in (0.05, 1.0, 20.0)] == [0.0, 1.0, 0.0]
+
+
+def test_coding_layer_by_layer_can_miss_a_solution_of_all_layers():
+    x, D, tolerances = np.array([1.0, 0.9]), [np.eye(2), np.array([[1.0, 1.0], [1.0, 0.0]])], [1.05, 0.5]
+    greedy, _ = skip.deep_coding(x, D, [1, 1])
+    other = [np.array([0.0, 0.9]), np.array([0.9, 0.0])]
+    assert [bool(skip.is_feasible(x, codes, D, [1, 1], tolerances)) for codes in (greedy, other)] == [False, True]

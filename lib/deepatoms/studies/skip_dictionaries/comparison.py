@@ -11,13 +11,15 @@ from deepatoms import data
 from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs.prefetch import Remembered
-from deepatoms.theory import dictionaries
+from deepatoms.theory import arguments, dictionaries
 from deepatoms.theory import skip_dictionaries as skip
 
 STARTS = {"resnet": 0.5, "resnet_bn": 0.5, "linear": 1.0, "plain": 1.0, "sparse": 0.5}
 NAMES = {"resnet_bn": "ResNet + BN", "resnet": "ResNet", "linear": "linear", "plain": "plain ReLU",
          "sparse": "sparse ResNet"}
 DEPTH, EPOCHS, HE = 4, 40, 1.41  # HE: the scale of He's start for plain nets
+DEEP = (("plain", "Gaussian", 0.5), ("plain", "orthogonal", 0.5), ("plain", "Gaussian", HE), ("plain", "orthogonal", HE),
+        ("resnet", "Gaussian", 0.1), ("resnet", "Gaussian", 0.5), ("resnet", "Gaussian", 1.0), ("resnet", "Gaussian", HE))
 PROPERTIES = ("kappa", "mu", "mu_avg", "mu_mse", "babel_4", "A", "B", "k90")
 
 
@@ -52,24 +54,45 @@ def trained(setting, kind):
 
 
 @Remembered
-def log_losses(setting, kind):
-    """Return the log training loss of ten nets of 32 layers after 5 epochs: resnet, plain or orthogonal (plain)."""
-    nets = untrained(setting, "resnet", 32, 0.5) if kind == "resnet" else untrained(setting, "plain", 32, HE)
-    for net in nets if kind == "orthogonal" else ():
-        _half_orthogonal(net)
-    nets = train(setting, nets, epochs=5)
+def log_losses(setting, kind, weights, scale):
+    """Return the log training loss, after 5 epochs, of ten nets of 32 layers with one of the starts in ``DEEP``."""
+    nets = train(setting, deep(setting, kind, weights, scale), epochs=5)
     inputs, labels = digits(setting, "train")
     scores = ensembles.outputs(nets, inputs)
     losses = torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
     return losses.reshape(labels.shape).double().mean(1).log().cpu().numpy()
 
 
-def _half_orthogonal(net):
-    """Set every layer's weights to half an orthogonal matrix: condition number 1, too small a scale."""
-    with torch.no_grad():
-        for layer in net.layers:
-            Q, R = torch.linalg.qr(layer.linear.weight)
-            layer.linear.weight.copy_(0.5 * Q * torch.sign(torch.diagonal(R)))
+def deep(setting, kind, weights, scale):
+    """Return ten untrained nets of 32 layers, Gaussian or s times the orthogonal factor of the same Gaussian matrices."""
+    nets = untrained(setting, kind, 32, scale)
+    for layer in [layer.linear for net in nets for layer in net.layers] if weights == "orthogonal" else ():
+        with torch.no_grad():
+            Q, R = torch.linalg.qr(layer.weight)
+            layer.weight.copy_(scale * Q * torch.sign(torch.diagonal(R)))
+    return nets
+
+
+@functools.lru_cache
+def start_spectra(setting, kind, weights, scale):
+    """Return the singular values of ten starting nets' Jacobians from end to end, at three images each: shape (30, 64)."""
+    inputs, _ = digits(setting, "train")
+    return np.array([skip.singular_values(_jacobian(net, x.double().cpu().numpy(), kind))
+                     for net, images in zip(deep(setting, kind, weights, scale), inputs, strict=True) for x in images[:3]])
+
+
+def _jacobian(net, x, kind):
+    matrices = layer_weights(net)
+    if kind == "linear":
+        return functools.reduce(lambda J, W: W @ J, matrices)
+    return skip.end_to_end_jacobian(x, matrices, [np.zeros(len(x))] * len(matrices), skip=kind == "resnet")
+
+
+@functools.lru_cache
+def start_conditions(setting, kind, weights, scale):
+    """Return the condition number of each starting layer, W / 2 or I + W / 2: the best single S of ReLU is I / 2."""
+    layers = np.array([layer_weights(net) for net in deep(setting, kind, weights, scale)]) / 2
+    return skip.condition_number(skip.residual_dictionary(layers) if kind == "resnet" else layers)
 
 
 def untrained(setting, kind, depth, scale):
@@ -142,7 +165,7 @@ def condition_numbers(setting, kind):
 
 
 def coherences(setting, kind):
-    """Return the mutual coherences of the layers' dictionaries, shape (members, layers); dead units are left out."""
+    """Return the mutual coherences of the layers' dictionaries, shape (members, layers)."""
     return np.array([[float(dictionaries.mutual_coherence(D)) for D in layers] for layers in operators(setting, kind)])
 
 
@@ -151,6 +174,18 @@ def interval(differences):
     differences = np.asarray(differences, dtype=float)
     half = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences))
     return differences.mean(), (differences.mean() - half, differences.mean() + half)
+
+
+def made_with(record, recipe, unstated):
+    """Return a record that was made with a recipe; ``unstated`` is that of the records which do not state theirs.
+
+    Raises:
+        ValueError: on a record of another recipe.
+    """
+    made = record["result"].get("recipe", unstated)
+    if made != recipe:
+        arguments.refuse("recipe", made, f"is not that of the program, {recipe}", "record the experiment again")
+    return record
 
 
 def properties(layers):
@@ -179,5 +214,6 @@ def table(setting):
 def text(rows):
     """Return rows of numbers as a table of text, one column for each row: it fits a page."""
     keys = list(next(iter(rows.values())))
-    lines = [" " * 8 + "".join(f"{name:>14}" for name in rows)]
-    return "\n".join(lines + [f"{key:8}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])
+    width = max(8, *(len(key) + 1 for key in keys))
+    lines = [" " * width + "".join(f"{name:>14}" for name in rows)]
+    return "\n".join(lines + [f"{key:{width}}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])

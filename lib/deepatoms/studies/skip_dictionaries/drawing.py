@@ -9,8 +9,8 @@ import torch
 
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
-from deepatoms.studies.skip_dictionaries import comparison, ksvd
-from deepatoms.studies.skip_dictionaries.representation import ATOMS, curve, curves
+from deepatoms.studies.skip_dictionaries import comparison
+from deepatoms.studies.skip_dictionaries.representation import ATOMS, curve, curves, learned_of
 from deepatoms.theory import skip_dictionaries as skip
 
 N = 64
@@ -63,10 +63,11 @@ def activation_spectra(draw):
 
 def spectra(draw):
     """Figure 2: eigenvalues in the complex plane and singular values of D and I + D."""
-    scale = 0.5
+    scale, ends = 0.5, {}
     figure, (plane, histogram) = figures.subplots(1, 2, size=(7, 3.3))
     D = skip.gaussian(N, scale, draw, 10)
     for kind, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
+        ends[name] = [float(end(skip.singular_values(kind))) for end in (np.min, np.max)]
         eigenvalues = np.linalg.eigvals(kind[:2]).ravel()
         plane.plot(eigenvalues.real, eigenvalues.imag, ".", color=colour, markersize=3, label=name)
         histogram.hist(skip.singular_values(kind).ravel(), bins=np.linspace(0, 2, 41), color=colour, alpha=0.7)
@@ -80,7 +81,8 @@ def spectra(draw):
         figure, f"Figure 2 for Gaussian D, n = {N}, s = {scale}: the eigenvalues move from a disc around 0 to one around 1, as "
         "printed; the singular values spread to both sides of 1.",
         "Left, two discs of points of radius one half in the complex plane, one around 0, one around 1. Right, histograms of "
-        "singular values: those of D fall from 0 to 1, those of I + D are a hump from 0.4 to 1.7.")
+        "singular values: " + "; ".join(f"those of {name} run from {low:.2f} to {high:.2f}" for name, (low, high) in ends.items())
+        + ".", {"singular values of I + D lie on both sides of 1": ends["I + D"][0] < 0.8 and ends["I + D"][1] > 1.2})
 
 
 def weyl_band(draw):
@@ -99,8 +101,8 @@ def weyl_band(draw):
     return figures.describe(
         figure, f"Weyl's bounds hold for every L; the lower bound as printed lies above the singular value at "
         f"{int((printed > sigma).sum())} of {n}. (One Gaussian D with an eigenvalue −1.)",
-        "Singular values of I + D fall from about 2 to 0 inside a shaded band. The printed lower bound rises with L and "
-        "crosses them.",
+        f"Singular values of I + D fall from {sigma[0]:.1f} to {sigma[-1]:.1f} inside a shaded band. The printed lower bound "
+        f"rises with L, from {printed[0]:.1f} to {printed[-1]:.1f}, and crosses them.",
         {"every singular value lies between Weyl's bounds": bool((lower - 1e-9 <= sigma).all() and (sigma <= upper + 1e-9).all()),
          "the printed bound lies above some singular value": bool((printed > sigma).any())})
 
@@ -126,8 +128,10 @@ def conditioning(draw):
         figure, f"The skip connection improves the condition number of Gaussian D, n = {N}, at small scales; the bound speaks "
         f"only where ‖D‖ < 1. (Median of {count}.)",
         f"Condition number against scale, both logarithmic. D: level near {alone[0]:.0f}. I + D: rises from {added[0]:.2f} and "
-        f"is below it up to s = {scales[added < alone].max():.2f}. The dashed bound ends near s = {inside[-1]:.2f}.",
-        {"the skip improves the condition number up to s = 0.5": bool((added < alone)[scales <= 0.5].all())})
+        f"runs close to D from s = 1.41 on. The dashed bound ends near s = {inside[-1]:.2f}.",
+        {"the skip improves the condition number up to s = 0.5": bool((added < alone)[scales <= 0.5].all()),
+         "from s = 1.41 on the two medians differ by less than a factor of two":
+             bool((abs(np.log2(added / alone))[scales >= comparison.HE] < 1).all())})
 
 
 def energy_curves():
@@ -143,9 +147,10 @@ def energy_curves():
         axis.set(title=kind, xlabel="largest k")
         axis.legend(title="90 % in", loc="lower right")
     axes[0].set_ylabel("share of energy")
+    ruined = float(skip.condition_number(skip.residual_dictionary(matrix("orthogonal", 1.0))))
     return figures.describe(
         figure, f"Figure 3, normalised: adding the identity spreads the energy of Gaussian and masked D, s = 0.5, and "
-        f"concentrates it only for orthogonal D, whose condition number it ruins. (n = {N}.)",
+        f"concentrates it for orthogonal D, whose condition number goes from 1 to {_number(ruined)}. (n = {N}.)",
         "Three panels of rising curves. Gaussian and ReLU-masked: the curve of I + D lies below that of D. Orthogonal: D is a "
         "straight line and I + D lies above it.",
         {"the identity spreads the energy of Gaussian and masked D":
@@ -160,13 +165,17 @@ def spectrum_of(kind, scale):
     said = []
     for spectrum, colour, name in ((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D")):
         kappa, k90 = float(skip.condition_number(spectrum)), int(skip.energy_dimensions(spectrum))
-        said.append(f"{name} κ {'∞' if math.isinf(kappa) else format(kappa, '.3g')}, 90 % of its energy in {k90}")
+        said.append(f"{name} κ {_number(kappa)}, 90 % of its energy in {k90}")
         axes.plot(np.arange(1, N + 1), skip.singular_values(spectrum), ".-", color=colour, label=name, markersize=4)
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
     axes.set(xlabel="L", ylabel="σ$_L$", ylim=(0, max(2.2, 2.2 * scale + 0.8)))
     axes.legend()
     return figures.describe(figure, f"{kind} D, s = {scale}, n = {N}: {'; '.join(said)}.",
                             f"Falling singular values of {kind} D at scale {scale} and of I + D. {'. '.join(said)}.")
+
+
+def _number(value):
+    return "∞" if math.isinf(value) else format(value, ".3g")
 
 
 def turned(angle):
@@ -190,16 +199,19 @@ def turned(angle):
 def stability_growth():
     """The recursion's bound, step by step, for several denominators."""
     figure, axes = figures.subplots(size=(7, 3))
-    steps = np.arange(1, 9)
+    steps, found = np.arange(1, 9), []
     for denominator, colour in ((1.0, "blue"), (0.5, "orange"), (0.25, "red")):
         bounds = skip.stability_recursion(1.0, [1 - denominator] * 8, [1] * 8)
+        found.append(bounds)
         axes.plot(steps, bounds, "o-", color=COLOURS[colour], label=f"denominator {denominator:g}", markersize=4)
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
     axes.set(yscale="log", xlabel="layers towards the input", ylabel="bound / ε²")
     axes.legend()
     return figures.describe(
         figure, "The recursion's bound multiplies by at least four a layer: it is never \"the maximum error\". (Exact.)",
-        "Three straight lines on a logarithmic scale, rising from 4, 8 and 16 after one layer to 1e5 and more after eight.")
+        "Three straight lines on a logarithmic scale, rising " + "; ".join(f"from {bounds[0]:g} to {bounds[-1]:.1e}"
+                                                                           for bounds in found) + " after eight layers.",
+        {"every bound multiplies by at least four a layer": bool((np.diff(np.log(found)) >= math.log(4) - 1e-9).all())})
 
 
 def kink(noise, depth):
@@ -290,15 +302,18 @@ def trained_conditions(setting):
     axes[0].set(yscale="log", xlabel="layer", ylabel="condition number", xticks=layers)
     axes[1].set(xlabel="layer", ylabel="mutual coherence", xticks=layers)
     axes[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    gains = middles["linear", True] / middles["resnet_bn", True]
     return figures.describe(
-        figure, "Trained residual layers are better conditioned and less coherent than linear ones; with batch normalisation "
-        "the first layer is not. Plain ReLU layers with dead units have no finite condition number and are left out on the "
-        "left. (Digits, median and range over seeds.)",
+        figure, "Trained residual layers are better conditioned and less coherent than linear ones. With batch normalisation "
+        f"the first layer gains least, a factor of {gains[0]:.1f} against {gains[1:].min():.0f} and more. Median plain ReLU "
+        "layers have no finite condition number and are left out on the left. (Digits, median and range over seeds.)",
         "Left, condition number by layer, medians from first to last: " + "; ".join(
             f"{name} {_told(middles[kind, True])}" for kind, name in comparison.NAMES.items()) + ". Right, mutual coherence: "
         + "; ".join(f"{name} {_told(middles[kind, False])}" for kind, name in comparison.NAMES.items()) + ".",
         {"residual layers are better conditioned and less coherent than linear ones in every layer":
-             all(bool((middles["resnet", left] < middles["linear", left]).all()) for left in (True, False))})
+             all(bool((middles["resnet", left] < middles["linear", left]).all()) for left in (True, False)),
+         "with batch normalisation the first layer gains least": bool(gains[0] < gains[1:].min()),
+         "no median condition number of a plain ReLU layer is finite": bool(np.isinf(middles["plain", True]).all())})
 
 
 def _told(values):
@@ -338,8 +353,7 @@ def _lead(learned, own):
 
 @functools.lru_cache
 def _reference(setting, kind):
-    training, test = (comparison.features(setting, kind, split)[0][-1] for split in ("train", "test"))
-    return curve(ksvd.learn(training, 64, 4, 3), test)
+    return curve(learned_of(setting, kind, 0), comparison.features(setting, kind, "test")[0][-1])
 
 
 def photographs(records):
@@ -356,7 +370,7 @@ def photographs(records):
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     made = records[0]["provenance"]
     return figures.describe(
-        figure, "The same on 8 × 8 patches of two photographs, the setting nearest to the cited work: solid, a layer's own "
+        figure, "The same on 8 × 8 patches of two photographs: solid, a layer's own "
         f"dictionary; dashed, K-SVD on its features. (Recorded {made['date']}, commit {made['commit']}, five seeds.)",
         "Signal-to-noise ratio against number of atoms for five kinds of net. At 16 atoms K-SVD leads the own dictionary by "
         + "; ".join(f"{lead[-1]:.1f} dB ({comparison.NAMES[kind]})" for kind, lead in leads.items()) + ".",
@@ -365,20 +379,54 @@ def photographs(records):
 
 
 def optimisation(setting):
-    """Log training loss of deep nets against the condition number of their layers at the start."""
-    figure, axes = figures.subplots(size=(7, 2.9))
-    names = {"resnet": "ResNet, s = 0.5", "plain": "plain ReLU, He (layers near 200)",
-             "orthogonal": "plain ReLU, half orthogonal (layers exactly 1)"}
-    of_kind = {kind: np.exp(comparison.log_losses(setting, kind)) for kind in names}
-    for place, (kind, name) in enumerate(names.items()):
-        losses = of_kind[kind]
-        axes.plot(losses, np.full(len(losses), -place), "o", color=COLOURS[("blue", "grey", "red")[place]], alpha=0.7)
-        axes.text(losses.mean(), -place + 0.2, name, ha="center")
-    axes.set(xscale="log", xlabel="training loss after five epochs", yticks=[], ylim=(-2.5, 0.7))
-    return figures.describe(
-        figure, "Thirty-two layers: the residual nets train fastest, but the plain nets whose layers are perfectly conditioned "
-        "train slowest. (Digits, ten seeds, one dot each.)",
-        "Three rows of dots on a logarithmic loss axis: residual lowest, plain He in the middle, half orthogonal highest.",
-        {"every residual net trains faster than every plain one": bool(of_kind["resnet"].max() < of_kind["plain"].min()),
-         "every half orthogonal net trains slower than every other":
-             bool(of_kind["orthogonal"].min() > of_kind["plain"].max())})
+    """Condition number, Jacobian from end to end, and training loss of eight starts of 32 layers, best loss on top."""
+    figure, axes = figures.subplots(1, 3, size=(7, 3.8), sharey=True)
+    starts = sorted(comparison.DEEP, key=lambda start: comparison.log_losses(setting, *start).mean())
+    for place, start in enumerate(starts):
+        colour = COLOURS["blue" if start[0] == "resnet" else "orange"]
+        axes[0].plot(np.median(comparison.start_conditions(setting, *start)), -place, "s", color=colour)
+        low, middle, high = np.quantile(comparison.start_spectra(setting, *start), (0.25, 0.5, 1.0))
+        axes[1].plot(np.maximum([low, high], FLOOR), [-place] * 2, color=colour, linewidth=5, alpha=0.5, solid_capstyle="butt")
+        axes[1].plot(max(middle, FLOOR), -place, "s", color=colour)
+        losses = np.exp(comparison.log_losses(setting, *start))
+        axes[2].plot(losses, np.full(len(losses), -place), "o", color=colour, alpha=0.6, markersize=4)
+    for axis, title, label in zip(axes, ("each layer", "end to end", "after five epochs"),
+                                  ("condition number", "singular values", "training loss"), strict=True):
+        axis.set(xscale="log", title=title, xlabel=label)
+    axes[1].axvline(1, color="black", linewidth=0.8, linestyle=":")
+    axes[0].set(yticks=[-place for place in range(len(starts))], yticklabels=[_start(start) for start in starts])
+    return figures.describe(figure, *_optimisation_told(setting, starts))
+
+
+FLOOR = 1e-17  # below it a singular value is drawn at the edge
+
+
+def _start(start):
+    kind, weights, scale = start
+    return f"{'ResNet' if kind == 'resnet' else f'plain, {weights}'}, s = {scale:g}"
+
+
+def _optimisation_told(setting, starts):
+    """Return caption, description and findings of ``optimisation``."""
+    losses = {start: comparison.log_losses(setting, *start) for start in starts}
+    dead, gaussian, orthogonal, residual = (losses[start] for start in (
+        ("plain", "orthogonal", 0.5), ("plain", "Gaussian", comparison.HE), ("plain", "orthogonal", comparison.HE),
+        ("resnet", "Gaussian", 0.5)))
+    gain, gap = (gaussian - orthogonal).mean(), (gaussian - residual).mean()
+    conditions, scales = {start: np.median(comparison.start_conditions(setting, *start)) for start in starts}, (0.1, 0.5, 1.0)
+    climbing = [losses["resnet", "Gaussian", scale].mean() for scale in (*scales, comparison.HE)]
+    return (f"Thirty-two layers, eight starts, best on top. Plain nets at s = 1.41: a condition number of 1 lowers the log loss "
+            f"by {gain:.2f}, {gain / gap:.0%} of what residual nets with s = 0.5 gain. At s = 0.5 plain nets stay at ln 10, with "
+            "either condition number; residual nets get worse with every larger s. (Digits, ten seeds, a dot each; squares are "
+            "medians, bars run from the lower quartile to the largest singular value.)",
+            "Three panels with a row a start. From the top, condition number of a layer and mean log loss: " + "; ".join(
+                f"{_start(start)}, {conditions[start]:.3g}, {losses[start].mean():.2f}" for start in starts) + ".",
+            {"at s = 1.41 plain nets of condition number 1 train faster than those of 200": bool(gain > 0),
+             "at s = 0.5 no plain net trains": bool(abs(np.exp(np.r_[dead, losses["plain", "Gaussian", 0.5]])
+                                                        - math.log(10)).max() < 0.01),
+             "residual nets get worse with every larger scale": bool((np.diff(climbing) > 0).all()),
+             "the residual nets with the smallest scale are best of all": starts[0] == ("resnet", "Gaussian", 0.1),
+             "residual nets at He's scale stretch some directions more than a million times":
+                 bool(comparison.start_spectra(setting, "resnet", "Gaussian", comparison.HE)[:, 0].min() > 1e6),
+             "at He's scale residual layers are better conditioned than plain Gaussian ones":
+                 bool(conditions["resnet", "Gaussian", comparison.HE] < conditions["plain", "Gaussian", comparison.HE])})

@@ -23,6 +23,7 @@ from deepatoms.theory.skip_dictionaries.coding import (
     stability_recursion,
 )
 from deepatoms.theory.skip_dictionaries.propagation import (
+    end_to_end_jacobian,
     fixed_bound,
     largest_slope,
     printed_bound,
@@ -51,6 +52,7 @@ from deepatoms.theory.skip_dictionaries.spectra import (
     energy_shares,
     gaussian,
     hoyer_index,
+    isometric_share,
     nonzeros_gained,
     orthogonal,
     printed_lower_bound,
@@ -63,10 +65,11 @@ from deepatoms.theory.skip_dictionaries.spectra import (
 __all__ = [
     "ACTIVATIONS", "activate", "activation_matrix", "babel", "best_diagonal", "best_single_matrix",
     "characteristic_polynomial", "condition_bound", "condition_number", "deep_coding", "effective_rank",
-    "energy_dimensions", "energy_shares", "exact_rank", "expected_slope", "fixed_bound", "frame_bounds", "gaussian",
-    "hoyer_index", "is_feasible", "keep_largest", "largest_slope", "mean_square_coherence",
-    "nearest_coherence", "nonzeros_gained", "orthogonal", "printed_bound", "printed_lower_bound",
-    "printed_sparsity_bound", "reflection", "residual_dictionary", "residual_bound", "residual_forward", "residual_operator",
-    "root_multiplicity", "segment_slopes", "signal_to_noise", "singular_values", "sparse_difference_bound",
-    "stability_bound", "stability_recursion", "unexplained_share", "weyl_bounds",
+    "end_to_end_jacobian", "energy_dimensions", "energy_shares", "exact_rank", "expected_slope", "fixed_bound",
+    "frame_bounds", "gaussian", "hoyer_index", "is_feasible", "isometric_share", "keep_largest", "largest_slope",
+    "mean_square_coherence", "nearest_coherence", "nonzeros_gained", "orthogonal", "printed_bound",
+    "printed_lower_bound", "printed_sparsity_bound", "reflection", "residual_bound", "residual_dictionary",
+    "residual_forward", "residual_operator", "root_multiplicity", "segment_slopes", "signal_to_noise",
+    "singular_values", "sparse_difference_bound", "stability_bound", "stability_recursion", "unexplained_share",
+    "weyl_bounds",
 ]

@@ -36,9 +36,10 @@ def keep_largest(x: np.ndarray, sparsity: int) -> np.ndarray:
 
 def deep_coding(x: np.ndarray, dictionaries: Sequence[np.ndarray],
                 sparsities: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    r"""Solve the deep coding problem without its equalities layer by layer, Equation :eq:`rsc-dcp`.
+    r"""Return the greedy codes of the deep coding problem without its equalities, Equation :eq:`rsc-dcp`.
 
-    Each :math:`T_i` keeps the :math:`\lambda_i` largest entries of :math:`D_i T_{i-1}`; no other choice of so few is nearer.
+    Each :math:`T_i` keeps the :math:`\lambda_i` largest entries of :math:`D_i T_{i-1}`. No choice of so few is nearer in its
+    own layer, but a later layer may then miss its tolerance where other codes meet all of them.
 
     Args:
         x: signals of shape (..., n).

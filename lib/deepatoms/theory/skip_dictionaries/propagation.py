@@ -114,6 +114,37 @@ def residual_forward(x: np.ndarray, weights: Sequence[np.ndarray], biases: Seque
     return x
 
 
+def end_to_end_jacobian(x: np.ndarray, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray],
+                        skip: bool = True) -> np.ndarray:
+    r"""Return the Jacobian of a ReLU net at an input, the product of its layers' maps, Equation :eq:`rsc-jacobian`.
+
+    :math:`J = \prod_i (I + S_i W_i)` with :math:`S_i` the 0-1 diagonal of the active units; without the I if there is no skip.
+
+    Args:
+        x: input of shape (n,), numpy.
+        weights: list of matrices of shape (n, n).
+        biases: list of vectors of shape (n,).
+        skip: whether each layer adds its input to its output.
+
+    Returns:
+        Matrix of shape (n, n).
+
+    Raises:
+        ValueError: If the input is not a finite vector.
+
+    >>> end_to_end_jacobian(np.array([1.0]), [np.array([[2.0]])] * 2, [np.zeros(1)] * 2)
+    array([[9.]])
+    """
+    arguments.real_array("x", x, rank=1)
+    identity = np.eye(len(x))
+    J = identity
+    for W, b in zip(weights, biases, strict=True):
+        a = W @ x + b
+        J = ((skip * identity) + (a > 0)[:, None] * W) @ J
+        x = skip * x + np.maximum(a, 0)
+    return J
+
+
 def segment_slopes(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndarray],
                    biases: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the regions of a ReLU residual net that a segment crosses, and the norm of the affine map in each.

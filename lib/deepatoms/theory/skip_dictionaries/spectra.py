@@ -198,6 +198,30 @@ def effective_rank(D: Array) -> Array:
     return namespace.exp(-namespace.sum(p * logarithm, axis=-1))
 
 
+def isometric_share(J: Array) -> Array:
+    r"""Return the share of singular values in [0.1, 10]: 1 for a map that keeps all lengths within a factor of ten.
+
+    Args:
+        J: matrix or stack of matrices, shape (..., rows, columns).
+
+    Returns:
+        Array of shape (...).
+
+    Raises:
+        ValueError: If J is not a finite real array of at least two axes.
+
+    Source:
+        Ours: a count for what Pennington, Schoenholz and Ganguli (2017) call dynamical isometry, all of them near 1.
+
+    >>> float(isometric_share(np.diag([1.0, 0.01])))
+    0.5
+    """
+    sigma = singular_values(J)
+    namespace = array_namespace(sigma)
+    near = (sigma >= 0.1) & (sigma <= 10)
+    return namespace.mean(namespace.astype(near, sigma.dtype), axis=-1)
+
+
 def hoyer_index(D: Array) -> Array:
     r"""Return Hoyer's sparsity index of all N entries, :math:`(\sqrt N - \ell_1 / \ell_2) / (\sqrt N - 1)`.
 

@@ -7,4 +7,4 @@ from deepatoms.studies.skip_dictionaries.checks import coding, identity, layers,
 __all__ = ["coding", "identity", "layers", "propagation", "ranks", "trained"]
 
 prefetch.plan("skip-dictionaries", *((comparison.trained, kind) for kind in comparison.NAMES),
-           *((comparison.log_losses, kind) for kind in ("resnet", "plain", "orthogonal")))
+           *((comparison.log_losses, *start) for start in comparison.DEEP))

@@ -14,7 +14,7 @@ from deepatoms.theory import skip_dictionaries as skip
 # ---- rsc.dcp and rsc.dlp ----
 
 
-@check("rsc.dcp/feasible_as_printed", instances(200))
+@check("rsc.dcp/feasible_as_printed", instances(200, "inputs"))
 def feasible_as_printed(setting):
     """Take the share of inputs whose T_1 = D_1 X has at most n/2 nonzeros; a permutation and sparse X are the control."""
     draw = setting.numpy("dcp")
@@ -22,24 +22,37 @@ def feasible_as_printed(setting):
     sparse = X * (draw.random(X.shape).argsort(1) < 16)
     permutation = np.eye(64)[draw.permutation(64)]
     return Measurement(*(((signals @ matrix.T != 0).sum(1) <= 32).mean()
-                         for signals, matrix in ((X, D), (sparse, permutation))))
+                         for signals, matrix in ((X, D), (sparse, permutation))), count=len(X))
 
 
-@check("rsc.dcp/inequalities_only", EXACT)
+@check("rsc.dcp/inequalities_only", instances(200, "inputs"))
 def inequalities_only(setting):
-    """Count inputs for which keeping the largest entries violates the problem; halved tolerances are the control."""
+    """Take the share of inputs that have codes within half their mean size in every layer; with the equalities as control."""
     draw = setting.numpy("dcp inequalities")
     D, X, sparsities = list(skip.gaussian(32, 1.0, draw, 3)), draw.normal(size=(200, 32)), [16, 12, 8]
-    codes, distances = skip.deep_coding(X, D, sparsities)
-    return Measurement(*((~skip.is_feasible(X, codes, D, sparsities, tolerances)).sum()
-                         for tolerances in ([d + 1e-9 for d in distances], [d / 2 for d in distances])))
+    codes, _ = skip.deep_coding(X, D, sparsities)
+    return Measurement(*(skip.is_feasible(X, codes, D, sparsities, [math.sqrt(32) / 2] * 3, equalities).mean()
+                         for equalities in (False, True)), count=len(X))
+
+
+@check("rsc.dcp/greedy_can_miss", EXACT)
+def greedy_can_miss(setting):
+    """Count the layers of the smallest example that greedy codes miss and others meet; with D_2 = I as control."""
+    x, other = np.array([1.0, 0.9]), [np.array([0.0, 0.9]), np.array([0.9, 0.0])]
+    return Measurement(*(int(_meets(x, other, D2)) - int(_meets(x, skip.deep_coding(x, [np.eye(2), D2], [1, 1])[0], D2))
+                         for D2 in (np.array([[1.0, 1.0], [1.0, 0.0]]), np.eye(2))))
+
+
+def _meets(x, codes, D2):
+    return skip.is_feasible(x, codes, [np.eye(2), D2], [1, 1], [1.05, 0.5])
 
 
 @check("rsc.dlp/learnable", experiment(5))
 def learnable(setting):
     """Take the mean test accuracy of the nets that keep the 16 largest entries; shuffled labels are the control."""
-    return Measurement(*(comparison.accuracies(setting, nets).mean()
-                         for nets in (comparison.networks(setting, "sparse"), comparison.misled(setting))))
+    honest, misled = (comparison.accuracies(setting, nets)
+                      for nets in (comparison.networks(setting, "sparse"), comparison.misled(setting)))
+    return Measurement(honest.mean(), misled.mean(), count=len(honest))
 
 
 # ---- rsc.uniq and rsc.uniq_layers ----
@@ -57,29 +70,41 @@ def _sparse_code(draw, atoms, nonzeros):
     return code
 
 
-@check("rsc.uniq/infinity_norm", instances(200))
+@check("rsc.uniq/infinity_norm", instances(200, "codes"))
 def infinity_norm(setting):
     """Search exhaustively for second representations of codes with small entries; the control bounds their number."""
-    draw, ambiguous, bounded = setting.numpy("uniq"), 0, 0
-    for nonzeros in np.repeat(np.arange(1, 9), 25):
+    draw, ambiguous, bounded, numbers = setting.numpy("uniq"), 0, 0, np.repeat(np.arange(1, 9), 25)
+    for nonzeros in numbers:
         D = dictionaries.normalize(draw.normal(size=(8, 12)))
         code = _sparse_code(draw, 12, nonzeros)
         bound = dictionaries.uniqueness_threshold(float(dictionaries.mutual_coherence(D)))
-        second = abs(code).max() < bound and not _is_unique(D, code)
+        second = not _is_unique(D, code)
+        demand(abs(code).max() < bound, "the code's entries are below the bound")
         ambiguous += second
         bounded += second and nonzeros < bound
-    return Measurement(ambiguous, bounded)
+    return Measurement(ambiguous, bounded, count=len(numbers))
+
+
+def demand(premise, what):
+    """Raise when an instance does not meet what the statement assumes."""
+    if not premise:
+        raise ValueError(f"not an instance of the statement: it assumes that {what}; draw another")
 
 
 @functools.lru_cache
 def _ambiguous_below_the_bound(setting):
-    draw, count = setting.numpy("uniq count"), 0
+    draw, found = setting.numpy("uniq count"), []
     union = dictionaries.identity_hadamard(16)
     for trial in range(100):
         D = dictionaries.normalize(draw.normal(size=(8, 12)))
-        count += not _is_unique(D, _sparse_code(draw, 12, 1))
-        count += not _is_unique(union, _sparse_code(draw, 32, 1 + trial % 2))
-    return count
+        found += [_is_ambiguous(D, _sparse_code(draw, 12, 1)), _is_ambiguous(union, _sparse_code(draw, 32, 1 + trial % 2))]
+    return found
+
+
+def _is_ambiguous(D, code):
+    threshold = dictionaries.uniqueness_threshold(float(dictionaries.mutual_coherence(D)))
+    demand((code != 0).sum() < threshold, "the code has fewer nonzeros than the bound")
+    return not _is_unique(D, code)
 
 
 @functools.lru_cache
@@ -88,16 +113,18 @@ def _ambiguous_picket_fences():
     return int(not _is_unique(dictionaries.identity_hadamard(16), fence))
 
 
-@check("rsc.uniq/count", instances(200))
+@check("rsc.uniq/count", instances(200, "codes"))
 def count(setting):
     """Search exhaustively for second representations of codes below the bound; a picket fence is the control."""
-    return Measurement(_ambiguous_below_the_bound(setting), _ambiguous_picket_fences())
+    found = _ambiguous_below_the_bound(setting)
+    return Measurement(sum(found), _ambiguous_picket_fences(), count=len(found))
 
 
-@check("rsc.uniq_layers/half_bound", instances(200))
+@check("rsc.uniq_layers/half_bound", instances(200, "codes"))
 def half_bound(setting):
     """Count the ambiguous instances below (1 + 1/mu)/2; a picket fence is the control."""
-    return Measurement(_ambiguous_below_the_bound(setting), _ambiguous_picket_fences())
+    found = _ambiguous_below_the_bound(setting)
+    return Measurement(sum(found), _ambiguous_picket_fences(), count=len(found))
 
 
 @check("rsc.uniq_layers/allows_a_nonzero", EXACT)
@@ -119,11 +146,12 @@ def _pairs(setting, no_denser):
     return (difference**2).sum(1), np.linalg.norm(difference @ D.T, axis=1) / 2, counts
 
 
-def _largest_ratio(setting, no_denser, sparsities, factor=4.0):
+def _largest_ratio(setting, no_denser, sparsities):
     """Return the largest error / bound; ``sparsities(k, other)`` gives the two counts in the bound."""
     errors, noises, counts = _pairs(setting, no_denser)
-    return max(error / skip.stability_bound(noise, 0.25, *sparsities(int(k), int(other)), factor)
-               for error, noise, (k, other) in zip(errors, noises, counts, strict=True))
+    ratios = [error / skip.stability_bound(noise, 0.25, *sparsities(int(k), int(other)))
+              for error, noise, (k, other) in zip(errors, noises, counts, strict=True)]
+    return max(ratios), len(ratios)
 
 
 def example():
@@ -146,24 +174,25 @@ def _both(k, other):
     return k, other
 
 
-@check("rsc.stab/violations", instances(3000))
+@check("rsc.stab/violations", instances(3000, "pairs"))
 def stab_violations(setting):
     """Take the largest error / printed bound over random pairs and one example; in the control T^ is no denser."""
-    return Measurement(max(_largest_ratio(setting, False, _printed), _example_ratio(1)),
-                       _largest_ratio(setting, True, _printed))
+    found, count = _largest_ratio(setting, False, _printed)
+    return Measurement(max(found, _example_ratio(1)), _largest_ratio(setting, True, _printed)[0], count=count)
 
 
-@check("rsc.stab/no_denser", instances(3000))
+@check("rsc.stab/no_denser", instances(3000, "pairs"))
 def no_denser(setting):
-    """Take the largest error / printed bound where T^ is no denser than T; factor 1 in place of 4 is the control."""
-    return Measurement(*(_largest_ratio(setting, True, _printed, factor) for factor in (4.0, 1.0)))
+    """Take the largest error / printed bound where T^ is no denser than T; the denser ones are the control."""
+    found, count = _largest_ratio(setting, True, _printed)
+    return Measurement(found, max(_largest_ratio(setting, False, _printed)[0], _example_ratio(1)), count=count)
 
 
-@check("rsc.stab/both_counts", instances(3000))
+@check("rsc.stab/both_counts", instances(3000, "pairs"))
 def both_counts(setting):
     """Take the largest error / bound with both counts; with twice the count of T as control."""
-    return Measurement(max(_largest_ratio(setting, False, _both), _example_ratio(2)),
-                       max(_largest_ratio(setting, False, _printed), _example_ratio(1)))
+    (found, count), (printed, _) = (_largest_ratio(setting, False, sparsities) for sparsities in (_both, _printed))
+    return Measurement(max(found, _example_ratio(2)), max(printed, _example_ratio(1)), count=count)
 
 
 # ---- rsc.stab_recursion and rsc.global ----
@@ -194,25 +223,58 @@ def block_code(draw, n):
     return code
 
 
-@check("rsc.stab_recursion/violations", instances(1000))
-def recursion(setting):
-    """Take the largest squared difference of T_1 over the bound that the recursion gives; factor 1 is the control."""
+def _pair_ratios(D3, D2, T1, other):
+    """Return the squared differences of T_2 and of T_1 over the bounds that the recursion gives them."""
+    differences = D2 @ (T1 - other), T1 - other
+    noise = np.linalg.norm(D3 @ differences[0]) / 2
+    coherences = [float(dictionaries.mutual_coherence(D)) for D in (D3, D2)]
+    bounds = skip.stability_recursion(noise, coherences, [int((T != 0).sum()) for T in (D2 @ T1, T1)])
+    return [float((difference**2).sum() / bound) for difference, bound in zip(differences, bounds, strict=True)]
+
+
+@functools.lru_cache
+def _recursion(setting, no_denser):
+    """Return both ratios of 1,000 pairs, in every second of which D_2 is the identity and T_2 has one or two nonzeros."""
     draw, ratios = setting.numpy("recursion"), []
-    for _ in range(1000):
-        D2, D3 = blocks(draw, 16, 0.1), blocks(draw, 16, 0.1)
-        T1, other = block_code(draw, 16), block_code(draw, 16)
-        noise = np.linalg.norm(D3 @ D2 @ (T1 - other)) / 2
-        coherences = [float(dictionaries.mutual_coherence(D)) for D in (D3, D2)]
-        counts = [int((D2 @ T1 != 0).sum()), int((T1 != 0).sum())]
-        error = ((T1 - other) ** 2).sum()
-        ratios.append([error / skip.stability_recursion(noise, coherences, counts, factor)[-1] for factor in (4.0, 1.0)])
-    return Measurement(*np.max(ratios, axis=0))
+    for trial in range(1000):
+        D3, D2 = blocks(draw, 16, 0.1), np.eye(16) if trial % 2 else blocks(draw, 16, 0.1)
+        pair = [block_code(draw, 16) for _ in range(2)]
+        if no_denser and (D2 @ pair[0] != 0).sum() < (D2 @ pair[1] != 0).sum():
+            pair.reverse()
+        ratios.append(_pair_ratios(D3, D2, *pair))
+    return np.array(ratios)
+
+
+def _recursion_example():
+    D, T, second = example()
+    return _pair_ratios(D, np.eye(3), T, second)
+
+
+@check("rsc.stab_recursion/violations", instances(1000, "pairs"))
+def recursion(setting):
+    """Take the largest squared difference over its bound, at T_2 and T_1; in the control no second code is denser."""
+    found = _recursion(setting, False)
+    return Measurement(max(found.max(), *_recursion_example()), _recursion(setting, True).max(), count=len(found))
+
+
+@check("rsc.stab_recursion/no_denser", instances(1000, "pairs"))
+def recursion_no_denser(setting):
+    """Take the same where no second code is denser than the first; pairs with denser ones are the control."""
+    found = _recursion(setting, True)
+    return Measurement(found.max(), max(_recursion(setting, False).max(), *_recursion_example()), count=len(found))
+
+
+@check("rsc.stab_recursion/second_step", instances(1000, "pairs"))
+def recursion_second_step(setting):
+    """Take the largest squared difference of T_1 over its bound, whatever the sparsities; that of T_2 is the control."""
+    found, example_ratios = _recursion(setting, False), _recursion_example()
+    return Measurement(max(found[:, 1].max(), example_ratios[1]), max(found[:, 0].max(), example_ratios[0]), count=len(found))
 
 
 @check("rsc.global/no_growth", EXACT)
 def no_growth(setting):
-    """Take the growth of the recursion's bound over four steps with denominators 0.5; no step is the control."""
-    return Measurement(skip.stability_recursion(1.0, [0.5] * 4, [1] * 4)[-1], 1.0)
+    """Take the growth of the recursion's bound over four steps; for orthonormal atoms and factor 1 as control."""
+    return Measurement(*(skip.stability_recursion(1.0, [mu] * 4, [1] * 4, factor)[-1] for mu, factor in ((0.5, 4.0), (0.0, 1.0))))
 
 
 @check("rsc.global/growth", EXACT)

@@ -19,26 +19,27 @@ ODD = ("relu", "leaky_relu", "tanh", "elu")  # activations with sigma(0) = 0 who
 
 # ---- rsc.lin ----
 
-@check("rsc.lin/smaller", instances(1000))
+@check("rsc.lin/smaller", instances(1000, "layers"))
 def smaller(setting):
     """Measure ‖h_next - W h‖ / ‖h_next‖ on layers whose bias is 0.9 of the output."""
-    return Measurement(_largest_error(setting, 0.9), _largest_error(setting, 0.0))
+    errors = _errors(setting, 0.9)
+    return Measurement(errors.max(), _errors(setting, 0.0).max(), count=len(errors))
 
 
 @check("rsc.lin/relative_error", EXACT)
 def relative_error(setting):
     """Measure the same with a bias of 0.01 of the output."""
-    return Measurement(_largest_error(setting, 0.01), _largest_error(setting, 0.9))
+    return Measurement(*(_errors(setting, share).max() for share in (0.01, 0.9)))
 
 
-def _largest_error(setting, share):
+def _errors(setting, share):
     draw = setting.numpy("lin")
     W = skip.gaussian(N, 1.0, draw, 1000)
     h, direction = draw.normal(size=(2, 1000, N))
     predicted = np.einsum("kij,kj->ki", W, h)
     outputs = torch.baddbmm(torch.tensor(_bias(predicted, direction, share))[..., None], torch.tensor(W),
                             torch.tensor(h)[..., None])[..., 0].numpy()
-    return (np.linalg.norm(outputs - predicted, axis=1) / np.linalg.norm(outputs, axis=1)).max()
+    return np.linalg.norm(outputs - predicted, axis=1) / np.linalg.norm(outputs, axis=1)
 
 
 def _bias(predicted, direction, share):
@@ -69,19 +70,19 @@ def better_than_samples(setting):
     draw = setting.numpy("ksvd")
     base = represented(training[draw.permutation(len(training))[:128]].T, test, 5)
     learned = [ksvd.learn(images, 128, 5, 15, setting.seed) for images in (training, draw.permuted(training, axis=1))]
-    return Measurement(*(represented(D, test, 5) - base for D in learned))
+    return Measurement(*(represented(D, test, 5) - base for D in learned), count=1)
 
 
 @check("rsc.ksvd_analog/dense_code", experiment(5))
 def dense_code(setting):
     """Match the atoms that K-SVD learns from W h with the columns of W; h dense, in the control sparse."""
-    return Measurement(_match(setting, 32), _match(setting, 3))
+    return Measurement(*(_match(setting, nonzeros).mean() for nonzeros in (32, 3)), count=len(_match(setting, 32)))
 
 
 @check("rsc.ksvd_analog/sparse_code", experiment(5))
 def sparse_code(setting):
     """Match the atoms that K-SVD learns from W h with the columns of W; h sparse, in the control dense."""
-    return Measurement(_match(setting, 3), _match(setting, 32))
+    return Measurement(*(_match(setting, nonzeros).mean() for nonzeros in (3, 32)), count=len(_match(setting, 3)))
 
 
 @functools.lru_cache
@@ -92,7 +93,7 @@ def _match(setting, nonzeros):
         h[draw.random(h.shape).argsort(1) >= nonzeros] = 0
         cosines = ksvd.learn(h @ W.T, 32, 3, 10, seed).T @ dictionaries.normalize(W)
         found.append(abs(cosines).max(1).mean())
-    return np.mean(found)
+    return np.array(found)
 
 
 # ---- rsc.s ----
@@ -105,10 +106,10 @@ def _preactivations(setting):
     return draw.normal(size=(samples, N)) @ W.T
 
 
-@check("rsc.s/one_matrix", instances(20_000))
+@check("rsc.s/one_matrix", instances(20_000, "inputs"))
 def one_matrix(setting):
     """Fit one matrix to ReLU by least squares and take the share of energy that it leaves."""
-    return Measurement(_left(setting, "relu"), _left(setting, "linear"))
+    return Measurement(*(_left(setting, name) for name in ("relu", "linear")), count=len(_preactivations(setting)))
 
 
 def _left(setting, name):
@@ -127,7 +128,7 @@ def per_input(setting):
     return Measurement(*np.max(errors, axis=0))
 
 
-@check("rsc.s/best_single", instances(20_000))
+@check("rsc.s/best_single", instances(20_000, "inputs"))
 def best_single(setting):
     """Compare the mean diagonal of the best single S with E sigma'(a), and with E sigma(a)/a as control."""
     a, errors = _preactivations(setting), []
@@ -135,25 +136,25 @@ def best_single(setting):
         S = skip.best_single_matrix(a, skip.activate(name, a), centred=True)
         slope = skip.expected_slope(name)
         errors.append((abs(np.diag(S).mean() - slope), abs(skip.activation_matrix(name, a).mean() - slope)))
-    return Measurement(*np.max(errors, axis=0))
+    return Measurement(*np.max(errors, axis=0), count=len(a))
 
 
 # ---- rsc.inv and rsc.bounded ----
 
-@check("rsc.inv/zeros", instances(1000))
+@check("rsc.inv/zeros", instances(21, "layers"))
 def zeros(setting):
     """Count zeros before and after ReLU (control: tanh) on Gaussian layers and on the trained plain nets' layers."""
     before = [_preactivations(setting)[:1000], *trained.preactivations(setting, "plain")]
     return Measurement(*(max(abs((skip.activate(name, a) == 0).mean() - (a == 0).mean()) for a in before)
-                         for name in ("relu", "tanh")))
+                         for name in ("relu", "tanh")), count=len(before))
 
 
-@check("rsc.inv/relu_rank", instances(1000))
+@check("rsc.inv/relu_rank", instances(1000, "inputs"))
 def relu_rank(setting):
     """Compare the numerical rank of S(h) W with the number of active units, input by input."""
     draw = setting.numpy("relu_rank")
     W, h = skip.gaussian(N, 1.0, draw), draw.normal(size=(1000, N))
-    return Measurement(_rank_mismatches("relu", W, h), _rank_mismatches("leaky_relu", W, h))
+    return Measurement(_rank_mismatches("relu", W, h), _rank_mismatches("leaky_relu", W, h), count=len(h))
 
 
 def _rank_mismatches(name, W, h):
@@ -179,45 +180,59 @@ def _outside(W, h, code):
 
 # ---- rsc.fig1 ----
 
-@check("rsc.fig1/relu_atoms", instances(1000))
+@check("rsc.fig1/relu_atoms", instances(1000, "inputs"))
 def relu_atoms(setting):
     """Take the mass of the spectrum of S(h) at exactly 0 (-1 unless all the rest is at exactly 1)."""
     a = _preactivations(setting)[:1000]
     spectra = [skip.activation_matrix(name, a) for name in ("relu", "leaky_relu")]
-    return Measurement(*((S == 0).mean() if np.isin(S, (0, 1)).all() else -1.0 for S in spectra))
+    return Measurement(*((S == 0).mean() if np.isin(S, (0, 1)).all() else -1.0 for S in spectra), vacuous=True, count=len(a))
 
 
-@check("rsc.fig1/tanh_median", instances(1000))
+@check("rsc.fig1/tanh_median", instances(1000, "inputs"))
 def tanh_median(setting):
     """Take the median of the spectrum of S(h) for tanh; GELU is the control."""
     a = _preactivations(setting)[:1000]
-    return Measurement(*(np.median(skip.activation_matrix(name, a)) for name in ("tanh", "gelu")))
+    return Measurement(*(np.median(skip.activation_matrix(name, a)) for name in ("tanh", "gelu")), vacuous=True, count=len(a))
 
 
 # ---- rsc.res_layer and rsc.normal_layer ----
 
-@check("rsc.res_layer/with_s_of_h", instances(1000))
+@check("rsc.res_layer/fixed_s", instances(1000, "layers"))
+def fixed_s(setting):
+    """Compare h + sigma(W h + b) with (I + S W) h, S the best single one; a linear activation is the control."""
+    _, single, count = _residual_errors(setting, (*ODD, "sigmoid", "softplus"))
+    return Measurement(single, _residual_errors(setting, ("linear",))[1], count=count)
+
+
+@check("rsc.res_layer/with_s_of_h", instances(1000, "layers"))
 def with_s_of_h(setting):
     """Compare h + sigma(W h + b) with (I + S(h) W) h; in the control S is the best single one."""
+    exact, single, count = _residual_errors(setting, (*ODD, "sigmoid", "softplus"))
+    return Measurement(exact, single, count=count)
+
+
+@functools.lru_cache
+def _residual_errors(setting, names):
+    """Return the largest errors with S(h) and with the best single S, over the norm of the bias, and the layers."""
     draw = setting.numpy("res_layer")
     W = skip.gaussian(N, 1.0, draw, 1000)
     h, b = draw.normal(size=(2, 1000, N))
     b *= 0.1 / np.linalg.norm(b, axis=1, keepdims=True)
     a, errors = np.einsum("kij,kj->ki", W, h), []
-    for name in (*ODD, "sigmoid", "softplus"):
+    for name in names:
         outputs = h + skip.activate(name, a + b)
         exact, single = (h + S * a for S in (skip.activation_matrix(name, a), skip.expected_slope(name)))
         errors.append([np.linalg.norm(outputs - predicted, axis=1).max() / 0.1 for predicted in (exact, single)])
-    return Measurement(*np.max(errors, axis=0))
+    return *np.max(errors, axis=0), len(W)
 
 
-@check("rsc.normal_layer/as_printed", instances(200))
+@check("rsc.normal_layer/as_printed", instances(200, "layers"))
 def as_printed(setting):
     """Take the smallest ‖x - D x‖ / ‖x‖ over Gaussian D and x; D = I is the control."""
     draw = setting.numpy("normal_layer")
     D, x = skip.gaussian(N, 1.0, draw, 200), draw.normal(size=(200, N))
     moved = np.linalg.norm(x - np.einsum("kij,kj->ki", D, x), axis=1)
-    return Measurement((moved / np.linalg.norm(x, axis=1)).min(), np.linalg.norm(x - x @ np.eye(N), axis=1).max())
+    return Measurement((moved / np.linalg.norm(x, axis=1)).min(), np.linalg.norm(x - x @ np.eye(N), axis=1).max(), count=len(D))
 
 
 @check("rsc.normal_layer/next_layer", EXACT)

@@ -61,11 +61,11 @@ def full_violations(setting):
                        (raised_rank(gaussian) < 8).sum())
 
 
-@check("rsc.rank_full/contraction", instances(1000))
+@check("rsc.rank_full/contraction", instances(1000, "matrices"))
 def full_contraction(setting):
     """Count singular I + D over invertible contractions; reflections are the control."""
     D, _ = _contractions(setting, (8,))
-    return Measurement((raised_rank(D) < 8).sum(), (raised_rank(_reflections(setting)) < 64).sum())
+    return Measurement((raised_rank(D) < 8).sum(), (raised_rank(_reflections(setting)) < 64).sum(), count=len(D))
 
 
 @check("rsc.rank_deficient/violations", EXHAUSTIVE)
@@ -76,14 +76,14 @@ def deficient_violations(setting):
     return Measurement((np.isin(before, (1, 2)) & (after <= before)).sum(), (raised_rank(products) <= rank).sum())
 
 
-@check("rsc.rank_deficient/contraction", instances(1000))
+@check("rsc.rank_deficient/contraction", instances(1000, "matrices"))
 def deficient_contraction(setting):
     """Count singular contractions whose rank does not rise; minus the projections of rank 32 to 63 are the control."""
     D, rank = _contractions(setting, tuple(range(1, 8)))
     bases = skip.orthogonal(64, setting.numpy("projections"))
     kept = [bases[:, :r] for r in range(32, 64)]
     return Measurement((raised_rank(D) <= rank).sum(),
-                       sum(raised_rank(-basis @ basis.T) <= basis.shape[1] for basis in kept))
+                       sum(raised_rank(-basis @ basis.T) <= basis.shape[1] for basis in kept), count=len(D))
 
 
 @check("rsc.rank_deficient/bound", EXHAUSTIVE)
@@ -101,11 +101,11 @@ def violations(setting):
     return Measurement((after < before).sum(), (raised_rank(gaussian) < 8).sum())
 
 
-@check("rsc.rank/contraction", instances(1000))
+@check("rsc.rank/contraction", instances(1000, "matrices"))
 def contraction(setting):
     """Count falling ranks over contractions of rank 1 to 8; D = -I is the control."""
     D, rank = _contractions(setting, tuple(range(1, 9)))
-    return Measurement((raised_rank(D) < rank).sum(), int(raised_rank(-np.eye(8)) < 8))
+    return Measurement((raised_rank(D) < rank).sum(), int(raised_rank(-np.eye(8)) < 8), count=len(D))
 
 
 @functools.lru_cache
@@ -153,19 +153,21 @@ def _multiplicities(setting, value, algebraic=False):
                      for form in jordan(setting)[1]])
 
 
-@check("rsc.rank_full/identity", instances(1000))
+@check("rsc.rank_full/identity", instances(1000, "matrices"))
 def identity(setting):
     """Compare the exact rank of I + D with n minus the number of Jordan blocks of -1 (control: their total size)."""
     _, after = _jordan_ranks(setting)
-    return Measurement(*((after != 6 - _multiplicities(setting, -1, algebraic)).sum() for algebraic in (False, True)))
+    return Measurement(*((after != 6 - _multiplicities(setting, -1, algebraic)).sum() for algebraic in (False, True)),
+                       count=len(after))
 
 
-@check("rsc.rank/iff", instances(1000))
+@check("rsc.rank/iff", instances(1000, "matrices"))
 def iff(setting):
     """Compare "the rank does not fall" with "no more Jordan blocks of -1 than of 0" (control: of +1 than of 0)."""
     before, after = _jordan_ranks(setting)
     kernel = _multiplicities(setting, 0)
-    return Measurement(*(((after >= before) != (_multiplicities(setting, value) <= kernel)).sum() for value in (-1, 1)))
+    return Measurement(*(((after >= before) != (_multiplicities(setting, value) <= kernel)).sum() for value in (-1, 1)),
+                       count=len(after))
 
 
 @check("rsc.zero_eigenvalues/violations", EXHAUSTIVE)
