@@ -1,5 +1,6 @@
 """Equations 6 and 9, Figures 1 to 3: the structure of induced dictionaries and of their Gram matrices."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -86,31 +87,35 @@ def parameters(setting):
 
 
 def _cifar_module(blocks, width, shortcut):
-    """Build the network of Section 5 in torch, on no device; return its number of parameters. One block: run it too."""
-    with torch.device("meta"):
-        layers, inputs = [torch.nn.Conv2d(3, width, 3, padding=1, bias=False)], width
-        for level in range(3):
-            for block in range(blocks):
-                layers.append(_Block(inputs, width << level, 2 if level and not block else 1, shortcut))
-                inputs = width << level
-        module = torch.nn.Sequential(*layers)
-        if blocks == 1:
-            output = module(torch.empty(1, 3, 32, 32))
-            draws.demand("the module maps images to its last group", output.shape == (1, 4 * width, 8, 8))
+    """Build the network of Section 5 in torch and return its number of parameters; run it where it has one block a group."""
+    device, inputs = "cpu" if blocks == 1 else "meta", width
+    layers = [torch.nn.Conv2d(3, width, 3, padding=1, bias=False, device=device)]
+    for level in range(3):
+        for block in range(blocks):
+            layers.append(_Block((inputs, width << level), 2 if level and not block else 1, shortcut, device))
+            inputs = width << level
+    module = torch.nn.Sequential(*layers)
+    if blocks == 1:
+        output = module(torch.zeros(1, 3, 32, 32))
+        draws.demand("the module maps images to its last group", output.shape == (1, 4 * width, 8, 8))
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 class _Block(torch.nn.Module):
     """Two convolutions, and a shortcut: none, identity or average pooling with zero channels, or a 1 x 1 convolution."""
 
-    def __init__(self, inputs, outputs, stride, shortcut):
+    def __init__(self, channels, stride, shortcut, device):
         super().__init__()
-        self.main = torch.nn.Sequential(torch.nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), torch.nn.ReLU(),
-                                        torch.nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False))
-        half = (outputs - inputs) // 2
-        pooled = torch.nn.Sequential(torch.nn.AvgPool2d(stride), torch.nn.ConstantPad3d((0, 0, 0, 0, half, half), 0.0))
-        convolved = torch.nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else torch.nn.Identity()
-        self.shortcut = {None: None, "pooled": pooled, "convolution": convolved}[shortcut]
+        inputs, outputs = channels
+        convolution = functools.partial(torch.nn.Conv2d, bias=False, device=device)
+        self.main = torch.nn.Sequential(convolution(inputs, outputs, 3, stride, 1), torch.nn.ReLU(),
+                                        convolution(outputs, outputs, 3, 1, 1))
+        self.shortcut = None if shortcut is None else torch.nn.Identity()
+        if shortcut == "pooled" and inputs != outputs:
+            half = (outputs - inputs) // 2
+            self.shortcut = torch.nn.Sequential(torch.nn.AvgPool2d(2), torch.nn.ConstantPad3d((0, 0, 0, 0, half, half), 0.0))
+        elif shortcut == "convolution" and inputs != outputs:
+            self.shortcut = convolution(inputs, outputs, 1, stride)
 
     def forward(self, x):
         return torch.relu(self.main(x) + (0 if self.shortcut is None else self.shortcut(x)))

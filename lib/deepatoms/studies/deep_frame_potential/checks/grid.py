@@ -124,11 +124,11 @@ def pooled_free(grid):
 def _pooled(grid, convention):
     """The share of budgets in the paper's order; controls: dense nets and chains exchanged, or large budgets alone."""
     points = envelopes(grid, convention)
-    found = np.mean(_ordered(points, budgets(points)))
+    found = np.mean(ordered(points, budgets(points)))
     if found >= 0.9:
-        return Measurement(found, np.mean(_ordered(points[::-1], budgets(points))))
+        return Measurement(found, np.mean(ordered(points[::-1], budgets(points))))
     unit = envelopes(grid, "unit")
-    return Measurement(found, np.mean(_ordered(unit, [budget for budget in budgets(unit) if budget >= LARGE])))
+    return Measurement(found, np.mean(ordered(unit, [budget for budget in budgets(unit) if budget >= LARGE])))
 
 
 def envelopes(grid, convention):
@@ -145,7 +145,7 @@ def budgets(points):
     return np.geomspace(max(family[0][0] for family in points), min(family[-1][0] for family in points), 20)
 
 
-def _ordered(points, within):
+def ordered(points, within):
     """Tell for each budget whether the lowest F within it is ordered dense, residual, chain."""
     best = [[min(value for parameters, value in family if parameters <= budget * (1 + 1e-9)) for family in points]
             for budget in within]
