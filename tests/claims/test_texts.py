@@ -10,7 +10,6 @@ from deepatoms.claims import catalogue
 PENDING = {
     "atoms",
     "ml-csc",
-    "deep-frame-potential",
     "resnests",
     "spline-templates",
     "spline-partitions",

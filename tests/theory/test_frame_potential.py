@@ -92,13 +92,13 @@ def test_numpy_and_single_precision_agree_with_double():
 
 @settings(max_examples=60, deadline=None)
 @given(widths, st.integers(0, 1000))
-def test_chain_energies_lie_above_the_lower_value(widths, seed):
+def test_chain_energies_lie_above_the_minimum(widths, seed):
     net = induced.chain(widths)
     draw = np.random.default_rng(seed)
     start = frame_potential.chain_start(widths, [np.exp(draw.normal(size=width)) for width in widths[1:]], seed)
     lower, attained = frame_potential.chain_bracket(widths)
     assert lower <= attained * (1 + 1e-12) + 1e-12
-    assert float(frame_potential.energy(net, start)) >= lower - 1e-9
+    assert float(frame_potential.energy(net, start)) >= attained - 1e-9
     assert (attained == 0) == (widths[-1] <= min(widths))
 
 
@@ -107,6 +107,30 @@ def test_chain_energies_lie_above_the_lower_value(widths, seed):
     ([64, 128, 128], 85.3333, 85.3359), ([64, 128], 128, 128), ([3072, 16, 64, 64], 76.8, 76.8125), ([8, 4], 0, 0)])
 def test_brackets_worked_out_by_hand(chain, lower, attained):
     assert frame_potential.chain_bracket(chain) == pytest.approx((lower, attained), abs=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(widths, st.integers(0, 1000))
+def test_energy_of_magnitudes_is_that_of_the_dictionary_and_affine_in_each(widths, seed):
+    draw, net = np.random.default_rng(seed), induced.chain(widths)
+    directions = [u.numpy() for u in net.unit(net.init(seed))]
+    shares = [*(draw.uniform(0.01, 0.99, width) for width in widths[1:-1]), np.ones(widths[-1])]
+    weights = [u * np.sqrt(s / (1 - s))[:, None] for u, s in zip(directions, shares[:-1], strict=False)] + directions[-1:]
+    energy = frame_potential.energy_of_magnitudes(directions, shares)
+    assert energy == pytest.approx(frame_potential.energy(net, weights), rel=1e-9, abs=1e-12)
+    if len(widths) > 2:
+        ends = [frame_potential.energy_of_magnitudes(directions, [np.r_[s, shares[0][1:]], *shares[1:]]) for s in (0, 0.5, 1)]
+        assert ends[1] == pytest.approx((ends[0] + ends[2]) / 2, rel=1e-9, abs=1e-12)
+
+
+def test_no_pure_dictionary_of_random_directions_lies_below_the_minimum():
+    draw = np.random.default_rng(0)
+    for sizes in ([3, 5, 4], [2, 4, 4, 3]):
+        least = frame_potential.chain_bracket(sizes)[1]
+        for _ in range(200):
+            directions = [u.numpy() for u in induced.chain(sizes).unit(induced.chain(sizes).init(int(draw.integers(2**31))))]
+            shares = [*(draw.integers(0, 2, width).astype(float) for width in sizes[1:-1]), np.ones(sizes[-1])]
+            assert frame_potential.energy_of_magnitudes(directions, shares) >= least - 1e-9
 
 
 def test_integer_programme_equals_exhaustive_search():
@@ -191,6 +215,16 @@ def test_rank_orders_by_potential_within_the_budget_and_abstains_at_ties():
     assert tied.chosen is None and "tie at F = 0" in str(tied)
 
 
+def test_rank_shows_conventions_and_abstains_where_they_differ():
+    mixed = {"chain": induced.chain([16, 16, 32, 32]), "residual": induced.residual([16, 32, 32, 32])}
+    found = frame_potential.rank(mixed, iterations=5)
+    assert {row.name: row.convention for row in found.rows} == {"chain": "infimum", "residual": "unit"}
+    assert found.chosen is None and "conventions for magnitudes differ (infimum, unit)" in str(found)
+    same = {"chain": induced.chain([16, 16, 32, 32], "analysis"), "residual": mixed["residual"]}
+    assert frame_potential.rank(same, iterations=5).chosen is not None
+    assert {row.convention for row in frame_potential.rank(mixed, potentials={"chain": 0.1, "residual": 0.2}).rows} == {"given"}
+
+
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: frame_potential.energy(induced.chain([3, 4]), [torch.zeros(4, 3)]), "atom of norm 0"),
     (lambda: frame_potential.energy(induced.chain([3, 4]), [torch.full((4, 3), torch.nan)]), "NaN"),
@@ -200,6 +234,8 @@ def test_rank_orders_by_potential_within_the_budget_and_abstains_at_ties():
      "on which filters meet around the edge"),
     (lambda: frame_potential.minimize(induced.chain([3, 4]), "best"), "choose one of 'unit', 'free'"),
     (lambda: frame_potential.rank({}), "is empty"),
+    (lambda: frame_potential.energy_of_magnitudes([np.eye(2)], [np.full(2, 0.5)]), "is not 1 in the last layer"),
+    (lambda: frame_potential.energy_of_magnitudes([np.eye(2)] * 2, [np.full(2, 1.5), np.ones(2)]), "leaves \\[0, 1\\]"),
     (lambda: frame_potential.chain_minimum([3, -1]), "is smaller than 1"),
 ])
 def test_bad_input_is_refused(call, message):

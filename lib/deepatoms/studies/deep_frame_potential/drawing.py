@@ -8,8 +8,10 @@ from scipy.stats import spearmanr
 
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import minima as recorded
 from deepatoms.studies.deep_frame_potential.checks import bounds, forward_pass
+from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
 from deepatoms.theory import dictionaries, frame_potential, induced
 
@@ -131,29 +133,39 @@ def _rank(coherence, measures):
 # ---- chains in closed form ----
 
 def calibration():
-    """Six points of the published Figure 4 against the closed form, and against what the printed bound gives."""
+    """Points of the published Figure 4 against the closed form, and against what the printed bound gives."""
     figure, axes = figures.subplots(size=(7, 3.3))
-    names = [", ".join(map(str, hidden)) for hidden in bounds.PUBLISHED]
-    plotted = list(bounds.PUBLISHED.values())
-    ours = [frame_potential.chain_minimum([3072, *hidden])[1] for hidden in bounds.PUBLISHED]
-    printed = [bounds.composed_at_one(hidden) for hidden in bounds.PUBLISHED]
-    places = np.arange(len(names))
-    axes.plot(places, plotted, "o", markersize=11, fillstyle="none", color="black", label="read from the published plot")
+    published = bounds.LABELLED | bounds.BY_VALUE
+    ours, printed = ([value([3072, *hidden]) for hidden in published] for value in (_closed_form, _printed_bound))
+    places, known = np.arange(len(published)), len(bounds.LABELLED)
+    plotted = list(published.values())
+    axes.plot(places[:known], plotted[:known], "o", markersize=11, fillstyle="none", color="black", label="published, labelled")
+    axes.plot(places[known:], plotted[known:], "s", markersize=10, fillstyle="none", color=COLOURS["grey"],
+              label="published, found by value")
     axes.plot(places, ours, "x", color=COLOURS["blue"], markersize=8, label="closed form")
     axes.plot(places, printed, "_", color=COLOURS["red"], markersize=14, label="Eq. 22 as printed, c = 1")
     axes.set(yscale="log", xticks=places)
     axes.set_ylabel("minimum F", labelpad=12)
-    axes.set_xticklabels(names, rotation=20, fontsize=8)
-    axes.legend()
-    worst = max(abs(a - b) for a, b in zip(ours, plotted, strict=True))
+    axes.set_xticklabels([", ".join(map(str, hidden)) for hidden in published], rotation=20, fontsize=8)
+    axes.legend(fontsize=8)
+    errors = np.abs(np.subtract(ours, plotted))[:known]
     return figures.describe(
-        figure, f"The closed form for hidden layers only, input width 3072, meets all six points of the published Figure 4 to "
-        f"{worst:.4f}: F itself is plotted there, without a classifier. Three of the six are labelled in the plot; the other "
-        "three were identified by their value, so their agreement is no evidence. (Read from the published plot.)",
-        "Six architectures along the axis, F on a logarithmic axis from 0.17 down to 0.015. In each a cross lies inside a ring; "
-        "a red dash, the printed bound, lies above.",
-        {"each closed form is nearer to the plotted point than the printed bound": all(
-            abs(a - b) < abs(c - b) for a, b, c in zip(ours, plotted, printed, strict=True))})
+        figure, f"The closed form for hidden layers only, input width 3072, meets the {known} labelled points of the published "
+        f"Figure 4 to {errors.max():.4f}; the printed bound at c = 1 misses one of them by "
+        f"{np.abs(np.subtract(printed, plotted))[:known].max():.4f}. The grey squares were found by their value, so their "
+        "agreement is no evidence. (Points read off the published plot, to about 0.001.)",
+        "Seven architectures along the axis, F on a logarithmic axis from 0.17 down to 0.015. A cross lies inside each of four "
+        "rings and three grey squares; a red dash, the printed bound, lies above.",
+        {"each closed form is nearer to the labelled point than the printed bound": all(
+            abs(a - b) < abs(c - b) for a, b, c in list(zip(ours, plotted, printed, strict=True))[:known])})
+
+
+def _closed_form(sizes):
+    return frame_potential.chain_minimum(sizes)[1]
+
+
+def _printed_bound(sizes):
+    return bounds.composed_at_one(sizes[1:])
 
 
 @functools.lru_cache(maxsize=1)
@@ -173,7 +185,7 @@ def _pairs(hidden):
 
 
 def diminishing_returns():
-    """Thousands of fully connected architectures: parameters against the proved lower value of F."""
+    """Thousands of fully connected architectures: parameters against a lower value of F."""
     figure, axes = figures.subplots(size=(7, 3.4))
     found = _thousands()
     told = found[found[:, 1] > 0]
@@ -182,25 +194,26 @@ def diminishing_returns():
         axes.plot(own[:, 0], own[:, 1], ".", color=COLOURS[colour], markersize=3, rasterized=True, label=f"{depth} hidden layers")
     widths = 2 ** np.arange(4, 11)
     line = [frame_potential.chain_minimum([3072, a, 2 * a])[1] for a in widths]
-    axes.plot(3072 * widths + 2 * widths**2, line, color="black", label="(a, 2a)")
+    parameters = 3072 * widths + 2 * widths**2
+    axes.plot(parameters, line, color="black", label="(a, 2a)")
     axes.set(xscale="log", xlabel="parameters", ylabel="minimum F", ylim=(0, None))
     axes.legend(markerscale=3, loc="upper right")
     tied = 1 - len(told) / len(found)
-    slopes = np.diff(line)
+    slopes, rates = np.diff(line), -np.diff(np.log(line)) / np.diff(np.log(parameters))
     return figures.describe(
-        figure, f"Diminishing returns: along a family such as (a, 2a) each doubling of the parameters lowers F less. Parameters "
-        f"alone do not fix it. Of {len(found):,} architectures {tied:.0%} have F = 0 and are not shown: the measure cannot rank "
-        "them. (Figure 4's horizontal axis, proved lower value, no training.)",
+        figure, f"Along the family (a, 2a) each doubling of the width lowers F less, as any power law does: log F falls at a "
+        f"rate per log parameter between {min(rates):.2f} and {max(rates):.2f}. Parameters alone do not fix F. Of {len(found):,} "
+        f"architectures {tied:.0%} have F = 0 and are not shown: the measure cannot rank them. (Figure 4's horizontal axis; "
+        "points: relaxed lower value, line: exact minimum; no training.)",
         "A cloud of points, F against parameters on a logarithmic axis: at every size some are near zero, some near a quarter. "
         "A black line, two layers of which the second is twice as wide, falls through it ever more slowly.",
-        {"each doubling along (a, 2a) lowers F, and less than the one before": bool(
+        {"each doubling of the width along (a, 2a) lowers F, and less than the one before": bool(
             (slopes < 0).all() and (np.diff(slopes) > 0).all())})
 
 
 @functools.lru_cache(maxsize=64)
-def _descended(sizes):
-    seeds, iterations = 2, 150
-    starts = [frame_potential.chain_start(sizes, [np.ones(k) for k in sizes[1:]], seed) for seed in range(seeds)]
+def _descended(sizes, iterations=150):
+    starts = [frame_potential.chain_start(sizes, [np.ones(k) for k in sizes[1:]], seed) for seed in (0, 1)]
     return min(frame_potential.descend(starts, iterations))
 
 
@@ -216,12 +229,12 @@ LAST_WIDTHS = (2, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24)
 
 
 def last_width(last=8):
-    """Bound, attained value and descent of a two-layer chain as its last width grows."""
+    """Lower value, minimum and descent of a two-layer chain as its last width grows."""
     middle = 6
     figure, (curve, bars) = figures.subplots(1, 2, size=(7, 3.4), width_ratios=[2, 1])
     counts = [_pairs((middle, k)) for k in LAST_WIDTHS]
     values = np.sqrt(np.array([_energies(10, middle, k) for k in LAST_WIDTHS]) / np.array(counts)[:, None])
-    styles = {"proved lower value": (COLOURS["sky"], "-"), "attained in the limit": ("black", "--"),
+    styles = {"relaxed lower value": (COLOURS["sky"], "-"), "exact minimum": ("black", "--"),
               "Eq. 22, c = 1": (COLOURS["red"], ":"), "descent, 150 steps": (COLOURS["orange"], "-")}
     at = LAST_WIDTHS.index(last)
     for (label, (colour, style)), column in zip(styles.items(), values.T, strict=True):
@@ -236,43 +249,47 @@ def last_width(last=8):
              color=COLOURS["grey"], label="pure identity")
     bars.set(ylim=(0, 40), ylabel="atoms")
     bars.legend(fontsize=8, loc="upper left")
-    lower, attained, _, reached = values[at]
+    lower, least, _, reached = values[at]
     return figures.describe(
-        figure, f"Chain 10-{middle}-{last}: lower value {lower:.3f}, attained {attained:.3f}, descent reaches {reached:.3f}. "
-        f"{'F can be 0: the last layer is no wider than any other.' if attained == 0 else 'F cannot be 0.'} (Closed form; "
+        figure, f"Chain 10-{middle}-{last}: minimum {least:.3f}, its relaxed lower value {lower:.3f}, descent reaches "
+        f"{reached:.3f}. {'F can be 0: the last layer is no wider than any other.' if least == 0 else 'F cannot be 0.'} "
+        f"(Closed form; "
         f"descent from c = 1, two seeds.)",
-        f"Left, four curves of F against the last width. Lower and attained value are zero up to the smallest other width, "
+        f"Left, four curves of F against the last width. Minimum and lower value are zero up to the smallest other width, "
         f"marked by a vertical line, then rise together; descent and the printed bound lie above. Dots mark width {last}. "
-        f"Right, two bars: at the attained value {int(pure[0].sum())} of {middle} atoms of layer 1 are pure parameter, in layer "
+        f"Right, two bars: at the minimum {int(pure[0].sum())} of {middle} atoms of layer 1 are pure parameter, in layer "
         f"2 all {last}.")
 
 
+CHAINS = ((4, 20, 10), (3, 10, 9, 5), (2, 12, 12, 6), (16, 32, 32), (16, 64, 24))
+STEPS = (150, 1500)
+
+
 def tightness():
-    """The bracket against free descent and the printed bound on chains whose lower and attained values differ."""
+    """The exact minimum of five chains against descent of two lengths, its relaxation and the printed bound."""
     figure, axes = figures.subplots(size=(7, 3.2))
-    chains = [(4, 20, 10), (3, 10, 9, 5), (2, 12, 12, 6), (16, 32, 32), (16, 64, 24)]
-    places = np.arange(len(chains))
-    rows = []
-    for sizes in chains:
-        lower, attained = frame_potential.chain_bracket(sizes)
-        printed = frame_potential.composed_minimum(sizes) - sum(sizes[1:])
-        rows.append((lower / attained, 1.0, max(0.0, printed) / attained, _descended(sizes) / attained))
-    styles = (("proved lower value", "_", "sky"), ("attained", "o", "grey"), ("Eqs. 17-22 minimised", "v", "red"),
-              ("descent from c = 1", "x", "orange"))
+    places, rows = np.arange(len(CHAINS)), []
+    for sizes in CHAINS:
+        lower, least = frame_potential.chain_bracket(sizes)
+        printed = max(0.0, frame_potential.composed_minimum(sizes) - sum(sizes[1:]))
+        rows.append([value / least for value in (least, lower, printed, *(_descended(sizes, steps) for steps in STEPS))])
+    styles = (("exact minimum", "o", "grey"), ("relaxed lower value", "_", "sky"), ("Eqs. 17-22 minimised", "v", "red"),
+              ("descent, 150 steps", "x", "orange"), ("descent, 1,500 steps", "+", "purple"))
     for (label, marker, colour), column in zip(styles, np.array(rows).T, strict=True):
         axes.plot(places, column, marker, color=COLOURS[colour], label=label, markersize=9)
-    axes.set(xticks=places, ylabel="energy / attained value", ylim=(0, 1.6))
-    axes.set_xticklabels(["-".join(map(str, sizes)) for sizes in chains])
+    axes.set(xticks=places, ylabel="energy / minimum", ylim=(0, 1.6))
+    axes.set_xticklabels(["-".join(map(str, sizes)) for sizes in CHAINS])
     axes.legend(ncols=2, fontsize=8)
+    _, lower, printed, short, long = np.array(rows).T
     return figures.describe(
-        figure, f"Descent of 150 steps ends {min(row[3] for row in rows):.2f} to {max(row[3] for row in rows):.2f} times the "
-        f"attained value; the proved lower value lies at {min(row[0] for row in rows):.2f} of it or more, and the bound composed "
-        f"of the printed equations at {min(row[2] for row in rows):.2f} or more. (Laptop scale, two seeds; longer descent comes "
-        "nearer.)",
-        "Five chains along the axis, energies divided by the attained value. Circles at one; dashes at or below one; "
-        "triangles, the composed bound, at or below one; crosses, descent, above one.",
-        {"lower value and composed bound lie at most at the attained value": all(max(row[0], row[2]) <= 1 + 1e-9 for row in rows),
-         "descent stays above it": all(row[3] > 1 for row in rows)})
+        figure, f"The minimum is exact. Descent from c = 1 ends {short.min():.2f} to {short.max():.2f} times above it after 150 "
+        f"steps, {long.min():.2f} to {long.max():.2f} after 1,500. Relaxing the integers gives {lower.min():.2f} of it or more, "
+        f"the printed equations {printed.min():.2f} or more. (Laptop scale, two starts.)",
+        "Five chains along the axis, energies divided by the minimum. Circles at one; dashes and triangles at or below one; "
+        "crosses, short descent, above one; pluses, long descent, between.",
+        {"nothing that descent reached lies below the minimum": bool((np.array(rows)[:, 3:] > 1 - 1e-9).all()),
+         "ten times as many steps come nearer in every chain": bool((long < short).all()),
+         "relaxed value and printed equations lie at most at the minimum": bool((np.array(rows)[:, 1:3] <= 1 + 1e-9).all())})
 
 
 # ---- the recorded grid ----
@@ -283,9 +300,12 @@ def grid():
     return Grid(recorded.recorded())
 
 
-def _scale():
-    runs = recorded.recorded()
-    return f"{len(runs)} recorded configurations, {runs[0]['provenance']['device']}, {runs[0]['provenance']['date']}"
+def _scale(*families):
+    """Say how many recorded networks of some families are drawn, unit magnitudes, and where and when they ran."""
+    runs = [record for record in recorded.recorded() if record["configuration"]["family"] in families
+            and record["configuration"]["magnitudes"] == "unit"]
+    dates = sorted({record["provenance"]["date"] for record in runs})
+    return f"{len(runs)} recorded networks, {runs[0]['provenance']['device']}, {dates[0]} to {dates[-1]}"
 
 
 def depth_and_pairs():
@@ -311,7 +331,7 @@ def depth_and_pairs():
     pairs.legend(fontsize=8)
     return figures.describe(
         figure, f"With magnitudes fixed at one, {sum(lower)} of {len(lower)} residual networks lie below the chain of equal "
-        f"parameters. (Figures 5b and 6b; {_scale()}; widths {', '.join(map(str, widths))}.)",
+        f"parameters. (Figures 5b and 6b; {_scale('synthesis', 'chain', 'resnet')}; widths {', '.join(map(str, widths))}.)",
         "Left, F against the number of layers for each width, chains and residual networks. Right, F of the residual net against "
         f"F of the chain; {sum(lower)} of {len(lower)} points lie below the diagonal.",
         {"every residual network lies below its chain": all(lower)})
@@ -337,13 +357,24 @@ def scaling():
     axes[0].set(xscale="log", yscale="log")
     axes[0].set_ylabel("minimum F", labelpad=12)
     figure.supxlabel("parameters", fontsize=10)
-    low, high = budgets(envelopes(own, "unit"))[[0, -1]]
+    points = envelopes(own, "unit")
+    within = budgets(points)
+    ordered = np.array(grid_checks.ordered(points, within))
+    worst = [_floor_share(own, family) for family in ("densenet", "resnet")]
     return figures.describe(
         figure, f"F against parameters with magnitudes fixed at one, family by family; from one block a group to two, F falls by "
-        f"{_gains(own, 'chain')} in chains and by {_gains(own, 'resnet')} in residual networks. The families compete between "
-        f"{low:,.0f} and {high:,.0f} parameters. (Figures 7b, d, f and 2e; {_scale()}.)",
+        f"{_gains(own, 'chain')} in chains and by {_gains(own, 'resnet')} in residual networks. Of {len(within)} budgets from "
+        f"{within[0]:,.0f} to {within[-1]:,.0f} parameters, dense is below residual below chain at {ordered.sum()}, and at all "
+        f"above {within[~ordered].max():,.0f}. Of the F of the smallest dense network {worst[0]:.0%} is its universal floor, "
+        f"of the smallest residual one {worst[1]:.0%}. (Figures 7b, d, f and 2e; {_scale('chain', 'resnet', 'densenet')}.)",
         "Four panels with logarithmic axes: chains, residual and dense networks, one curve a depth, and the points of all three "
         "pooled.")
+
+
+def _floor_share(own, family):
+    """The universal floor of a family's smallest network divided by the F that it reached."""
+    smallest = min(own.sizes(family), key=lambda size: own.get(family, size, quantity="parameters"))
+    return own.get(family, smallest, quantity="floor") / own.get(family, smallest)
 
 
 def _gains(own, family):
@@ -395,6 +426,52 @@ def _order(own, key, blocks):
     return f"the residual net is below its chain at {below} of {len(sizes)} widths."
 
 
+def by_norm():
+    """F of chain and residual network when every filter's norm is fixed at c, and their ratio."""
+    figure, axes = figures.subplots(1, 2, size=(7.4, 3.3))
+    ratios, F = recorded.ratios_by_norm(results.records(recorded.NORMS))
+    _curves_by_norm(*axes, ratios, F)
+    below = {blocks: [c for c in recorded.FIXED if ratios[blocks, c] < 1] for blocks in (2, 5)}
+    lowest = {blocks: min(recorded.FIXED, key=lambda c: F["resnet", blocks, c]) for blocks in (2, 5)}
+    return figures.describe(
+        figure, "The constant at which magnitudes are fixed decides the order: the chain is the lower one for c up to "
+        f"{max(below[2]):g} at n = 2 and {max(below[5]):g} at n = 5 (ratio {ratios[2, 0.1]:.2f} and {ratios[5, 0.1]:.2f} at "
+        f"c = 0.1), the residual network above that ({ratios[2, 1.0]:.2f} and {ratios[5, 1.0]:.2f} at c = 1). Of these c = "
+        f"{lowest[2]:g} and {lowest[5]:g} give the residual network's lowest F. (Width 4; recorded, 100 steps, three seeds.)",
+        "Left, F against the norm of every filter on a logarithmic axis, chain and residual network, two depths. Right, their "
+        "ratio: it rises from below one at small norms to above one.",
+        {"at c = 0.1 the chain is below the residual network, at c = 1 above": all(
+            ratios[blocks, 0.1] < 1 < ratios[blocks, 1.0] for blocks in (2, 5))})
+
+
+def _curves_by_norm(values, order, ratios, F):
+    for blocks, style in ((2, "-"), (5, "--")):
+        for family in ("chain", "resnet"):
+            label, colour, marker = LINES[family]
+            values.plot(recorded.FIXED, [F[family, blocks, c] for c in recorded.FIXED], marker[0] + style, color=COLOURS["blue"]
+                        if family == "resnet" else colour, markersize=4, label=f"{label.split(',')[0]}, n = {blocks}")
+        order.plot(recorded.FIXED, [ratios[blocks, c] for c in recorded.FIXED], "o" + style, color="black", markersize=4,
+                   label=f"n = {blocks}")
+    order.axhline(1, color=COLOURS["grey"], linewidth=0.8)
+    values.set(ylabel="F reached", ylim=(0, None))
+    order.set(ylabel="F of chain / F of residual")
+    for axes in (values, order):
+        axes.set(xscale="log", xlabel="norm c of every filter", xticks=[0.1, 0.25, 0.5, 1, 2, 4])
+        axes.set_xticklabels(["0.1", "0.25", "0.5", "1", "2", "4"])
+        axes.minorticks_off()
+        axes.legend(fontsize=8)
+
+
+def floors():
+    """Return the table of published convolutional values against the universal floor of our analysis form."""
+    lines = [f"{'32 filters':<28}{'published F':>12}{'floor':>9}{'below':>8}"]
+    for (family, blocks, width), plotted in bounds.PUBLISHED_CONVOLUTIONAL.items():
+        least = frame_potential.floor(induced.cifar(family, blocks, width))
+        below = "yes" if plotted < least else "no"
+        lines.append(f"{f'{family}, {blocks} blocks a group':<28}{plotted:>12.4f}{least:>9.4f}{below:>8}")
+    return "\n".join(lines)
+
+
 def sensitivity():
     """Return the table of conventions: the range of chain over residual under each, and how often it is above 1."""
     own = grid()
@@ -404,6 +481,7 @@ def sensitivity():
             ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
             ("analysis chain, free, gain 2", "chain", "gain2", "potential"),
             ("analysis chain, free, best of three gains", "chain", "best", "potential")]
+    fixed, _ = recorded.ratios_by_norm(results.records(recorded.NORMS))
     for name, family, convention, quantity in rows:
         ratios = {}
         for size in own.sizes("resnet", "unit" if convention == "unit" else "free"):
@@ -414,7 +492,16 @@ def sensitivity():
         ends = [f"{ratio:.2f} at {size[0]},{size[1]}" for size, ratio in sorted(ratios.items(), key=lambda one: one[1])]
         above = f"{sum(ratio > 1 for ratio in ratios.values())} of {len(ratios)}"
         lines.append(f"{name:<43}{ends[0] if ends else 'not run':>16}{ends[-1] if ends else '':>16}{above:>12}")
+    for norm in (0.1, 0.25, 0.5, 2.0):
+        lines.append(_sensitivity_to_norm(fixed, norm))
     return "\n".join(lines)
+
+
+def _sensitivity_to_norm(fixed, norm):
+    own = sorted((ratio, blocks) for (blocks, c), ratio in fixed.items() if c == norm)
+    ends = [f"{ratio:.2f} at {blocks},4" for ratio, blocks in own]
+    above = f"{sum(ratio > 1 for ratio, _ in own)} of {len(own)}"
+    return f"{f'analysis chain, every norm {norm:g}':<43}{ends[0]:>16}{ends[-1]:>16}{above:>12}"
 
 
 def _ratio(own, family, convention, size, quantity):

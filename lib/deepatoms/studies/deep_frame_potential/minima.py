@@ -1,6 +1,7 @@
 """The recorded grid of minimum frame potentials: the CIFAR families of the paper's Section 5 under each convention."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from deepatoms.theory import frame_potential, induced
 
 REDUCED, FREE = "frame-potential-reduced", "frame-potential-free"
 UNIT_GRID, FREE_GRID = "frame-potential-unit-grid", "frame-potential-free-grid"
+NORMS = "frame-potential-norms"
 CLAIMS = ("dfp.fig2e", "dfp.fig5b", "dfp.fig6b", "dfp.fig6b_growth", "dfp.fig7b", "dfp.fig7d", "dfp.fig7f", "dfp.skip_norms")
 FAMILIES = {"resnet": ("resnet", "analysis"), "chain": ("chain", "analysis"), "synthesis": ("chain", "synthesis")}
 GAINS = (0.02, 2.0, 30.0)
@@ -20,6 +22,15 @@ STEP_SECONDS = {4: 0.025, 8: 0.037, 16: 0.11, 32: 0.35}
 def residual_family(family, blocks, width, magnitudes, gain=2.0):
     """Return the configuration of a residual network or a chain ("chain": analysis form, "synthesis": Equation 6)."""
     return {"family": family, "blocks": blocks, "width": width, **_protocol(magnitudes, gain)}
+
+
+# The constant at which the fixed-magnitude convention fixes every filter's norm; the book leads with 1.
+FIXED = (0.1, 0.25, 0.5, 0.7, 1.0, 2.0, 4.0)
+
+
+def fixed_norm(family, blocks, norm):
+    """Return the configuration of a network of width 4 whose filters all have one norm, other than or equal to 1."""
+    return {**residual_family(family, blocks, 4, "unit"), "norm": norm}
 
 
 def dense_family(layers, growth, magnitudes):
@@ -41,7 +52,9 @@ def architecture(configuration):
     if configuration["family"] == "densenet":
         return induced.cifar("densenet", layers=configuration["layers"], growth=configuration["growth"])
     family, form = FAMILIES[configuration["family"]]
-    return induced.cifar(family, configuration["blocks"], configuration["width"], form=form)
+    net = induced.cifar(family, configuration["blocks"], configuration["width"], form=form)
+    scale = configuration.get("norm", 1.0)
+    return replace(net, weights=tuple(replace(weight, norm=scale * weight.norm) for weight in net.weights))
 
 
 SIZES = [(4, 1), (4, 2), (8, 1), (8, 2), (4, 5), (8, 5)]
@@ -99,6 +112,9 @@ minimum_reduced = results.experiment(
 minimum_free = results.experiment(
     FREE, _free(), minutes=20, claims=CLAIMS,
     title="Minimum frame potentials with free magnitudes")(minimum)
+minimum_norms = results.experiment(
+    NORMS, [fixed_norm(family, blocks, norm) for blocks in (2, 5) for norm in FIXED for family in ("resnet", "chain")],
+    minutes=8, claims=("dfp.fig5b",), title="Minimum frame potentials, every norm fixed at another constant")(minimum)
 minimum_unit_grid = results.experiment(
     UNIT_GRID, _grid("unit"), minutes=260, claims=CLAIMS,
     title="Minimum frame potentials, the rest of the paper's grid")(minimum)
@@ -110,6 +126,13 @@ minimum_free_grid = results.experiment(
 def recorded():
     """Return every record that exists, of the reduced lists and of the rest of the grid."""
     return [record for name in (REDUCED, FREE, UNIT_GRID, FREE_GRID) for record in results.records(name)]
+
+
+def ratios_by_norm(records):
+    """Return {(blocks, norm): F of the analysis chain over F of the residual net} and the same for F itself, by family."""
+    F = {(record["configuration"]["family"], record["configuration"]["blocks"], record["configuration"]["norm"]):
+         record["result"]["potential"] for record in records}
+    return {key[1:]: F["chain", *key[1:]] / F["resnet", *key[1:]] for key in F}, F
 
 
 def unrun(magnitudes):

@@ -13,6 +13,7 @@ from deepatoms.theory.frame_potential.chains import (
     composed_minimum,
     descend,
     energy_and_gradient,
+    energy_of_magnitudes,
     lower_energy,
     synthesis_energy,
 )
@@ -22,4 +23,5 @@ from deepatoms.theory.frame_potential.selection import Candidate, Ranking, rank
 
 __all__ = ["Candidate", "Descent", "Minimum", "Ranking", "attained_magnitudes", "block_energies", "chain_bracket",
            "chain_minimum", "chain_start", "composed_bound", "composed_minimum", "descend", "energy",
-           "energy_and_gradient", "floor", "lower_energy", "minimize", "potential", "rank", "synthesis_energy", "zero_padded"]
+           "energy_and_gradient", "energy_of_magnitudes", "floor", "lower_energy", "minimize", "potential", "rank",
+           "synthesis_energy", "zero_padded"]

@@ -1,9 +1,10 @@
-r"""Fully connected synthesis chains: the minimum of the frame potential bracketed in closed form.
+r"""Fully connected synthesis chains: the exact minimum of the frame potential, in closed form.
 
-Write :math:`s = c^2 / (c^2 + 1)` for an atom with parameter part of norm c, and :math:`t_j` for the mass of row block j.
-The magnitude term is concave in s, so at a minimum every atom is pure parameter (s = 1) or pure identity (s = 0); what is
-left is to distribute the masses. Relaxed to real numbers this is a taut string (the lower value, proved); over integers it
-is attained in the limit by exact frame completion.
+Write :math:`s = c^2 / (c^2 + 1)` for an atom with parameter part of norm c. At fixed directions the energy is affine in each
+s (no atom multiplies itself), so its least value over all magnitudes is at a vertex, where every atom is pure parameter
+(s = 1) or pure identity (s = 0). There the row blocks share no atom, and each has a least energy known exactly: Weyl's
+inequality bounds it below, the Schur-Horn theorem attains the bound. What is left is an integer programme over the number
+:math:`a_j` of pure parameter atoms in each layer. Relaxed to real numbers it is a taut string, a quick lower value.
 """
 
 import math
@@ -18,10 +19,11 @@ from deepatoms.theory.induced import architecture
 
 
 def chain_minimum(widths: Sequence[int]) -> tuple[float, float]:
-    r"""Return (lower, attained): the proved lower bound on F of a synthesis chain, and the value attained in the limit.
+    r"""Return (lower, minimum): a relaxed lower bound on F of a synthesis chain, and its exact infimum over all parameters.
 
-    Call it the infimum only where both agree. Replaces the composition of Equations :eq:`dfp-eq-17`, 21 and
-    :eq:`dfp-eq-22`, which is no attainable value.
+    The infimum of the energy is :math:`\min_a \sum_j \bigl(e_j + e_j^2 / \min(k_{j-1}, a_j)\bigr)` with
+    :math:`e_j = \max(a_j - a_{j-1}, 0)`, :math:`a_0 = k_0`, :math:`a_l = k_l` and integers :math:`0 \le a_j \le k_j`. It
+    replaces the composition of Equations :eq:`dfp-eq-17`, 21 and :eq:`dfp-eq-22`, which is no attainable value.
 
     Args:
         widths: input width first; the classifier is left out.
@@ -29,12 +31,41 @@ def chain_minimum(widths: Sequence[int]) -> tuple[float, float]:
     Returns:
         Two floats; both 0 exactly when the last width is at most every other width.
 
+    Source: the theorem of the chapter on the deep frame potential.
+
     >>> [round(value, 4) for value in chain_minimum([3072, 8, 16])]
     [0.1703, 0.1703]
     """
     count = pair_count(widths)
-    lower, attained = (math.sqrt(value / count) if count else 0.0 for value in chain_bracket(widths))
-    return lower, attained
+    lower, minimum = (math.sqrt(value / count) if count else 0.0 for value in chain_bracket(widths))
+    return lower, minimum
+
+
+def energy_of_magnitudes(directions: Sequence[np.ndarray], magnitudes: Sequence[np.ndarray]) -> float:
+    r"""Return the energy of a synthesis chain from unit directions u and magnitudes s, in which it is multi-affine.
+
+    :math:`E = \sum_j \sum_{n \ne m} s_{jn} s_{jm} \langle u_{jn}, u_{jm} \rangle^2
+    + 2 \sum_{j<l} \sum_{p,n} (1 - s_{jp})\, s_{(j+1)n}\, u_{(j+1)n}[p]^2`: Equations :eq:`dfp-eq-14` to 16 in
+    :math:`s = c^2/(c^2+1)`, extended to the pure atoms s = 0 and s = 1.
+
+    Args:
+        directions: arrays (out, in) with rows of norm 1.
+        magnitudes: for each layer, an array (out,) in [0, 1]; the last layer has no identity, so its entries are 1.
+
+    Raises:
+        ValueError: on magnitudes outside [0, 1], or a last layer that is not all 1.
+
+    Source: the chapter on the deep frame potential.
+
+    >>> energy_of_magnitudes([np.eye(2), np.eye(2)], [np.zeros(2), np.ones(2)])
+    4.0
+    """
+    for j, s in enumerate(magnitudes):
+        if ((np.asarray(s) < 0) | (np.asarray(s) > 1)).any() or (j == len(magnitudes) - 1 and (np.asarray(s) != 1).any()):
+            arguments.refuse(f"magnitudes[{j}]", s, "leaves [0, 1], or is not 1 in the last layer", "pass c^2 / (c^2 + 1)")
+    own = sum(s @ ((u @ u.T) ** 2 * (1 - np.eye(len(u)))) @ s for u, s in zip(directions, magnitudes, strict=True))
+    layers = zip(directions[1:], magnitudes, magnitudes[1:], strict=False)
+    return float(own + 2 * sum(s @ u**2 @ (1 - before) for u, before, s in layers))
 
 
 def synthesis_energy(weights: Sequence) -> torch.Tensor:
@@ -148,9 +179,11 @@ def pair_count(widths: Sequence[int]) -> int:
 
 
 def chain_bracket(widths: Sequence[int]) -> tuple[float, float]:
-    r"""Return (lower, attained) energies :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G` of a synthesis chain.
+    r"""Return (lower, minimum) energies :math:`\lVert G \rVert_F^2 - \operatorname{Tr} G` of a synthesis chain.
 
-    Source: derived in the chapter.
+    The second is the exact infimum, of which :func:`chain_minimum` gives the formula; the first relaxes its integers.
+
+    Source: the theorem of the chapter on the deep frame potential.
 
     >>> [round(value, 4) for value in chain_bracket([4, 20, 10])]
     [8.5714, 8.6]
@@ -159,9 +192,9 @@ def chain_bracket(widths: Sequence[int]) -> tuple[float, float]:
 
 
 def lower_energy(widths: Sequence[int]) -> float:
-    """Return the proved lower bound on the energy, by a taut string between two staircases.
+    """Return a lower bound on the least energy, its integer programme relaxed: a taut string between two staircases.
 
-    Source: derived in the chapter.
+    Source: derived in the chapter; in the number of layers squared, where the exact value takes the widths squared.
 
     >>> round(lower_energy([16, 64, 24]), 4)
     9.6
@@ -271,9 +304,9 @@ def _programme(widths, cost):
 
 
 def attained_magnitudes(widths: Sequence[int]) -> list[np.ndarray]:
-    """Return, for each layer, 1 for an atom that is pure parameter at the attained value and 0 for pure identity.
+    """Return, for each layer, 1 for an atom that is pure parameter at the minimum and 0 for pure identity.
 
-    Source: derived in the chapter.
+    Source: the theorem of the chapter on the deep frame potential.
 
     >>> [int(layer.sum()) for layer in attained_magnitudes([64, 128, 128])]
     [85, 128]

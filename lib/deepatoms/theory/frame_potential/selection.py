@@ -10,10 +10,14 @@ from deepatoms.theory.induced.architecture import Net
 
 @dataclass(frozen=True)
 class Candidate:
-    """One architecture in the ranking; ``potential`` is None over the budget."""
+    """One architecture in the ranking, and the convention for magnitudes under which its F is the least one.
+
+    Conventions: "infimum" (free magnitudes, closed form), "unit" (filters of norm 1, descent), "given" (by the caller).
+    """
 
     name: str
     potential: float
+    convention: str
     parameters: int
     multiply_adds: int
     depth: int
@@ -32,9 +36,9 @@ class Ranking:
         return None if self.abstains or not self.rows else self.rows[0]
 
     def __str__(self):
-        head = f"{'architecture':<28}{'F':>9}{'parameters':>13}{'multiply-adds':>16}{'depth':>7}"
-        lines = [f"{row.name:<28}{row.potential:>9.4f}{row.parameters:>13,}{row.multiply_adds:>16,}{row.depth:>7}"
-                 for row in self.rows]
+        head = f"{'architecture':<22}{'F':>8}  {'convention':<10}{'parameters':>12}{'multiply-adds':>15}{'depth':>7}"
+        lines = [f"{row.name:<22}{row.potential:>8.4f}  {row.convention:<10}{row.parameters:>12,}"
+                 f"{row.multiply_adds:>15,}{row.depth:>7}" for row in self.rows]
         return "\n".join([head, *lines, *([f"abstains: {self.abstains}"] if self.abstains else [])])
 
 
@@ -42,9 +46,10 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
          iterations: int = 100) -> Ranking:
     r"""Return the candidates within a parameter budget, ordered by minimum F: the rule of the paper's Section 4.2.
 
-    Fully connected synthesis chains use the closed form, all other architectures descent with unit magnitudes, unless
-    ``potentials`` gives recorded values. Parameter count, multiply-adds and depth stand beside F: whoever ranks by it
-    should know whether they would have chosen differently.
+    Fully connected synthesis chains use the closed form (free magnitudes), all other architectures descent with unit
+    magnitudes, unless ``potentials`` gives recorded values. The order of a chain and a residual network depends on that
+    convention, so it stands in a column, and a table that mixes conventions abstains. Parameter count, multiply-adds and
+    depth stand beside F: whoever ranks by it should know whether they would have chosen differently.
 
     Args:
         candidates: mapping from name to architecture.
@@ -53,7 +58,9 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
         iterations: steps of descent, where needed.
 
     Returns:
-        A ``Ranking``; it abstains where two or more candidates tie at F = 0.
+        A ``Ranking``; it abstains where two or more candidates tie at F = 0, or their conventions differ.
+
+    Source: the paper, Section 4.2.
 
     Raises:
         ValueError: on no candidates, or a budget or a number of steps below 1.
@@ -67,17 +74,26 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
         arguments.refuse("candidates", candidates, "is empty", "pass a mapping from names to architectures")
     budget = None if budget is None else arguments.integer("budget", budget)
     potentials = potentials or {}
-    found = [Candidate(name, potentials[name] if name in potentials else _potential(net, iterations),
+    found = [Candidate(name, *((potentials[name], "given") if name in potentials else _potential(net, iterations)),
                       net.parameter_count, net.multiply_adds, net.depth)
             for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
     rows = tuple(sorted(found, key=lambda row: (row.potential, row.parameters)))
-    tied = [row.name for row in rows if row.potential < 1e-6]
+    return Ranking(rows, _abstains(rows, budget))
+
+
+def _abstains(rows, budget):
+    """Say why the measure cannot tell the rows apart, or None."""
+    tied, conventions = [row.name for row in rows if row.potential < 1e-6], sorted({row.convention for row in rows})
+    if not rows:
+        return f"no candidate has at most {budget:,} parameters"
+    if len(conventions) > 1:
+        return f"conventions for magnitudes differ ({', '.join(conventions)}): F is comparable under one of them only"
     if len(tied) > 1:
-        return Ranking(rows, f"{len(tied)} candidates tie at F = 0 ({', '.join(tied[:4])}{', ...' if len(tied) > 4 else ''})")
-    return Ranking(rows, None if rows else f"no candidate has at most {budget:,} parameters")
+        return f"{len(tied)} candidates tie at F = 0 ({', '.join(tied[:4])}{', ...' if len(tied) > 4 else ''})"
+    return None
 
 
 def _potential(net, iterations):
     if net.image == 1 and net.family == "chain" and net.form == "synthesis":
-        return chains.chain_minimum([layer.channels for layer in net.layers])[1]
-    return descent.minimize(net, descent=descent.Descent(iterations)).potential
+        return chains.chain_minimum([layer.channels for layer in net.layers])[1], "infimum"
+    return descent.minimize(net, descent=descent.Descent(iterations)).potential, "unit"

@@ -6,11 +6,12 @@ from scipy.stats import spearmanr
 from deepatoms.claims.checking import EXACT, Measurement, check, instances
 from deepatoms.studies.deep_frame_potential.checks import draws
 from deepatoms.theory import dictionaries, induced
+from deepatoms.theory.frame_potential.chains import pair_count
 
 # ---- column norms ----
 
 
-@check("dfp.norms/as_printed", instances(200))
+@check("dfp.norms/as_printed", instances(200, of="networks"))
 def norms_as_printed(setting):
     """Compare the printed sum over layers with the explicit dictionary's column norms, chains of equal width."""
     def instance(draw):
@@ -27,14 +28,14 @@ def _printed_norm_error(blocks):
     return np.abs(printed / explicit - 1).max()
 
 
-@check("dfp.norms/block_norms", EXACT)
+@check("dfp.norms/block_norms", instances(360, of="networks"))
 def block_norms(setting):
     """Sum the squared column norms of the blocks of each column, identities included, in all three families."""
     def instance(draw):
         unequal = [_block_norm_error(*draws.network(draw, family, draws.widths(draw)), 0) for family in draws.PRINTED_FAMILIES]
         equal = [_block_norm_error(*draws.network(draw, family, [6] * 5), 1) for family in draws.PRINTED_FAMILIES]
         return max(unequal), min(equal)
-    return draws.largest(setting.numpy("block_norms"), 60, instance)
+    return draws.largest(setting.numpy("block_norms"), 60, instance, each=2 * len(draws.PRINTED_FAMILIES))
 
 
 def _block_norm_error(net, weights, axis):
@@ -45,14 +46,14 @@ def _block_norm_error(net, weights, axis):
 
 # ---- Equation 13 ----
 
-@check("dfp.eq13/blocks", instances(300))
+@check("dfp.eq13/blocks", instances(300, of="networks"))
 def gram_blocks(setting):
     """Build every block of the Gram matrix from its sum over rows and compare with the explicit matrix."""
     def instance(draw):
         nets = [draws.network(draw, family, draws.widths(draw)) for family in draws.PRINTED_FAMILIES]
         equal = draws.network(draw, "dense", [6] * 5)
         return max(_eq13_error(*net) for net in nets), _eq13_error(*equal, transposed=True)
-    return draws.largest(setting.numpy("eq13"), 100, instance)
+    return draws.largest(setting.numpy("eq13"), 100, instance, each=len(draws.PRINTED_FAMILIES))
 
 
 def _eq13_error(net, weights, transposed=False):
@@ -105,7 +106,7 @@ def _gram(blocks):
     return dictionaries.gram(B), columns
 
 
-@check("dfp.eq14/blocks", instances(300))
+@check("dfp.eq14/blocks", instances(300, of="networks"))
 def diagonal_blocks(setting):
     """Compare Equation 14 with the explicit Gram matrix in every layer but the last."""
     def instance(draw):
@@ -118,7 +119,7 @@ def diagonal_blocks(setting):
     return draws.largest(setting.numpy("eq14"), 300, instance)
 
 
-@check("dfp.eq14/rescaled", instances(300))
+@check("dfp.eq14/rescaled", instances(300, of="networks"))
 def rescaled(setting):
     """Write the energy of a diagonal block as a sum of squared cosines, each weighted by its two magnitudes."""
     def instance(draw):
@@ -144,7 +145,7 @@ def _eq15_errors(draw, right):
             for j in range(last)]
 
 
-@check("dfp.eq15/as_printed", instances(300))
+@check("dfp.eq15/as_printed", instances(300, of="networks"))
 def neighbours_as_printed(setting):
     """Compare Equation 15 with the explicit Gram matrix for all neighbouring layers."""
     def instance(draw):
@@ -153,7 +154,7 @@ def neighbours_as_printed(setting):
     return draws.largest(setting.numpy("eq15"), 300, instance)
 
 
-@check("dfp.eq15/last_layer", instances(300))
+@check("dfp.eq15/last_layer", instances(300, of="networks"))
 def neighbours_corrected(setting):
     """The same, without the identity in the norms of the last layer."""
     def instance(draw):
@@ -167,7 +168,7 @@ def _eq16_error(blocks, norms):
     return np.abs(G[at[-1], at[-1]] - blocks[-1].T @ blocks[-1] / np.outer(norms, norms)).max()
 
 
-@check("dfp.eq16/as_printed", instances(300))
+@check("dfp.eq16/as_printed", instances(300, of="networks"))
 def last_block_as_printed(setting):
     """Compare Equation 16 with the explicit Gram matrix; control: unit columns in the last layer."""
     def instance(draw):
@@ -177,7 +178,7 @@ def last_block_as_printed(setting):
     return draws.largest(setting.numpy("eq16"), 300, instance)
 
 
-@check("dfp.eq16/normalised", instances(300))
+@check("dfp.eq16/normalised", instances(300, of="networks"))
 def last_block_corrected(setting):
     """Compare the last block with normalised columns."""
     def instance(draw):
@@ -188,22 +189,28 @@ def last_block_corrected(setting):
 
 # ---- what the paper reads off the blocks ----
 
-@check("dfp.weight_decay/more_heavily", EXACT)
+@check("dfp.weight_decay/more_heavily", instances(200, of="networks"))
 def more_heavily(setting):
-    """Rank-correlate a layer's magnitudes with the weights that its rows get in the explicit Gram matrix."""
-    draw, found = setting.numpy("weight_decay"), []
-    for _ in range(200):
-        _, blocks, c = draws.chain(draw, (3, 5), (4, 9))
-        G, at = _gram(blocks)
-        for j in range(len(blocks) - 2):
-            own = G[at[j], at[j + 1]]
-            plain = blocks[j + 1] / np.sqrt(c[j + 1] ** 2 + 1)
-            weight = (own**2).sum(1) / (plain**2).sum(1)
-            found.append((spearmanr(c[j], weight).statistic, spearmanr(c[j], 1 / weight).statistic))
-    return Measurement(*np.mean(found, axis=0))
+    """Rank-correlate magnitudes with the weights of rows in the Gram matrix; control: links of the squared magnitudes."""
+    draw = setting.numpy("weight_decay")
+    chains = [draws.chain(draw, (3, 5), (4, 9))[1:] for _ in range(200)]
+    found = [[_row_weights(blocks, c, link) for link in (np.ones_like, np.square)] for blocks, c in chains]
+    return Measurement(*np.mean(found, axis=0), count=len(found))
 
 
-@check("dfp.weight_decay/less_heavily", EXACT)
+def _row_weights(blocks, c, link):
+    """Mean rank correlation of c_j with its rows' weights in a chain whose identities are scaled, unit by unit."""
+    B, rows, at = draws.stacked(blocks)
+    for j, norms in enumerate(c[:-1]):
+        B[rows[j + 1], at[j]] *= link(norms)
+    G, lengths, found = dictionaries.gram(B), np.linalg.norm(B, axis=0), []
+    for j in range(len(blocks) - 2):
+        weight = (G[at[j], at[j + 1]] ** 2).sum(1) / ((blocks[j + 1] / lengths[at[j + 1]]) ** 2).sum(1)
+        found.append(spearmanr(c[j], weight).statistic)
+    return np.mean(found)
+
+
+@check("dfp.weight_decay/less_heavily", instances(200, of="networks"))
 def less_heavily(setting):
     """Compare the squared norm of a neighbouring block with weight decay whose rows weigh 1 / (c^2 + 1)."""
     def instance(draw):
@@ -219,7 +226,7 @@ def less_heavily(setting):
     return draws.largest(setting.numpy("weight_decay"), 200, instance)
 
 
-@check("dfp.layer_weight/parameters", EXACT)
+@check("dfp.layer_weight/parameters", instances(200, of="networks"))
 def layer_weight(setting):
     """Count pairs of layers in which the one with more parameters has no more entries in its diagonal block."""
     draw, broken = setting.numpy("layer_weight"), []
@@ -229,33 +236,27 @@ def layer_weight(setting):
         for size in (k[:-1] * k[1:], k[1:]):
             more = np.subtract.outer(size, size) > 0
             broken.append([more.sum(), (more & (np.subtract.outer(entries, entries) <= 0)).sum()])
-    pairs = np.array(broken).reshape(200, 2, 2).sum(0)
-    return Measurement(*(pairs[:, 1] / pairs[:, 0]))
+    pairs = np.array(broken).reshape(-1, 2, 2)
+    return Measurement(*np.divide(*pairs.sum(0).T[::-1]), count=len(pairs))
 
 
-@check("dfp.layer_weight/share", EXACT)
+@check("dfp.layer_weight/share", instances(200, of="networks"))
 def share(setting):
-    """Grow one layer by one unit and see its share of the structural entries rise."""
+    """Grow one layer by one unit and see its share of the structural entries rise; control: another layer grown."""
     def instance(draw):
         k = draws.widths(draw, (2, 5), (4, 64))
         grown = [[width + (i == j) for i, width in enumerate(k)] for j in range(1, len(k))]
-        return (min(_share(new, j) - _share(k, j) for j, new in enumerate(grown, 1)),
-                min(_block_share(new, j) - _block_share(k, j) for j, new in enumerate(grown, 1)))
+        others = [*grown[1:], grown[0]]
+        return tuple(min(_share(new, j) - _share(k, j) for j, new in enumerate(changed, 1)) for changed in (grown, others))
     return draws.smallest(setting.numpy("share"), 200, instance)
 
 
 def _share(k, j):
     own = k[j] * (k[j] - 1) + 2 * k[j] * ((k[j - 1] if j > 1 else 0) + (k[j + 1] if j + 1 < len(k) else 0))
-    return own / induced.chain(k).structural_count
+    return own / pair_count(k)
 
 
-def _block_share(k, j):
-    """A layer's share when every block counts alike, whatever its size."""
-    depth = len(k) - 1
-    return (1 + 2 * (j > 1) + 2 * (j < depth)) / (depth + 2 * (depth - 1))
-
-
-@check("dfp.nonlocal/residual_changes", instances(50))
+@check("dfp.nonlocal/residual_changes", instances(50, of="networks"))
 def residual_changes(setting):
     """Change the sign of the third layer's parameters and see the energy move with skips, and stay without."""
     def instance(draw):
@@ -265,7 +266,7 @@ def residual_changes(setting):
     return draws.smallest(setting.numpy("nonlocal"), 50, instance)
 
 
-@check("dfp.nonlocal/chain_unchanged", instances(50))
+@check("dfp.nonlocal/chain_unchanged", instances(100, of="networks"))
 def chain_unchanged(setting):
     """Change the sign of every layer of chains in both forms."""
     def instance(draw):
@@ -276,7 +277,7 @@ def chain_unchanged(setting):
             weights = [draws.filters(draw, weight.shape) for weight in net.weights]
             found[name] = max(_sign_change(net, weights, j) for j in range(net.depth))
         return max(found["analysis"], found["synthesis"]), found["residual"]
-    return draws.largest(setting.numpy("chain_unchanged"), 50, instance)
+    return draws.largest(setting.numpy("chain_unchanged"), 50, instance, each=2)
 
 
 def _sign_change(net, weights, layer):

@@ -1,5 +1,6 @@
 """Equations 6 and 9, Figures 1 to 3: the structure of induced dictionaries and of their Gram matrices."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from deepatoms.theory.induced import interactions
 # ---- objectives ----
 
 
-@check("dfp.eq6/objectives", instances(1000))
+@check("dfp.eq6/objectives", instances(1000, of="networks"))
 def objectives(setting):
     """Compare the layered with the stacked objective at random points; control: +I below the diagonal."""
     def instance(draw):
@@ -30,7 +31,7 @@ def objectives(setting):
     return draws.largest(setting.numpy("eq6"), 1000, instance)
 
 
-@check("dfp.fig1/objectives", instances(200))
+@check("dfp.fig1/objectives", instances(600, of="networks"))
 def families(setting):
     """Compare layerwise and stacked objectives in three families; control: the printed residual pattern."""
     def instance(draw):
@@ -44,7 +45,7 @@ def families(setting):
                 W = assemble(printed_pattern(weights), 8)
                 control = abs((induced.constraints(W, w, x) ** 2).sum() / layered - 1)
         return max(found), control
-    return draws.largest(setting.numpy("fig1"), 200, instance)
+    return draws.largest(setting.numpy("fig1"), 200, instance, each=len(draws.PRINTED_FAMILIES))
 
 
 def _constraints_by_layer(net, weights, stacked, x):
@@ -74,14 +75,50 @@ def density(setting):
 
 @check("dfp.eq9/parameters", EXHAUSTIVE)
 def parameters(setting):
-    """Count the weights of residual networks and chains of the CIFAR family; control: convolutions on the shortcuts."""
+    """Count the parameters of torch modules, residual against chain; control: convolutions on the shortcuts."""
     found = []
     for width in (4, 8, 16, 32):
         for blocks in range(1, 11):
-            with_skips, without = (induced.cifar(family, blocks, width) for family in ("resnet", "chain"))
-            more = with_skips.parameter_count - without.parameter_count
-            found.append((abs(more), more + width * 2 * width + 2 * width * 4 * width))
+            chain, skips, convolutions = (_cifar_module(blocks, width, shortcut) for shortcut in (None, "pooled", "convolution"))
+            found.append((abs(skips - chain), abs(convolutions - chain)))
+            own = induced.cifar("chain", blocks, width).parameter_count
+            draws.demand("the modules are the networks of the chapter", chain == own)
     return Measurement(*np.max(found, axis=0))
+
+
+def _cifar_module(blocks, width, shortcut):
+    """Build the network of Section 5 in torch and return its number of parameters; run it where it has one block a group."""
+    device, inputs = "cpu" if blocks == 1 else "meta", width
+    layers = [torch.nn.Conv2d(3, width, 3, padding=1, bias=False, device=device)]
+    for level in range(3):
+        for block in range(blocks):
+            layers.append(_Block((inputs, width << level), 2 if level and not block else 1, shortcut, device))
+            inputs = width << level
+    module = torch.nn.Sequential(*layers)
+    if blocks == 1:
+        output = module(torch.zeros(1, 3, 32, 32))
+        draws.demand("the module maps images to its last group", output.shape == (1, 4 * width, 8, 8))
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class _Block(torch.nn.Module):
+    """Two convolutions, and a shortcut: none, identity or average pooling with zero channels, or a 1 x 1 convolution."""
+
+    def __init__(self, channels, stride, shortcut, device):
+        super().__init__()
+        inputs, outputs = channels
+        convolution = functools.partial(torch.nn.Conv2d, bias=False, device=device)
+        self.main = torch.nn.Sequential(convolution(inputs, outputs, 3, stride, 1), torch.nn.ReLU(),
+                                        convolution(outputs, outputs, 3, 1, 1))
+        self.shortcut = None if shortcut is None else torch.nn.Identity()
+        if shortcut == "pooled" and inputs != outputs:
+            half = (outputs - inputs) // 2
+            self.shortcut = torch.nn.Sequential(torch.nn.AvgPool2d(2), torch.nn.ConstantPad3d((0, 0, 0, 0, half, half), 0.0))
+        elif shortcut == "convolution" and inputs != outputs:
+            self.shortcut = convolution(inputs, outputs, 1, stride)
+
+    def forward(self, x):
+        return torch.relu(self.main(x) + (0 if self.shortcut is None else self.shortcut(x)))
 
 
 # ---- Figures 2 and 3 ----
@@ -119,12 +156,12 @@ def fill_synthesis(setting):
     return Measurement(_least_increase("synthesis"), _least_increase("analysis"))
 
 
-@check("dfp.fig3b/toeplitz", instances(1))
+@check("dfp.fig3b/toeplitz", instances(1, of="dictionaries"))
 def toeplitz(setting):
     """Permute Figure 3's dictionary to position-major order and measure how far blocks vary along diagonals."""
     D = induced.filter_dictionary(setting.numpy("fig3").normal(size=(2, 5, 3)), 8)
     permuted = D[induced.toeplitz_order(2, 8)][:, induced.toeplitz_order(5, 8)]
-    return Measurement(_toeplitz_error(permuted), _toeplitz_error(D))
+    return Measurement(_toeplitz_error(permuted), _toeplitz_error(D), count=1)
 
 
 def _toeplitz_error(D):
@@ -132,13 +169,13 @@ def _toeplitz_error(D):
     return np.abs(blocks[1:, 1:] - blocks[:-1, :-1]).max()
 
 
-@check("dfp.fig3d/local", instances(4))
+@check("dfp.fig3d/local", instances(4, of="networks"))
 def local(setting):
     """Compare Gram matrix, energy and N(G) from local interactions with the explicit dictionary, two groups of layers."""
     nets = [induced.cifar("chain", 1, 2, groups=2, form=form, image=10) for form in ("analysis", "synthesis")]
     nets += [induced.cifar("resnet", 1, 2, groups=2, image=10),
              induced.cifar("densenet", layers=2, growth=2, first=2, groups=2, image=10)]
-    return Measurement(*np.max([_local_errors(net, net.init(setting.seed)) for net in nets], axis=0))
+    return Measurement(*np.max([_local_errors(net, net.init(setting.seed)) for net in nets], axis=0), count=len(nets))
 
 
 def _local_errors(net, weights):

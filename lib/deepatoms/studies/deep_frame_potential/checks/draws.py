@@ -8,14 +8,28 @@ from deepatoms.theory import induced
 PRINTED_FAMILIES = ("chain", "residual", "dense")
 
 
-def largest(draw, count, instance):
-    """Return the largest measured and control value over random instances; ``instance(draw)`` returns both."""
-    return Measurement(*np.max([instance(draw) for _ in range(count)], axis=0))
+def largest(draw, count, instance, each=1):
+    """Return the largest measured and control value over random instances; ``instance(draw)`` returns both.
+
+    ``each`` is the number of networks (or of whatever the evidence counts) in one instance.
+    """
+    return _extreme(np.max, draw, count, instance, each)
 
 
-def smallest(draw, count, instance):
+def smallest(draw, count, instance, each=1):
     """Return the smallest measured and control value over random instances."""
-    return Measurement(*np.min([instance(draw) for _ in range(count)], axis=0))
+    return _extreme(np.min, draw, count, instance, each)
+
+
+def _extreme(choose, draw, count, instance, each):
+    found = [instance(draw) for _ in range(count)]
+    return Measurement(*choose(found, axis=0), count=each * len(found))
+
+
+def demand(premise, held):
+    """Raise ValueError unless a premise of what a check measures is met."""
+    if not held:
+        raise ValueError(f"premise not met: {premise}; what was built is not what the claim is about")
 
 
 def widths(draw, layers=(2, 5), units=(3, 9)):

@@ -16,15 +16,16 @@ PENALTY = 0.1
 # ---- depth, the recursion, thresholding ----
 
 
-@check("dfp.depth/beats_shallow", instances(1))
+@check("dfp.depth/beats_shallow", instances(1, of="networks"))
 def beats_shallow(setting):
     """Build a two-layer chain of 128 atoms over 16 numbers, and compare with the Welch bound of any 128 atoms there."""
     first = dictionaries.minimize_coherence(setting.numpy("depth").normal(size=(16, 64))).best
+    draws.demand("coherence of the first layer at most 0.3", dictionaries.mutual_coherence(first) <= 0.3)
     second = scipy.linalg.hadamard(64) / 8
     chain = induced.chain([16, 64, 64]).dictionary([first.T, second.T])
     unlinked = scipy.linalg.block_diag(first, second)
     bound = dictionaries.welch_bound(16, 128)
-    return Measurement(dictionaries.mutual_coherence(chain) - bound, dictionaries.mutual_coherence(unlinked) - bound)
+    return Measurement(dictionaries.mutual_coherence(chain) - bound, dictionaries.mutual_coherence(unlinked) - bound, count=1)
 
 
 def _module(weights, activation=torch.nn.ReLU, biases=None):
@@ -49,7 +50,7 @@ def _net_and_input(draw, units=(8, 16)):
     return weights, draw.normal(size=weights[0].shape[1])
 
 
-@check("dfp.recursion/literal", instances(200))
+@check("dfp.recursion/literal", instances(200, of="networks"))
 def recursion_literal(setting):
     """Compare torch's own network with the recursion that drops the activation; control: linear networks."""
     def instance(draw):
@@ -60,7 +61,7 @@ def recursion_literal(setting):
     return draws.largest(setting.numpy("recursion"), 200, instance)
 
 
-@check("dfp.recursion/with_activation", instances(200))
+@check("dfp.recursion/with_activation", instances(200, of="networks"))
 def recursion_corrected(setting):
     """Compare torch's own network with the recursion that keeps the activation."""
     def instance(draw):
@@ -72,7 +73,7 @@ def recursion_corrected(setting):
     return draws.largest(setting.numpy("recursion"), 200, instance)
 
 
-@check("dfp.thresholding/identity", instances(200))
+@check("dfp.thresholding/identity", instances(200, of="networks"))
 def thresholding(setting):
     """Compare torch's ReLU network with layered pursuit, each step solved by bisection on its optimality condition."""
     def instance(draw):
@@ -100,7 +101,7 @@ def _threshold_by_bisection(z, threshold):
 
 # ---- Equation 5: convexity, and the distance of one pass from the minimiser ----
 
-@check("dfp.convex/chords", instances(10_000))
+@check("dfp.convex/chords", instances(10_000, of="pairs of activations"))
 def chords(setting):
     """Compare the objective at midpoints with the mean at the ends; control: parameters among the variables."""
     def instance(draw):
@@ -111,7 +112,7 @@ def chords(setting):
         ends, middle = _layered(blocks, x, points), _layered(blocks, x, (points[:100] + points[100:]) / 2)
         mean = (ends[:100] + ends[100:]) / 2
         return ((mean - middle) / mean).min(), _shifted_chord(blocks, x, points)
-    return draws.smallest(setting.numpy("chords"), 100, instance)
+    return draws.smallest(setting.numpy("chords"), 100, instance, each=100)
 
 
 def _layered(blocks, x, points):
@@ -138,7 +139,8 @@ def distances(B, y, passes, layers, draw, penalty=PENALTY):
     B, y = np.stack(B), np.stack(y)
     codes = induced.sparse_code(B, y, penalty)
     shuffled = [np.concatenate([draw.permutation(w[part]) for part in layers]) for w in passes]
-    return Measurement(*(np.median(induced.agreement(B, np.stack(ours), codes, y, penalty)[0]) for ours in (passes, shuffled)))
+    return Measurement(*(np.median(induced.agreement(B, np.stack(ours), codes, y, penalty)[0]) for ours in (passes, shuffled)),
+                       count=len(B))
 
 
 def _forward_problems(draw, build, sizes, count):
@@ -158,19 +160,111 @@ def _forward_distances(draw, build, sizes, count):
     return distances(*_forward_problems(draw, build, sizes, count), draws.slices(sizes[1:]), draw)
 
 
+FAMILIES = {"chain, Eq. 5": (induced.chain, [16, 20, 20, 20]), "residual, Eq. 9": (induced.residual, [16] * 6),
+            "dense, Eq. 11": (induced.dense, [16] * 5)}
+MEASURES = ("distance", "objective gap", "support overlap", "recall", "activity")
+
+
 def agreements(setting):
-    """Return the medians of ``induced.agreement`` over forward passes, family by family."""
-    count = 100
+    """Return by family the medians over forward passes of ``MEASURES``.
+
+    Recall is the share of the minimiser's units that the pass finds, activity the sum of the pass divided by that of the
+    minimiser.
+    """
+    return {name: [*_median_agreement(*problem, codes), *_activity(problem[2], codes)]
+            for name, (problem, codes) in _solved(setting).items()}
+
+
+@functools.lru_cache(maxsize=2)
+def _solved(setting, count=100):
+    """Problems, passes and minimisers of every family, and of the net in which all layers see all before them."""
     draw = setting.numpy("agreements")
-    problems = {"chain, Eq. 5": _forward_problems(draw, induced.chain, [16, 20, 20, 20], count),
-                "all layers, Eq. 8": tuple(zip(*[_eq8(draw, transposed=False) for _ in range(count)], strict=True)),
-                "residual, Eq. 9": _forward_problems(draw, induced.residual, [16] * 6, count),
-                "dense, Eq. 11": _forward_problems(draw, induced.dense, [16] * 5, count)}
-    return {name: _median_agreement(*map(np.stack, problem)) for name, problem in problems.items()}
+    problems = {name: _forward_problems(draw, build, sizes, count) for name, (build, sizes) in FAMILIES.items()}
+    problems["all layers, Eq. 8"] = tuple(zip(*[_eq8(draw, transposed=False) for _ in range(count)], strict=True))
+    stacked = {name: tuple(map(np.stack, problem)) for name, problem in problems.items()}
+    return {name: (problem, induced.sparse_code(*problem[:2], PENALTY)) for name, problem in stacked.items()}
 
 
-def _median_agreement(B, y, passes, groups=1):
-    codes = induced.sparse_code(B, y, PENALTY)
+def _activity(passes, codes):
+    return (np.median(((passes > 0) & (codes > 0)).sum(1) / np.maximum((codes > 0).sum(1), 1)),
+            np.median(passes.sum(1) / np.maximum(codes.sum(1), 1e-300)))
+
+
+@check("dfp.approximation/by_distance", instances(300, of="networks"))
+def by_distance(setting):
+    """Measure the distance of forward passes from the minimisers in three families; control: units shuffled."""
+    return _worst_agreement(setting, 0, lambda passes, sizes, draw: _shuffled(passes, sizes, draw), min)
+
+
+@check("dfp.approximation/by_objective", instances(300, of="networks"))
+def by_objective(setting):
+    """Measure the objective at the same passes; control: the passes halved."""
+    return _worst_agreement(setting, 1, lambda passes, sizes, draw: passes / 2, max)
+
+
+def _worst_agreement(setting, measure, altered, worst):
+    """The largest median of a measure over families, and the worst of passes altered, over families too."""
+    draw, found, count = setting.numpy("altered"), [], 0
+    for name, (_, sizes) in FAMILIES.items():
+        (B, y, passes), codes = _solved(setting)[name]
+        found.append([_median_agreement(B, y, ours, codes)[measure] for ours in (passes, altered(passes, sizes, draw))])
+        count += len(B)
+    ours, others = np.transpose(found)
+    return Measurement(max(ours), worst(others), count=count)
+
+
+def _shuffled(passes, sizes, draw):
+    layers = draws.slices(sizes[1:])
+    return np.stack([np.concatenate([draw.permutation(w[part]) for part in layers]) for w in passes])
+
+
+# ---- the sequel: iterated inference ----
+
+STEP = 1e-3
+
+
+@check("dfp.iterated/moves_less", instances(100, of="networks"))
+def moves_less(setting):
+    """Move the input by the worst small step and see how far pass and minimiser move; control: one orthonormal layer."""
+    draw = setting.numpy("iterated")
+    B, y, _ = map(np.stack, _forward_problems(draw, induced.chain, [16, 20, 20, 20], 100))
+    found = _sensitivity(B, y, lambda z: _three_layers(B, z), 16, PENALTY)
+    one = np.linalg.qr(draw.normal(size=(100, 20, 12)))[0]
+    x = np.stack([_input(draw, 20) for _ in range(100)])
+    control = _sensitivity(one, x, lambda z: np.maximum(np.einsum("brk,br->bk", one, z) - PENALTY, 0), 20, 2 * PENALTY)
+    return Measurement(np.median(found), np.median(control), count=len(found))
+
+
+def _three_layers(B, y):
+    """The forward pass of a chain 16-20-20-20 read off its dictionaries."""
+    w, found = y[:, :16], []
+    for rows, columns in zip(draws.slices([16, 20, 20]), draws.slices([20, 20, 20]), strict=True):
+        w = np.maximum(np.einsum("brk,br->bk", B[:, rows, columns], w) - PENALTY, 0)
+        found.append(w)
+    return np.hstack(found)
+
+
+def _sensitivity(B, y, forward, size, penalty):
+    """Relative change of the minimiser under its worst input step, over that of the pass under its own, problem by problem."""
+    def solve(z):
+        return induced.sparse_code(B, z, penalty, gap=1e-13)
+    return _worst_change(solve, y, size) / _worst_change(forward, y, size)
+
+
+def _worst_change(code, y, size):
+    """The step along the first right singular vector of the Jacobian, which finite differences give input by input."""
+    base, jacobian = code(y), []
+    for i in range(size):
+        moved = y.copy()
+        moved[:, i] += STEP * 1e-2
+        jacobian.append((code(moved) - base) / (STEP * 1e-2))
+    worst = np.linalg.svd(np.stack(jacobian, -1))[2][:, 0]
+    moved = y.copy()
+    moved[:, :size] += STEP * worst
+    return np.linalg.norm(code(moved) - base, axis=1) / np.linalg.norm(base, axis=1)
+
+
+def _median_agreement(B, y, passes, codes, groups=1):
     found = np.array(induced.agreement(B, passes, codes, y, PENALTY))
     return np.median(found.reshape(3, groups, -1), axis=2).squeeze()
 
@@ -180,13 +274,13 @@ def _input(draw, size):
     return 3 * x / np.linalg.norm(x)
 
 
-@check("dfp.eq5/nearer_than_zero", instances(200))
+@check("dfp.eq5/nearer_than_zero", instances(200, of="networks"))
 def chain_distance(setting):
     """Solve Equation 5 to a certified gap and measure how far one forward pass is from the minimiser."""
     return _forward_distances(setting.numpy("eq5"), induced.chain, [16, 20, 20, 20], 200)
 
 
-@check("dfp.eq5/one_layer_exact", instances(200))
+@check("dfp.eq5/one_layer_exact", instances(200, of="networks"))
 def one_layer(setting):
     """Solve the problem of one orthonormal layer; the factor 1/2 restored doubles the penalty of our objective."""
     draw = setting.numpy("one_layer")
@@ -194,7 +288,7 @@ def one_layer(setting):
     x = np.stack([_input(draw, 20) for _ in range(200)])
     passes = np.maximum(np.einsum("brk,br->bk", B, x) - PENALTY, 0)
     return Measurement(*(np.abs(passes - induced.sparse_code(B, x, penalty, gap=1e-13)).max()
-                         for penalty in (2 * PENALTY, PENALTY)))
+                         for penalty in (2 * PENALTY, PENALTY)), count=len(B))
 
 
 # ---- does coherence predict the accuracy? ----
@@ -207,7 +301,7 @@ def _accuracy(draw, frames, inputs):
         row[draw.choice(len(row), 3, replace=False)] = draw.uniform(1, 2, 3)
     x = np.einsum("brk,bk->br", B, w0)
     passes = np.maximum(np.einsum("brk,br->bk", B, x) - PENALTY, 0)
-    return _median_agreement(B, x, passes, len(frames))
+    return _median_agreement(B, x, passes, induced.sparse_code(B, x, PENALTY), len(frames))
 
 
 @functools.lru_cache(maxsize=2)
@@ -221,11 +315,11 @@ def equicoherent(setting):
     return mu, _accuracy(draw, frames, 50), np.array([dictionaries.mutual_coherence(frame) for frame in frames])
 
 
-@check("dfp.approx_coherence/random_dictionaries", instances(200))
+@check("dfp.approx_coherence/random_dictionaries", instances(200, of="dictionaries"))
 def random_dictionaries(setting):
     """Rank-correlate the coherence of Gaussian dictionaries with the accuracy of one thresholding step."""
     mu, accuracy = random_accuracy(setting)
-    return Measurement(spearmanr(mu, accuracy[0]).statistic, _rank_correlation(setting))
+    return Measurement(spearmanr(mu, accuracy[0]).statistic, _rank_correlation(setting), count=len(mu))
 
 
 @functools.lru_cache(maxsize=2)
@@ -241,12 +335,12 @@ def _rank_correlation(setting):
     return spearmanr(mu, accuracy[0]).statistic
 
 
-@check("dfp.approx_coherence/rank_correlation", instances(60))
+@check("dfp.approx_coherence/rank_correlation", instances(60, of="dictionaries"))
 def rank_correlation(setting):
     """The same for dictionaries in which all pairs share the coherence; control: coherences shuffled."""
     _, accuracy, mu = equicoherent(setting)
     shuffled = setting.numpy("shuffle").permutation(mu)
-    return Measurement(_rank_correlation(setting), spearmanr(shuffled, accuracy[0]).statistic)
+    return Measurement(_rank_correlation(setting), spearmanr(shuffled, accuracy[0]).statistic, count=len(mu))
 
 
 # ---- Equations 7 and 8: every layer sees all before it ----
@@ -272,16 +366,16 @@ def _eq8(draw, transposed):
     return B, np.r_[x, np.zeros(40)], np.concatenate(w)
 
 
-@check("dfp.eq8/as_printed", instances(100))
+@check("dfp.eq8/as_printed", instances(100, of="networks"))
 def eq8_as_printed(setting):
     """Solve the objective of Equation 8 without and with the input in its first term."""
     draw = setting.numpy("eq8")
     B, y, passes = zip(*[_eq8(draw, transposed=True) for _ in range(100)], strict=True)
     return Measurement(*(distances(B, target, passes, EQ8_COLUMNS, draw).measured
-                         for target in (np.zeros((100, 56)), np.stack(y))))
+                         for target in (np.zeros((100, 56)), np.stack(y))), count=len(B))
 
 
-@check("dfp.eq8/with_input", instances(100))
+@check("dfp.eq8/with_input", instances(100, of="networks"))
 def eq8_with_input(setting):
     """The same with the input, the blocks of Equation 7 used as they stand."""
     draw = setting.numpy("eq8")
@@ -289,7 +383,7 @@ def eq8_with_input(setting):
     return distances(B, y, passes, EQ8_COLUMNS, draw)
 
 
-@check("dfp.eq8/linear_residual", instances(50))
+@check("dfp.eq8/linear_residual", instances(50, of="networks"))
 def eq8_linear(setting):
     """Put the activations of a linear net with orthogonal diagonal blocks into the constraints."""
     def instance(draw):
@@ -310,19 +404,19 @@ def _rows(blocks, w, x):
 
 # ---- Equations 9 to 11: residual and dense ----
 
-@check("dfp.eq10/nearer_than_zero", instances(100))
+@check("dfp.eq10/nearer_than_zero", instances(100, of="networks"))
 def residual_distance(setting):
     """Solve Equation 10 and measure how far one residual forward pass is from the minimiser."""
     return _forward_distances(setting.numpy("eq10"), induced.residual, [16] * 6, 100)
 
 
-@check("dfp.eq11/nearer_than_zero", instances(100))
+@check("dfp.eq11/nearer_than_zero", instances(100, of="networks"))
 def dense_distance(setting):
     """Solve the dense problem and measure how far one dense forward pass is from the minimiser."""
     return _forward_distances(setting.numpy("eq11"), induced.dense, [16] * 5, 100)
 
 
-@check("dfp.eq10/linear_residual", instances(200))
+@check("dfp.eq10/linear_residual", instances(200, of="networks"))
 def residual_constraints(setting):
     """Put the activations of a linear residual net into the residuals of Equation 10, written layer by layer."""
     def instance(draw):
@@ -342,13 +436,13 @@ def _eq10_residuals(W, stacked, x):
     return np.concatenate(found)
 
 
-@check("dfp.res_pattern/as_printed", instances(200))
+@check("dfp.res_pattern/as_printed", instances(200, of="networks"))
 def pattern_as_printed(setting):
     """Compare Equation 10 with the dictionary whose blocks are those printed in Section 3.3."""
     return _pattern_check(setting, printed_pattern, corrected_pattern)
 
 
-@check("dfp.res_pattern/corrected_pattern", instances(200))
+@check("dfp.res_pattern/corrected_pattern", instances(200, of="networks"))
 def pattern_corrected(setting):
     """The same with the corrected blocks; control: one skip missing."""
     return _pattern_check(setting, corrected_pattern, lambda W: {key: block for key, block in corrected_pattern(W).items()
@@ -390,7 +484,7 @@ def assemble(blocks, size):
     return found
 
 
-@check("dfp.eq11/concatenation", instances(200))
+@check("dfp.eq11/concatenation", instances(200, of="networks"))
 def concatenation(setting):
     """Compare concatenated with summed inputs, and the layerwise with the stacked objective, of dense nets."""
     net = induced.dense([16] * 5)

@@ -1,0 +1,95 @@
+"""Controls of the chapter on F are computed, not derived from what they control; its checks demand their premises."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from deepatoms.claims import checking
+from deepatoms.studies.deep_frame_potential import minima
+from deepatoms.studies.deep_frame_potential.checks import bounds, draws, grid
+from deepatoms.theory import dictionaries
+
+ENTRIES = checking.registered("deep-frame-potential")
+MIRRORS = {"itself": lambda x: x, "-x": lambda x: -x, "1 - x": lambda x: 1 - x, "1 / x": lambda x: 1 / x if x else np.nan}
+# Both ends are extremes that other data reach: every chain has rank correlation -1, every one with altered links +1.
+EXTREMES = {"dfp.weight_decay/more_heavily"}
+SLOW = {"dfp.structure_only/unit_magnitudes", "dfp.structure_only/free_magnitudes", "dfp.analytic/attained"}
+
+
+def mirrored(pairs):
+    """Return how the control follows from what is measured over several draws: a mirror's name, "constant", or nothing."""
+    measured, controls = np.transpose(pairs)
+    if np.ptp(measured) == 0:
+        return []
+    found = [name for name, mirror in MIRRORS.items() if np.allclose([mirror(x) for x in measured], controls, rtol=1e-9, atol=0)]
+    return found + ["constant"] * (np.ptp(controls) == 0 and controls[0] not in (0.0, 1.0))
+
+
+def noisy(seed):
+    """The recorded grid with every F and energy moved by up to a third."""
+    draw, records = np.random.default_rng(seed), []
+    for record in minima.recorded():
+        factor = draw.uniform(0.7, 1.3)
+        result = {**record["result"], "potential": record["result"]["potential"] * factor,
+                  "between_layers": record["result"]["between_layers"] * factor}
+        records.append(record | {"result": result})
+    return grid.Grid(records, draw)
+
+
+@pytest.mark.parametrize("pairs, found", [
+    ([(1, -1), (2, -2)], ["-x"]), ([(0.25, 0.75), (0.5, 0.5)], ["1 - x"]), ([(4, 0.25), (2, 0.5)], ["1 / x"]),
+    ([(1, 0.3), (2, 0.3)], ["constant"]), ([(1, 0.3), (2, 0.7)], [])])
+def test_a_mirror_is_seen(pairs, found):
+    assert mirrored(pairs) == found
+
+
+@pytest.mark.parametrize("function", [pytest.param(entry.function.__wrapped__, id=entry.id) for entry in ENTRIES
+                                      if entry.scale == "reduced" and hasattr(entry.function, "__wrapped__")])
+def test_controls_of_recorded_checks_are_no_mirrors(function):
+    found = [function(noisy(seed)) for seed in range(4)]
+    assert mirrored([(one.measured, one.control) for one in found]) == []
+
+
+@functools.cache
+def measured(identifier, seed):
+    entry = next(entry for entry in ENTRIES if entry.id == identifier)
+    found = entry.function(checking.Setting(seed=seed))
+    return found.measured, found.control
+
+
+@pytest.mark.parametrize("identifier", [entry.id for entry in ENTRIES if entry.records is None
+                                        and entry.id not in SLOW | EXTREMES])
+def test_controls_are_no_mirrors(identifier):
+    assert mirrored([measured(identifier, seed) for seed in (0, 1)]) == []
+
+
+def test_every_counted_check_says_its_count():
+    silent = [entry.id for entry in ENTRIES if entry.evidence.count is not None and entry.records is None
+              and entry.id not in SLOW and entry.function(checking.Setting()).count is None]
+    assert silent == []
+
+
+def test_a_premise_that_is_not_met_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="premise not met: width"):
+        draws.demand("width", False)
+    monkeypatch.setattr(dictionaries, "minimize_coherence", lambda D: dictionaries.Descended(dictionaries.normalize(D), True))
+    entry = next(entry for entry in ENTRIES if entry.id == "dfp.depth/beats_shallow")
+    with pytest.raises(ValueError, match="coherence of the first layer at most 0.3"):
+        entry.function(checking.Setting())
+
+
+def test_every_recorded_row_is_read():
+    rows = grid.Grid(minima.recorded())
+    assert set(rows.sizes()) >= {size for record in minima.recorded() if record["configuration"]["family"] == "resnet"
+                                 for size in [(record["configuration"]["blocks"], record["configuration"]["width"])]
+                                 if record["configuration"]["magnitudes"] == "unit"}
+
+
+def test_the_labelled_points_are_not_those_found_by_value():
+    assert not set(bounds.LABELLED) & set(bounds.BY_VALUE) and len(bounds.LABELLED) == 4
+
+
+def test_another_norm_scales_every_filter():
+    one, half = (minima.architecture(minima.fixed_norm("resnet", 2, norm)) for norm in (1.0, 0.5))
+    assert [weight.norm for weight in half.weights] == [weight.norm / 2 for weight in one.weights]
