@@ -5,5 +5,6 @@ from deepatoms.studies.spline_templates.checks import approximation, convexity, 
 
 __all__ = ["approximation", "convexity", "maps", "operators", "templates"]
 
-prefetch.plan("spline-templates", *((templates.trained_nets, batch_norm) for batch_norm in (False, True)),
+prefetch.plan("spline-templates", (templates.trained_nets, False, True), (templates.trained_nets, True, True),
+           (templates.trained_nets, True, False),
            (templates.optimum, "plain", False), (templates.optimum, "squared", False), (templates.white,))
