@@ -11,8 +11,6 @@ PENDING = {
     "atoms",
     "ml-csc",
     "resnests",
-    "spline-templates",
-    "spline-partitions",
 }
 RAW = re.compile(r"""<=|>=|!=|->|\|\||\^|\\|\b\w+_\w|\b\d(\.\d+)?e[-+]?\d|[*/+=<>]
     |\b(mu|lambda|eta|epsilon|eps|sigma|kappa|Gamma|beta|sqrt|sum_\w*|max_\w*|log10|argmin|infty)\b""", re.VERBOSE)

@@ -1,21 +1,76 @@
-"""A claim about neighbours that fails is reported as failing, not as a broken check."""
+"""The checks of Fig. 4 on profiles made up for it: what they say when a claim fails, and whose controls they compute."""
 
+import numpy as np
 import pytest
 
 from deepatoms.claims.checking import EXACT, Registered, Setting, run
+from deepatoms.studies.spline_partitions import neighbourhoods, penalties, recipes
 from deepatoms.studies.spline_partitions.checks import neighbours
+
+CHECKS = {"spl.fig4_class/monotone": neighbours.class_from_layer_to_layer, "spl.fig4_class/rise": neighbours.rise,
+          "spl.fig4_class/learned": neighbours.learned, "spl.fig4_euclid/monotone": neighbours.distance_from_layer_to_layer,
+          "spl.fig4_euclid/further": neighbours.further, "spl.fig4_euclid/untrained": neighbours.further_untrained,
+          "spl.fig4_euclid/first_near": neighbours.first_near, "spl.fig4_mainly/above_pixels": neighbours.above_pixels}
+RISING, FALLING = [0.5, 0.51, 0.6, 0.61, 0.8, 0.82], [0.5, 0.4, 0.51, 0.45, 0.52, 0.45]
 
 
 def profiles(same, far):
-    trained = {"same_class": same, "euclidean": far}
-    return [{"trained": trained, "untrained": {"same_class": [0.5] * 6}, "random": {"euclidean": 4.0}}]
+    flat = {"same_class": [0.45] * 6, "permuted": [0.1] * 6, "euclidean": [1.0] * 6}
+    pixels = {"same_class": 0.4, "euclidean": 0.4}
+    return [{"trained": {"same_class": same, "permuted": [0.1] * 6, "euclidean": far}, "untrained": flat, "pixels": pixels,
+             "random": {"euclidean": 4.0 + 0.01 * seed}} for seed in range(2)]
 
 
-@pytest.mark.parametrize("name, function", [
-    ("spl.fig4_class/rise", neighbours.rise), ("spl.fig4_class/learned", neighbours.learned),
-    ("spl.fig4_euclid/further", neighbours.further)])
-@pytest.mark.parametrize("same, far, result", [
-    ([0.5] * 4 + [0.8] * 2, [1.0] * 5 + [2.0], "holds"), ([0.5] * 4 + [0.51] * 2, [2.0] * 5 + [1.9], "fails")])
-def test_both_outcomes_have_their_control(name, function, same, far, result):
-    entry = Registered(name, lambda setting: function(profiles(same, far), (4,)), EXACT, "laptop", None)
-    assert run(entry, Setting()).result == result
+def result(name, same, far):
+    entry = Registered(name, lambda setting: CHECKS[name](profiles(same, far), (4, 5)), EXACT, "reduced", None)
+    return run(entry, Setting()).result
+
+
+@pytest.mark.parametrize("name", ["spl.fig4_class/monotone", "spl.fig4_class/rise", "spl.fig4_euclid/monotone",
+                                  "spl.fig4_euclid/further"])
+def test_both_outcomes_have_their_control(name):
+    assert result(name, RISING, RISING) == "holds"
+    far = [1, 0.9, 1.01, 0.95, 1.02, 0.99] if name.endswith("further") else FALLING
+    assert result(name, FALLING, far) == "fails"
+
+
+def drawn(seed):
+    random = np.random.default_rng(seed)
+
+    def layers():
+        return list(random.uniform(0.2, 0.9, 6))
+
+    def state():
+        return {name: layers() for name in ("same_class", "permuted", "euclidean")}
+
+    return [{"trained": state(), "untrained": state(),
+             "pixels": {"same_class": random.uniform(), "euclidean": random.uniform()},
+             "random": {"euclidean": random.uniform(1, 2)}} for _ in range(4)]
+
+
+def mirrored(pairs):
+    """Tell whether the control is the measured number turned round, scaled, or a constant, over several draws."""
+    measured, control = np.array(pairs).T
+    turned = (-measured, 1 / measured, 1 - measured, measured)
+    return bool(np.ptp(control) < 1e-12 or any(np.ptp(control - each) < 1e-12 or np.ptp(control / each) < 1e-12
+                                               for each in turned))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_control_is_the_measured_number_turned_round(name):
+    found = [CHECKS[name](drawn(seed), (4, 5)) for seed in range(4)]
+    assert not mirrored([(each.measured, each.control) for each in found])
+    assert all(each.count == 4 for each in found)
+
+
+@pytest.mark.parametrize("control", [lambda x: -x, lambda x: 1 / x, lambda x: 1 - x, lambda x: 2 * x, lambda x: 1.0])
+def test_a_mirror_is_seen(control):
+    assert mirrored([(x, control(x)) for x in (0.3, 0.4, 0.7)])
+
+
+def test_another_recipe_is_another_record():
+    recorded = neighbourhoods.configurations(neighbourhoods.RECIPES)
+    longer = neighbourhoods.configurations({name: recipe | {"epochs": 7} for name, recipe in neighbourhoods.RECIPES.items()})
+    assert recorded[0] == {"dataset": "cifar10", "seed": 0} and longer[0]["recipe"]["epochs"] == 7
+    assert penalties.configurations(penalties.RECIPE)[0] == {"penalty": "none", "lambda": 0.0, "training": 300, "seeds": 15}
+    assert recipes.named({"seed": 0}, {"epochs": 2}, {"epochs": 1}) == {"seed": 0, "recipe": {"epochs": 2}}

@@ -120,7 +120,7 @@ def _local_radius(model, matrices, on, x):
     return float(min(abs(first).min(), (abs(second[live]) / lengths[live]).min(initial=np.inf)))
 
 
-@results.experiment(NAME, [{"seed": seed, "instances": 100} for seed in range(10)], minutes=5,
+@results.experiment(NAME, [{"seed": seed, "instances": 100} for seed in range(10)], minutes=5, claims=("spl.certificate",),
                     title="Certified noise, in-radius and smallest break: 1,000 instances")
 def recorded(configuration, device):
     """Return 100 ladders with nonnegative codes, and in how many of 20 with signed codes the order breaks."""

@@ -7,12 +7,22 @@ from deepatoms import data
 from deepatoms.learning import ensembles, networks
 from deepatoms.learning.training import Recipe, seeded, train_one
 from deepatoms.runs import results
+from deepatoms.studies.spline_partitions.recipes import named
 from deepatoms.theory import partition
 
 NEIGHBOURS = 15
-RECIPES = {"cifar10": {"training": 10_000, "epochs": 6, "seeds": 10}, "mnist": {"training": 10_000, "epochs": 3, "seeds": 3}}
-BATCH_SIZE = 50
+SEEDS = {"cifar10": 10, "mnist": 3}
+_SHARED = {"training": 10_000, "batch_size": 50, "queries": 1000, "base": 3000, "neighbours": NEIGHBOURS}
+RECIPES = {"cifar10": {"epochs": 6} | _SHARED, "mnist": {"epochs": 3} | _SHARED}
+UNNAMED = {name: {"training": 10_000, "epochs": epochs, "batch_size": 50, "queries": 1000, "base": 3000, "neighbours": 15}
+           for name, epochs in (("cifar10", 6), ("mnist", 3))}
 NAME = "partition-neighbours"
+
+
+def configurations(recipes):
+    """Return a configuration for each seed of each data set; a recipe that is not that of the records stands in it."""
+    return [named({"dataset": name, "seed": seed}, recipe, UNNAMED[name]) for name, recipe in recipes.items()
+            for seed in range(SEEDS[name])]
 
 
 def profile(model, queries, query_labels, base, base_labels, k=NEIGHBOURS):
@@ -50,8 +60,7 @@ def baselines(queries, query_labels, base, base_labels, k=NEIGHBOURS):
             "random": {"same_class": float(same.mean()), "euclidean": float(pixels.mean())}}
 
 
-@results.experiment(NAME, [{"dataset": name, "seed": seed} for name in RECIPES
-                           for seed in range(RECIPES[name]["seeds"])], minutes=15,
+@results.experiment(NAME, configurations(RECIPES), minutes=15,
                     claims=("spl.fig4_class", "spl.fig4_euclid", "spl.fig4_mainly"),
                     title="Figure 4: neighbours under the partition distance, MNIST and CIFAR-10")
 def recorded(configuration, device):
@@ -61,13 +70,14 @@ def recorded(configuration, device):
     order = np.random.default_rng(seed)
     learning, held_out = (data.load(name, split, normalisation="centred") for split in data.SPLITS)
     learning = learning.subset(order.permutation(len(learning))[:recipe["training"]])
-    held_out = held_out.subset(order.permutation(len(held_out))[:4000])
-    queries, base = held_out.subset(slice(0, 1000)), held_out.subset(slice(1000, None))
+    queries = recipe["queries"]
+    held_out = held_out.subset(order.permutation(len(held_out))[:queries + recipe["base"]])
+    queries, base = held_out.subset(slice(0, queries)), held_out.subset(slice(queries, None))
     sets = (queries.images, queries.labels, base.images, base.labels)
     model = seeded(networks.small_cnn, seed, shape=tuple(learning.images.shape[1:]), batch_norm=False).to(device).eval()
     untrained = _on(profile, model, device, sets)
     images, labels = learning.images.to(device), learning.labels.to(device)
-    model = train_one(model, images, labels, Recipe(recipe["epochs"], batch_size=BATCH_SIZE), seed)
+    model = train_one(model, images, labels, Recipe(recipe["epochs"], batch_size=recipe["batch_size"]), seed)
     accuracy, = ensembles.accuracy([model], queries.images[None].to(device), queries.labels[None].to(device)).tolist()
     return {**baselines(*sets), "untrained": untrained, "trained": _on(profile, model, device, sets),
             "accuracy": accuracy}

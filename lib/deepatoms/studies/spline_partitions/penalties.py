@@ -6,6 +6,7 @@ from torch.nn.utils import parametrizations, parametrize
 from deepatoms import data
 from deepatoms.learning import ensembles, networks, training
 from deepatoms.runs import results
+from deepatoms.studies.spline_partitions.recipes import named
 from deepatoms.theory import orthogonality
 
 NAME = "orthogonal-penalties"
@@ -15,10 +16,17 @@ RECIPE = training.Recipe(epochs=25, learning_rate=0.003, batch_size=50)
 HARD = "orthogonal rows"
 ARMS = [("none", 0.0), ("Eq. 13", 0.1), ("Eq. 13", 1.0), ("Eq. 13 / C^2", 1.0), ("authors' code", 1.0), ("norms only", 1.0),
         (HARD, 0.0)]
-CONFIGURATIONS = [{"penalty": name, "lambda": strength, "training": TRAINING, "seeds": SEEDS} for name, strength in ARMS]
+UNNAMED = {"epochs": 25, "learning_rate": 0.003, "batch_size": 50}
 
 
-@results.experiment(NAME, CONFIGURATIONS, minutes=4, claims=("spl.fig3a", "spl.overfit"),
+def configurations(recipe):
+    """Return a configuration for each arm; a recipe that is not that of the records stands in it."""
+    told = {name: getattr(recipe, name) for name in UNNAMED}
+    return [named({"penalty": name, "lambda": strength, "training": TRAINING, "seeds": SEEDS}, told, UNNAMED)
+            for name, strength in ARMS]
+
+
+@results.experiment(NAME, configurations(RECIPE), minutes=4, claims=("spl.fig3a", "spl.overfit"),
                     title="Figure 3 on digits: paired seeds under every penalty and under a hard constraint")
 def recorded(configuration, device):
     """Train fifteen digits nets with batch norm; return each one's accuracies and mean absolute cosine of its rows."""

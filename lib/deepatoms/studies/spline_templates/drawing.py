@@ -26,7 +26,7 @@ def trained(batch_norm=False):
 
 @functools.lru_cache(maxsize=4)
 def _trained(setting, batch_norm):
-    model = templates.trained_nets(setting, batch_norm)[0].cpu().requires_grad_(False)
+    model = templates.trained_nets(setting, batch_norm, True)[0].cpu().requires_grad_(False)
     return model, data.load("digits", "test", templates.SEEDS * setting.seed)
 
 
@@ -165,7 +165,7 @@ def _decoded(shown):
 
 def recorded():
     """Return the recorded full-scale runs of Fig. 1 and 2."""
-    return results.records("template-inner-products")
+    return results.records(inner_products.NAME)
 
 
 def nets_of(dataset):

@@ -12,6 +12,7 @@ from deepatoms.theory import splines
 
 # Class shown in Fig. 1 and the two others beside it.
 SHOWN = {"digits": (0, 3, 7), "mnist": (0, 3, 7), "cifar10": (9, 2, 5)}
+NAME = "template-inner-products"
 EDGES = {"digits": (-30, 30), "mnist": (-30, 30), "cifar10": (-15, 15)}
 
 CONFIGURATIONS = [{"data": dataset, "batch_norm": batch_norm, "seed": seed, "network": "small_cnn", "images": 10_000,
@@ -20,8 +21,8 @@ CONFIGURATIONS = [{"data": dataset, "batch_norm": batch_norm, "seed": seed, "net
                   for batch_norm in (True, False)]
 
 
-@results.experiment("template-inner-products", CONFIGURATIONS, minutes=25,
-                    claims=("spl.fig1_top", "spl.fig2a", "spl.fig2_confirms"),
+@results.experiment(NAME, CONFIGURATIONS, minutes=25,
+                    claims=("spl.fig1_top", "spl.fig1_bottom", "spl.fig2a", "spl.fig2b", "spl.fig2_easier", "spl.fig2_confirms"),
                     title="Fig. 1 and 2: inner products with templates, the authors' small CNN on MNIST and CIFAR-10")
 def template_inner_products(configuration, device):
     """Train the authors' small CNN on part of a data set and measure its templates on test images."""
@@ -51,7 +52,7 @@ def summary(model, images, labels, dataset):
             "mean_correct": float(own.mean()), "mean_others": float(others.mean()),
             "shown": _pattern(products[shown], *SHOWN[dataset]),
             "exchanged": _pattern(products[shown], SHOWN[dataset][1], SHOWN[dataset][0], SHOWN[dataset][2]),
-            "all_classes": float(((own > 0) & (others < 0).all(1))[hits].double().mean()) if bool(hits.any()) else 0.0,
+            "all_classes": float(all_signs(own, others)[hits].double().mean()) if bool(hits.any()) else 0.0,
             "deviation": deviation(own, others), "cosine": float(cosines.mean()),
             "histogram": {"low": low, "high": high, "correct": _histogram(own, low, high),
                           "others": _histogram(others, low, high)}}
@@ -74,6 +75,11 @@ def split(products, labels):
     """Return each image's inner product with its own template, (samples,), and with the others, (samples, classes - 1)."""
     own = torch.zeros_like(products, dtype=torch.bool).scatter_(1, labels[:, None], True)
     return products[own], products[~own].reshape(len(products), -1)
+
+
+def all_signs(own, others):
+    """Return for which images the own class's product is positive and all others are negative, (samples,)."""
+    return (own > 0) & (others < 0).all(1)
 
 
 def area_under_roc(own, others):

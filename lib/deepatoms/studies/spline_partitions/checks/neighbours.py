@@ -10,7 +10,7 @@ from deepatoms.studies.spline_partitions import neighbourhoods
 from deepatoms.studies.spline_partitions.checks.trained import SEEDS, digits_nets
 
 QUERIES = 500
-PERFECT = 1.0  # the same-class share with labels as codes: all neighbours are of the query's class
+RELUS = slice(0, None, 2)  # the layers 1, 3 and 5; the others are pooling
 
 
 @lru_cache(maxsize=2)
@@ -32,13 +32,13 @@ def of(records, name):
 
 
 def of_profiles(identifier):
-    """Register a function of profiles twice: on digits in the page (layer 5 alone), on the recorded CIFAR-10 nets at full.
+    """Register a function of profiles twice: on digits in the page, and on the recorded CIFAR-10 nets, a reduced run.
 
-    The last layer of the digits net is 64 pools of one cell each; the catalogue reduces "layers 5 and 6" to layer 5.
+    The last layer of the digits net is 64 pools of one cell each: there the last layer for classes is the fifth.
     """
     def decorate(function):
         check(identifier, experiment(SEEDS))(lambda setting: function(digits_profiles(setting), (4,)))
-        check(identifier, experiment(SEEDS), scale="full", records=neighbourhoods.NAME)(
+        check(identifier, experiment(SEEDS), scale="reduced", records=neighbourhoods.NAME)(
             lambda setting, records: function(of(records, "cifar10"), (4, 5)))
         return function
 
@@ -50,51 +50,81 @@ def mean(profiles, state, measure):
     return np.mean([profile[state][measure] for profile in profiles], axis=0)
 
 
-def _opposed(identifier, measured, exchanged, altered):
-    """Return the control that opposes what was measured: an exchange where it holds, altered neighbours where it fails."""
-    holds = catalogue.load().check(identifier).criterion.accepts(measured)
-    return Measurement(measured, exchanged if holds else altered)
+def _pixels(profiles, measure):
+    """Return a measure's mean over seeds for neighbours in pixel space."""
+    return np.mean([profile["pixels"][measure] for profile in profiles])
+
+
+@of_profiles("spl.fig4_class/monotone")
+def class_from_layer_to_layer(profiles, last):
+    """Take the smallest step of the same-class fraction from a layer to the next; the control keeps the ReLU layers."""
+    same = mean(profiles, "trained", "same_class")[:max(last) + 1]
+    return Measurement(np.diff(same).min(), np.diff(same[RELUS]).min(), count=len(profiles))
+
+
+def _rise(profiles, state, last):
+    same = mean(profiles, state, "same_class")
+    return same[list(last)].max() - same[0]
 
 
 @of_profiles("spl.fig4_class/rise")
 def rise(profiles, last):
-    """Subtract the first layer's same-class fraction from that of the last layers."""
-    same = mean(profiles, "trained", "same_class")
-    top = same[list(last)].max()
-    return _opposed("spl.fig4_class/rise", top - same[0], same[0] - top, PERFECT - same[0])
+    """Subtract the first layer's same-class fraction from that of the last layers; the control is untrained."""
+    return Measurement(_rise(profiles, "trained", last), _rise(profiles, "untrained", last), count=len(profiles))
 
 
 @of_profiles("spl.fig4_class/learned")
 def learned(profiles, last):
-    """Subtract the untrained nets' same-class fraction at layer 5 from that of the trained nets."""
-    trained, untrained = (mean(profiles, state, "same_class")[4] for state in ("trained", "untrained"))
-    return _opposed("spl.fig4_class/learned", trained - untrained, untrained - trained, PERFECT - untrained)
+    """Subtract the untrained nets' same-class fraction at layer 5 from that of the trained nets; labels permuted beside it."""
+    gains = (mean(profiles, "trained", name)[4] - mean(profiles, "untrained", name)[4] for name in ("same_class", "permuted"))
+    return Measurement(*gains, count=len(profiles))
+
+
+@of_profiles("spl.fig4_euclid/monotone")
+def distance_from_layer_to_layer(profiles, last):
+    """Take the smallest step of the neighbours' Euclidean distance, in units of that at layer 1."""
+    far = mean(profiles, "trained", "euclidean")
+    far = far / far[0]
+    return Measurement(np.diff(far).min(), np.diff(far[RELUS]).min(), count=len(profiles))
 
 
 @of_profiles("spl.fig4_euclid/further")
 def further(profiles, last):
     """Divide the neighbours' mean Euclidean distance at layer 6 by that at layer 1."""
-    far = mean(profiles, "trained", "euclidean")
-    random = np.mean([profile["random"]["euclidean"] for profile in profiles])
-    return _opposed("spl.fig4_euclid/further", far[5] / far[0], far[0] / far[5], random / far[0])
+    return _further(profiles, "trained")
+
+
+@of_profiles("spl.fig4_euclid/untrained")
+def further_untrained(profiles, last):
+    """Divide the same distances in the untrained networks."""
+    return _further(profiles, "untrained")
+
+
+def _further(profiles, state):
+    far = mean(profiles, state, "euclidean")
+    return Measurement(far[5] / far[0], _pixels(profiles, "euclidean") / far[0], count=len(profiles))
 
 
 @of_profiles("spl.fig4_euclid/first_near")
 def first_near(profiles, last):
-    """Divide the first layer's neighbours' mean Euclidean distance by that of random images."""
-    random = np.mean([profile["random"]["euclidean"] for profile in profiles])
-    return Measurement(mean(profiles, "trained", "euclidean")[0] / random, random / random)
+    """Divide the first layer's neighbours' mean Euclidean distance by that of random images; these of the next seed beside it."""
+    random = np.array([profile["random"]["euclidean"] for profile in profiles])
+    near = mean(profiles, "trained", "euclidean")[0]
+    return Measurement(near / random.mean(), (np.roll(random, 1) / random).min(), count=len(profiles))
 
 
-@check("spl.fig4_mainly/majority", experiment(SEEDS), scale="full", records=neighbourhoods.NAME)
+@check("spl.fig4_mainly/majority", experiment(SEEDS), scale="reduced", records=neighbourhoods.NAME)
 def majority(setting, records):
-    """Take the better of layers 5 and 6 on the recorded CIFAR-10 nets, and on those of MNIST as the control."""
-    return Measurement(*(mean(of(records, name), "trained", "same_class")[4:].max() for name in ("cifar10", "mnist")))
+    """Take the better of layers 5 and 6 on the recorded CIFAR-10 nets; the control opposes: MNIST, or permuted labels."""
+    colour = of(records, "cifar10")
+    measured, permuted = (mean(colour, "trained", name)[4:].max() for name in ("same_class", "permuted"))
+    holds = catalogue.load().check("spl.fig4_mainly/majority").criterion.accepts(measured)
+    easy = mean(of(records, "mnist"), "trained", "same_class")[4:].max()
+    return Measurement(measured, permuted if holds else easy, count=len(colour))
 
 
 @of_profiles("spl.fig4_mainly/above_pixels")
 def above_pixels(profiles, last):
-    """Subtract the same-class fraction of pixel neighbours from that of the last layers."""
-    pixels = np.mean([profile["pixels"]["same_class"] for profile in profiles])
-    gain = mean(profiles, "trained", "same_class")[list(last)].max() - pixels
-    return Measurement(gain, -gain)
+    """Subtract the same-class fraction of pixel neighbours from that of the last layers; labels permuted beside it."""
+    best = (mean(profiles, "trained", name)[list(last)].max() for name in ("same_class", "permuted"))
+    return Measurement(*(each - _pixels(profiles, "same_class") for each in best), count=len(profiles))

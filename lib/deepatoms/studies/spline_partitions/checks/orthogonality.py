@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 
-from deepatoms.claims.checking import EXACT, Measurement, check, experiment, instances
+from deepatoms.claims.checking import Measurement, check, experiment, instances
 from deepatoms.studies.spline_partitions.checks.codes import normal
 from deepatoms.studies.spline_partitions.checks.trained import SEEDS, digits_nets, orthogonal_net
 from deepatoms.theory import orthogonality, splines
@@ -18,10 +18,11 @@ def counterexample(setting):
     A, _ = splines.affine_map(model, held_out.images[:200].double())
     isotropic = 3 * torch.linalg.qr(normal(setting.torch("counterexample"), 96, model[-1].in_features))[0].T
     kept = orthogonality.cosines(model[-1].weight.detach() @ isotropic)
-    return Measurement(min(float(example.max()), float(orthogonality.cosines(A).amax(1).mean())), float(kept.max()))
+    largest = float(orthogonality.cosines(A).amax(1).mean())
+    return Measurement(min(float(example.max()), largest), float(kept.max()), count=1)
 
 
-@check("spl.orth_sufficient/exact_condition", instances(200))
+@check("spl.orth_sufficient/exact_condition", instances(200, of="maps"))
 def exact_condition(setting):
     """Measure both sufficient cases on 200 random maps, and a general map under the same rows as the control."""
     generator = setting.torch("exact_condition")
@@ -32,16 +33,17 @@ def exact_condition(setting):
         singular = torch.linalg.svd(A).U[:, :5].T
         measured += [orthogonality.cosines(W @ isotropic).max(), orthogonality.cosines(singular @ A).max()]
         control.append(orthogonality.cosines(W @ A).max())
-    return Measurement(float(max(measured)), float(min(control)))
+    return Measurement(float(max(measured)), float(min(control)), count=len(control))
 
 
-@check("spl.eq13/gradient", instances(100))
+@check("spl.eq13/gradient", instances(100, of="matrices"))
 def gradient(setting):
     """Differentiate the penalty with autograd and compare with the matrix formula; likewise the authors' penalty."""
     generator = setting.torch("gradient")
     errors = [[_gradient_error(W, penalty) for penalty in (orthogonality.penalty, orthogonality.authors_penalty)]
               for W in (normal(generator, 10, 32) for _ in range(100))]
-    return Measurement(max(error[0] for error in errors), min(error[1] for error in errors))
+    measured, control = zip(*errors, strict=True)
+    return Measurement(max(measured), min(control), count=len(errors))
 
 
 def _gradient_error(W, penalty):
@@ -52,7 +54,7 @@ def _gradient_error(W, penalty):
     return float((found - formula).norm() / formula.norm())
 
 
-@check("spl.eq13/norm_blind", instances(100))
+@check("spl.eq13/norm_blind", instances(100, of="matrices"))
 def norm_blind(setting):
     """Evaluate both penalties on orthogonal rows of different lengths."""
     generator = setting.torch("norm_blind")
@@ -61,7 +63,8 @@ def norm_blind(setting):
         lengths = 0.1 + 9.9 * torch.rand(10, 1, generator=generator, dtype=torch.float64)
         W = lengths * orthogonality.orthonormal_rows(normal(generator, 10, 32))
         found.append([float(orthogonality.penalty(W)), float(orthogonality.authors_penalty(W))])
-    return Measurement(max(pair[0] for pair in found), min(pair[1] for pair in found))
+    measured, control = zip(*found, strict=True)
+    return Measurement(max(measured), min(control), count=len(found))
 
 
 @lru_cache(maxsize=2)
@@ -86,14 +89,14 @@ def _mean_cosines(model, images):
 def templates(setting):
     """Compare the templates' mean absolute cosine with and without the penalty, paired, ten seeds."""
     ratios = cosine_ratios(setting)
-    return Measurement(sum(ratios["templates"]) / SEEDS, sum(ratios["rows"]) / SEEDS)
+    return Measurement(*(sum(ratios[name]) / SEEDS for name in ("templates", "rows")), count=len(ratios["rows"]))
 
 
 @check("spl.orth_created/rows_only", experiment(SEEDS))
 def rows_only(setting):
     """Compare the rows' mean absolute cosine with and without the penalty on the same nets."""
     ratios = cosine_ratios(setting)
-    return Measurement(sum(ratios["rows"]) / SEEDS, sum(ratios["templates"]) / SEEDS)
+    return Measurement(*(sum(ratios[name]) / SEEDS for name in ("rows", "templates")), count=len(ratios["rows"]))
 
 
 @lru_cache(maxsize=2)
@@ -115,11 +118,11 @@ def update_cosines(setting):
 def hidden_weights(setting):
     """Take the mean over 50 held-out digits and all pairs of classes, at the last convolution's weights."""
     features, weights = update_cosines(setting)
-    return Measurement(float(weights.mean()), float(features.mean()))
+    return Measurement(float(weights.mean()), float(features.mean()), count=1)
 
 
-@check("spl.orth_updates/features_only", EXACT)
+@check("spl.orth_updates/features_only", experiment(1))
 def features_only(setting):
     """Take the largest over 50 held-out digits and all pairs of classes, at the last features."""
     features, weights = update_cosines(setting)
-    return Measurement(float(features.max()), float(weights.max()))
+    return Measurement(float(features.max()), float(weights.max()), count=1)

@@ -11,10 +11,12 @@ from deepatoms.learning import networks
 from deepatoms.learning.training import seeded
 from deepatoms.theory import partition
 from deepatoms.theory.partition.extension import observe
+from deepatoms.theory.partition.graph import average_degree
 from deepatoms.theory.piecewise import trace
 
 BOX = torch.tensor([[-3.0, -3.0], [3.0, -3.0], [-3.0, 3.0]], dtype=torch.float64)
 LINES = (10, 50, 150)
+POOLED = 200_000
 
 
 def _double(array):
@@ -32,14 +34,17 @@ def layers(setting):
 
 @check("spl.relu_regions/count", EXHAUSTIVE)
 def relu_count(setting):
-    """Count the codes of a coordinate ReLU over all sign vectors, and the regions of ten lines."""
-    ratios = [_orthants(dimension) / 2**dimension for dimension in range(1, 13)]
-    planar = len(lines_in_the_plane(setting, 10)) / 2**10
-    return Measurement(max(*ratios, planar), min(ratio * 2 for ratio in ratios))
+    """Count the codes of a coordinate ReLU over all sign vectors, and the regions of ten lines; then with one unit copied."""
+    found = [[_orthants(dimension, copied) / 2**dimension for copied in (False, True)] for dimension in range(2, 13)]
+    ratios, copied = zip(*found, strict=True)
+    return Measurement(max(*ratios, len(lines_in_the_plane(setting, 10)) / 2**10), max(copied))
 
 
-def _orthants(dimension):
+def _orthants(dimension, copied):
+    """Count the codes of a ReLU that sees every coordinate, or in place of the last one the first once more."""
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * dimension).reshape(-1, dimension)
+    if copied:
+        signs[:, -1] = signs[:, 0]
     codes = partition.region_codes(nn.ReLU(), signs, chunk=5000)[0]
     return len(np.unique(codes.bits, axis=0))
 
@@ -62,33 +67,32 @@ def lines_in_the_plane(setting, count, parallel=False):
     return partition.slice_plane(nn.Sequential(layer, nn.ReLU()), half * _double([[-1, -1], [1, -1], [-1, 1]]))
 
 
-@check("spl.relu_regions/planar_count", instances(len(LINES)))
+@check("spl.relu_regions/planar_count", instances(len(LINES), of="arrangements"))
 def planar_count(setting):
     """Compare the exact count of regions of 10, 50 and 150 lines with 1 + n + n (n - 1) / 2."""
     excess = [[abs(len(lines_in_the_plane(setting, n, parallel)) - partition.planar_regions(n)) for n in LINES]
               for parallel in (False, True)]
-    return Measurement(max(excess[0]), min(excess[1]))
+    return Measurement(max(excess[0]), min(excess[1]), count=len(excess[0]))
 
 
-@check("spl.pool_regions/count", instances(200_000))
+@check("spl.pool_regions/count", instances(POOLED, of="inputs"))
 def pool_count(setting):
     """Count the argmax codes that 200,000 random inputs find, for disjoint and for overlapping windows."""
     generator = setting.torch("pool")
     disjoint = [_pool_codes(generator, cells, cells, outputs) / cells**outputs for cells, outputs in ((2, 12), (3, 7), (4, 6))]
     overlapping = _pool_codes(generator, 3, 1, 7) / 3**7
-    return Measurement(max(*disjoint, overlapping), overlapping)
+    return Measurement(max(*disjoint, overlapping), overlapping, count=POOLED)
 
 
 def _pool_codes(generator, cells, stride, outputs):
-    count = 200_000
-    x = torch.randn(count, 1, 1, cells + stride * (outputs - 1), generator=generator)
+    x = torch.randn(POOLED, 1, 1, cells + stride * (outputs - 1), generator=generator)
     codes = np.asarray(partition.region_codes(nn.MaxPool2d((1, cells), stride), x, chunk=20_000)[0])
     return len(np.unique(codes @ cells ** np.arange(outputs)))
 
 
 # ---- where the boundaries are ----
 
-@check("spl.rotates/right_angles", instances(100))
+@check("spl.rotates/right_angles", instances(100, of="layers"))
 def right_angles(setting):
     """Read the normals of all walls of 100 random layers off their exact regions; orthogonal weights are the control."""
     generator = setting.torch("right_angles")
@@ -97,7 +101,7 @@ def right_angles(setting):
         W = torch.randn(8, 8, generator=generator, dtype=torch.float64)
         random.append(_largest_cosine(W))
         orthogonal.append(_largest_cosine(torch.linalg.qr(W)[0]))
-    return Measurement(max(random), max(orthogonal))
+    return Measurement(max(random), max(orthogonal), count=len(random))
 
 
 def _layer(W, bias):
@@ -115,7 +119,7 @@ def _largest_cosine(W):
     return float((normals @ normals.T).fill_diagonal_(0).abs().max())
 
 
-@check("spl.rotates/preimage", instances(100))
+@check("spl.rotates/preimage", instances(100, of="layers"))
 def preimage(setting):
     """Find boundary points of 100 random layers by bisection on the layer's own output, and measure their distances."""
     generator = setting.torch("preimage")
@@ -128,7 +132,7 @@ def preimage(setting):
     rows, lengths = W[:, unit], W.norm(dim=2)[:, unit]
     levels = (points * rows).sum(2)
     measured, control = ((crossing * each.abs() / lengths).amax(1) for each in (levels + bias[:, unit], levels))
-    return Measurement(float(measured.max()), float(control.min()))
+    return Measurement(float(measured.max()), float(control.min()), count=len(W))
 
 
 def _boundary_points(W, bias, near, far, unit):
@@ -153,7 +157,7 @@ def planar_nets(setting):
     return [seeded(networks.relu_network, 100 * setting.seed + number, widths=(2, 16, 16, 16, 3)) for number in range(3)]
 
 
-@check("spl.refine/nested", instances(3))
+@check("spl.refine/nested", instances(3, of="networks"))
 def nested(setting):
     """Evaluate five random points of each exact polygon and look for a second code of the layers before."""
     random = setting.numpy("nested")
@@ -165,7 +169,7 @@ def nested(setting):
             before = np.concatenate([layer.bits for layer in codes[:level]], 1)
             violations += _groups_with_two(before, np.repeat(np.arange(len(found)), 5))
             mixed += _groups_with_two(before, np.unique(codes[level].bits, axis=0, return_inverse=True)[1].ravel())
-    return Measurement(violations, mixed)
+    return Measurement(violations, mixed, count=len(planar_nets(setting)))
 
 
 def _inside(random, found):
@@ -182,7 +186,7 @@ def _groups_with_two(codes, groups):
     return int((np.bincount(pairs[:, 0]) > 1).sum())
 
 
-@check("spl.refine/area", instances(3))
+@check("spl.refine/area", instances(3, of="networks"))
 def area(setting):
     """Sum the areas of all polygons, and of those that a 200 x 200 grid finds."""
     measured, control = [], []
@@ -190,7 +194,7 @@ def area(setting):
         found = partition.slice_plane(model, BOX)
         measured.append(abs(found.areas.sum() - 1))
         control.append(abs(found.areas[seen_by_a_grid(model, found)].sum() - 1))
-    return Measurement(max(measured), max(control))
+    return Measurement(max(measured), max(control), count=len(measured))
 
 
 def seen_by_a_grid(model, found, steps=200):
@@ -201,3 +205,30 @@ def seen_by_a_grid(model, found, steps=200):
              for points in (found.points(grid), found.points(found.centres))]
     seen = set(map(bytes, codes[0]))
     return np.array([bytes(row) in seen for row in codes[1]])
+
+
+# ---- the graph of the regions ----
+
+DEGREE_WIDTHS = ((2, 16, 16, 16, 3), (2, 64, 3), (2, 8, 8, 8, 8, 8, 3))
+
+
+@lru_cache(maxsize=2)
+def degrees(setting):
+    """Return the average degrees of the region graphs of twelve ReLU networks, and of four Voronoi diagrams."""
+    relus = [seeded(networks.relu_network, 100 * setting.seed + number, widths=widths)
+             for widths in DEGREE_WIDTHS for number in range(4)]
+    maxima = [seeded(_one_maximum, 100 * setting.seed + number) for number in range(4)]
+    return [[average_degree(partition.slice_plane(model, BOX)) for model in models] for models in (relus, maxima)]
+
+
+def _one_maximum():
+    """Return the maximum of 60 tangent planes of a paraboloid: its regions are the Voronoi cells of 60 random points."""
+    points = 6 * torch.rand(60, 2, dtype=torch.float64) - 3
+    return nn.Sequential(_layer(points, -points.square().sum(1) / 2), nn.Unflatten(1, (1, 60)), nn.MaxPool1d(60), nn.Flatten())
+
+
+@check("spl.degree/average", instances(12, of="networks"))
+def average(setting):
+    """Count the sides that two regions share, exactly; where three regions meet in a vertex the average may be larger."""
+    relus, maxima = degrees(setting)
+    return Measurement(max(relus), min(maxima), count=len(relus))

@@ -6,14 +6,14 @@ import scipy.optimize
 from deepatoms.claims.checking import EXACT, Measurement, check, instances
 
 
-@check("spl.eq4/rebuilt", instances(200))
+@check("spl.eq4/rebuilt", instances(200, of="functions"))
 def rebuilt(setting):
     """Read off the affine piece of a sum of hinges at each of 1,000 points and take the maximum of all of them."""
     random = setting.numpy("spl.eq4/rebuilt")
     errors = [[_rebuilding_error(random, dimension, negative) for negative in (False, True)]
               for dimension in (1, 2, 3, 4) for _ in range(50)]
     measured, control = np.max(errors, axis=0)
-    return Measurement(measured, control)
+    return Measurement(measured, control, count=len(errors))
 
 
 def _rebuilding_error(random, dimension, negative):
@@ -29,14 +29,14 @@ def _rebuilding_error(random, dimension, negative):
     return np.abs(values - (x @ slopes.T + offsets).max(1)).max()
 
 
-@check("spl.eq4/convex", instances(100))
+@check("spl.eq4/convex", instances(100, of="functions"))
 def convex(setting):
     """Measure 1,000 chords of each of 100 random max-affine functions of eight pieces."""
     random = setting.numpy("spl.eq4/convex")
     gaps = [[_smallest_gap(random, dimension, reduce) for reduce in (_all_eight, _maximum_with_a_minimum)]
             for dimension in (1, 2, 3, 4) for _ in range(25)]
     measured, control = np.min(gaps, axis=0)
-    return Measurement(measured, control)
+    return Measurement(measured, control, count=len(gaps))
 
 
 def _all_eight(pieces):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from deepatoms.claims.checking import Measurement, check, instances
+from deepatoms.claims.checking import EXHAUSTIVE, Measurement, check, instances
 from deepatoms.learning.networks import relu_network
 from deepatoms.studies.spline_templates.checks import maps
 from deepatoms.studies.spline_templates.checks.operators import normal
@@ -17,7 +17,7 @@ COMPOSITIONS = (
     lambda x: abs(np.maximum(x, 0) - 1), lambda x: -abs(x), lambda x: np.maximum(-abs(x), -1), lambda x: abs(abs(x) - 1))
 
 
-@check("spl.iff/only_if", instances(10))
+@check("spl.iff/only_if", EXHAUSTIVE)
 def only_if(setting):
     """Count the convex ones among ten compositions, by 20,000 chords each."""
     random = setting.numpy("spl.iff")
@@ -27,15 +27,17 @@ def only_if(setting):
     return Measurement(sum(is_convex), sum(is_convex[-4:]))
 
 
-@check("spl.iff/if", instances(1000))
+@check("spl.iff/if", instances(1000, of="compositions"))
 def if_non_decreasing(setting):
     """Count violated chords of 1,000 random compositions whose later component is non-decreasing."""
     generator = setting.torch("spl.iff/if")
-    counts = [[_violations(generator, decreasing) for decreasing in (False, True)] for _ in range(20)]
-    return Measurement(*np.sum(counts, axis=0))
+    counts, at_once = [], 50
+    for _ in range(20):
+        counts.append([_violations(generator, decreasing, at_once) for decreasing in (False, True)])
+    return Measurement(*np.sum(counts, axis=0), count=at_once * len(counts))
 
 
-def _violations(generator, decreasing, count=50, chords=1000):
+def _violations(generator, decreasing, count, chords=1000):
     slopes = [normal(generator, count, 4, 3, 4) for _ in range(2)]
     offsets = [normal(generator, count, 4, 3) for _ in range(2)]
     slopes[1] = slopes[1].abs()
@@ -52,16 +54,16 @@ def _violations(generator, decreasing, count=50, chords=1000):
     return int(((1 - t) * composed(x) + t * composed(y) - composed((1 - t) * x + t * y) < -1e-10).sum())
 
 
-@check("spl.thm2/chords", instances(100_000))
+@check("spl.thm2/chords", instances(40, of="networks"))
 def chords(setting):
-    """Measure chords of an MLP and a CNN with pooling whose weights are nonnegative from layer 2 on."""
+    """Measure chords of MLPs and CNNs with pooling whose weights are nonnegative from layer 2 on."""
     generator, gaps = setting.torch("spl.thm2"), []
-    for build, shape, count in ((wide_mlp, (8,), 80_000), (pooled_cnn, (1, 8, 8), 20_000)):
+    for build, shape, count in ((wide_mlp, (8,), 4000), (pooled_cnn, (1, 8, 8), 1000)) * 20:
         model = build(generator)
         signed = chord_gap(model, generator, shape, count)
         gaps.append((chord_gap(nonnegative(model), generator, shape, count), signed))
     measured, control = (min(column) for column in zip(*gaps, strict=True))
-    return Measurement(measured, control)
+    return Measurement(measured, control, count=len(gaps))
 
 
 def wide_mlp(generator):
@@ -95,16 +97,17 @@ def _in_parts(model, x):
     return torch.cat([model(part) for part in x.split(2000)])
 
 
-@check("spl.multiconvex/one_layer", instances(3000))
+@check("spl.multiconvex/one_layer", instances(3000, of="networks"))
 def one_layer(setting):
     """Move the weights and biases of one layer along chords with the others fixed; the control moves all layers."""
     generator = setting.torch("spl.multiconvex")
-    one = [_parameter_gap(generator, {layer}) for layer in range(3)]
-    return Measurement(min(one), _parameter_gap(generator, {0, 1, 2}))
+    pairs = 1000
+    one = [_parameter_gap(generator, {layer}, pairs) for layer in range(3)]
+    return Measurement(min(one), _parameter_gap(generator, {0, 1, 2}, pairs), count=pairs * len(one))
 
 
-def _parameter_gap(generator, moving):
-    pairs, widths = 1000, (8, 16, 16, 3)
+def _parameter_gap(generator, moving, pairs):
+    widths = (8, 16, 16, 3)
     ends = [_draw_network(generator, pairs, widths) for _ in range(2)]
     fixed = [[(ends[1] if layer in moving else ends[0])[layer] for layer in range(3)]]
     x = normal(generator, pairs, widths[0])
@@ -142,7 +145,7 @@ def forward(weights, biases, x):
     return functional.linear(x, weights[-1], biases[-1])
 
 
-@check("spl.eq10/nested", instances(100))
+@check("spl.eq10/nested", instances(100, of="networks"))
 def nested(setting):
     """Compare the cascade of maximisations, unit by unit, with the forward pass; the control selects for whole layers."""
     generator, errors = setting.torch("spl.eq10/nested"), []
@@ -151,7 +154,7 @@ def nested(setting):
         expected = forward(weights, biases, x)
         errors.append([float((found - expected).abs().max()) for found in
                        (splines.greedy_matching(weights, biases, x), _one_piece_a_layer(weights, biases, x))])
-    return Measurement(*np.max(errors, axis=0))
+    return Measurement(*np.max(errors, axis=0), count=len(errors))
 
 
 def _one_piece_a_layer(weights, biases, x):
@@ -161,11 +164,12 @@ def _one_piece_a_layer(weights, biases, x):
     return weights[-1] @ x + biases[-1]
 
 
-@check("spl.eq10/suboptimal", instances(20))
+@check("spl.eq10/suboptimal", instances(20, of="networks"))
 def suboptimal(setting):
     """Measure by how much the best of all 2^10 choices of active units exceeds the forward pass."""
     generator = setting.torch("spl.eq10/suboptimal")
-    return Measurement(*(min(_excess(generator, signed) for _ in range(20)) for signed in (True, False)))
+    found = [[_excess(generator, signed) for _ in range(20)] for signed in (True, False)]
+    return Measurement(*map(min, found), count=len(found[0]))
 
 
 def _excess(generator, signed):
@@ -174,11 +178,12 @@ def _excess(generator, signed):
     return float((splines.global_matching(weights, biases, x) - output).max() / output.abs().max())
 
 
-@check("spl.cor1/brute_force", instances(100))
+@check("spl.cor1/brute_force", instances(100, of="networks"))
 def brute_force(setting):
     """Compare the forward pass with the best of all 2^10 choices, nonnegative weights from layer 2 on."""
     generator = setting.torch("spl.cor1")
-    return Measurement(*(max(_distance(generator, signed) for _ in range(100)) for signed in (False, True)))
+    found = [[_distance(generator, signed) for _ in range(100)] for signed in (False, True)]
+    return Measurement(*map(max, found), count=len(found[0]))
 
 
 def _distance(generator, signed):

@@ -7,7 +7,6 @@ from torch import nn
 
 from deepatoms.claims.checking import Measurement, check, instances
 from deepatoms.learning.networks import digits_cnn, relu_network, residual_cnn
-from deepatoms.learning.training import seeded
 from deepatoms.studies.spline_templates.checks.operators import normal
 from deepatoms.theory import max_affine, splines
 
@@ -51,43 +50,51 @@ def affine_error(model, A, b, x):
     return float((model(x) - torch.einsum("ncd,nd->nc", A, x.flatten(1)) - b).abs().max())
 
 
-@check("spl.thm1/other_point", instances(200))
+def _largest(errors):
+    """Return the largest of each network's two errors, and of how many networks."""
+    measured, control = (max(column) for column in zip(*errors, strict=True))
+    return Measurement(measured, control, count=len(errors))
+
+
+@check("spl.thm1/other_point", instances(40, of="networks"))
 def other_point(setting):
     """Apply the map found at x to another point of the same region, and to one beyond its boundary."""
     generator, errors = setting.torch("spl.thm1/other_point"), []
-    for build, shape in ((mlp, (10,)), (cnn, (1, 8, 8))):
-        model, x, direction = build(generator), normal(generator, 100, *shape), normal(generator, 100, *shape)
+    for build, shape in ((mlp, (10,)), (cnn, (1, 8, 8))) * 20:
+        model, x, direction = build(generator), normal(generator, 5, *shape), normal(generator, 5, *shape)
         A, b = splines.affine_map(model, x)
         errors.append([affine_error(model, A, b, y) for y in moved(model, x, direction)])
-    measured, control = (max(column) for column in zip(*errors, strict=True))
-    return Measurement(measured, control)
+    return _largest(errors)
 
 
-@check("spl.thm1/product", instances(100))
+@check("spl.thm1/product", instances(20, of="networks"))
 def product(setting):
     """Compare autograd's map with the product of explicit matrices, and with the product at another input."""
     generator, errors = setting.torch("spl.thm1/product"), []
-    for build, shape in ((mlp, (10,)), (cnn, (1, 8, 8))):
-        model, x = build(generator), normal(generator, 50, *shape)
+    for build, shape in ((mlp, (10,)), (cnn, (1, 8, 8))) * 10:
+        model, x = build(generator), normal(generator, 5, *shape)
         A, _ = splines.affine_map(model, x)
         layers = max_affine.operators(model, shape)
         products = torch.stack([max_affine.chain_map(max_affine.select(layers, each))[0] for each in x.flatten(1)])
         errors.append([float((A - other).abs().max()) for other in (products, products.roll(1, 0))])
-    measured, control = (max(column) for column in zip(*errors, strict=True))
-    return Measurement(measured, control)
+    return _largest(errors)
 
 
-@check("spl.resnet/other_point", instances(200))
+@check("spl.resnet/other_point", instances(20, of="networks"))
 def resnet(setting):
-    """Test the map of a residual net with both kinds of shortcut at another point; batch norm in training mode breaks it."""
+    """Test the maps of residual nets with both kinds of shortcut at another point; batch norm in training mode breaks them."""
     generator = setting.torch("spl.resnet")
+    return _largest([_residual_errors(generator) for _ in range(20)])
+
+
+def _residual_errors(generator):
     model = random_parameters(residual_cnn((1, 8, 8), classes=4, widths=(4, 6), blocks=2), generator)
-    x, direction = normal(generator, 200, 1, 8, 8), normal(generator, 200, 1, 8, 8)
+    x, direction = normal(generator, 10, 1, 8, 8), normal(generator, 10, 1, 8, 8)
     A, b = splines.affine_map(model, x)
     near, _ = moved(model, x, direction)
     measured = affine_error(model, A, b, near)
     model.train()
-    return Measurement(measured, affine_error(model, *_slopes(model, x), near))
+    return measured, affine_error(model, *_slopes(model, x), near)
 
 
 def _slopes(model, x):
@@ -114,32 +121,39 @@ class Recurrent(nn.Module):
 
 @lru_cache(maxsize=4)
 def _recurrent(setting):
+    """Return ten random ReLU recurrent nets, each with its twin of the same weights and tanh, and five sequences twice."""
     generator = setting.torch("spl.rnn")
-    model, smooth = seeded(Recurrent, setting.seed).double(), Recurrent("tanh").double()
+    return [(*_twins(generator), normal(generator, 5, STEPS, 3), normal(generator, 5, STEPS, 3)) for _ in range(10)]
+
+
+def _twins(generator):
+    model, smooth = Recurrent().double(), Recurrent("tanh").double()
     for name, values in model.named_parameters():
         values.data.copy_(normal(generator, *values.shape) / (values.shape[-1] ** 0.5 if "weight" in name else 1))
     smooth.load_state_dict(model.state_dict())
-    x = normal(generator, 50, STEPS, 3)
-    return model.requires_grad_(False), smooth.requires_grad_(False), x, normal(generator, 50, STEPS, 3)
+    return model.requires_grad_(False), smooth.requires_grad_(False)
 
 
-@check("spl.rnn/other_point", instances(50))
+@check("spl.rnn/other_point", instances(10, of="networks"))
 def rnn_other_point(setting):
-    """Test the map of a ReLU recurrent net at another sequence with the same masks; tanh fails on the same sequences."""
-    model, smooth, x, direction = _recurrent(setting)
-    near, _ = moved(model, x, direction)
-    measured = affine_error(model, *splines.affine_map(model, x), near)
-    return Measurement(measured, affine_error(smooth, *_slopes(smooth, x), near))
+    """Test the map of ReLU recurrent nets at another sequence with the same masks; tanh fails on the same sequences."""
+    errors = []
+    for model, smooth, x, direction in _recurrent(setting):
+        near, _ = moved(model, x, direction)
+        errors.append([affine_error(model, *splines.affine_map(model, x), near),
+                       affine_error(smooth, *_slopes(smooth, x), near)])
+    return _largest(errors)
 
 
-@check("spl.rnn/product", instances(50))
+@check("spl.rnn/product", instances(10, of="networks"))
 def rnn_product(setting):
     """Build the slope at every time step from the masks and weight matrices and compare it with autograd's."""
-    model, _, x, _ = _recurrent(setting)
-    A = splines.affine_map(model, x)[0].reshape(len(x), -1, STEPS, 3)
-    masks = _masks(model.cell, x)
-    measured, control = (float((A - _rnn_slopes(model, chosen)).abs().max()) for chosen in (masks, masks.roll(1, 0)))
-    return Measurement(measured, control)
+    errors = []
+    for model, _, x, _ in _recurrent(setting):
+        A = splines.affine_map(model, x)[0].reshape(len(x), -1, STEPS, 3)
+        masks = _masks(model.cell, x)
+        errors.append([float((A - _rnn_slopes(model, chosen)).abs().max()) for chosen in (masks, masks.roll(1, 0))])
+    return _largest(errors)
 
 
 def _masks(cell, x):
@@ -162,11 +176,14 @@ def _rnn_slopes(model, masks):
     return torch.stack(slopes[::-1], 2)
 
 
-@check("spl.eq7/explicit", instances(50))
+@check("spl.eq7/explicit", instances(10, of="networks"))
 def explicit(setting):
     """Multiply the matrices of Eq. 7 and sum the propagated biases; the control leaves the ReLU matrices out of that sum."""
     generator = setting.torch("spl.eq7")
-    model, x = cnn(generator), normal(generator, 50, 1, 8, 8)
+    return _largest([_explicit_errors(cnn(generator), x) for x in normal(generator, 10, 5, 1, 8, 8)])
+
+
+def _explicit_errors(model, x):
     layers = max_affine.operators(model, (1, 8, 8))
     relu = [isinstance(layer, nn.ReLU) for layer in model if not isinstance(layer, nn.Flatten)]
     jacobian = torch.stack([torch.autograd.functional.jacobian(lambda one: model(one[None])[0], each) for each in x])
@@ -179,17 +196,20 @@ def explicit(setting):
         wrong = max_affine.chain_map(without)[1]
         errors.append([max(float((A @ each.flatten() + b - z).abs().max()), float((A - J.flatten(1)).abs().max())),
                        float((A @ each.flatten() + wrong - z).abs().max())])
-    measured, control = (max(column) for column in zip(*errors, strict=True))
-    return Measurement(measured, control)
+    return [max(column) for column in zip(*errors, strict=True)]
 
 
-@check("spl.template/autograd", instances(10))
+@check("spl.template/autograd", instances(10, of="networks"))
 def template(setting):
-    """Compare each template by backpropagation with the row of W A[x] from explicit matrices, small CNN for digits."""
+    """Compare each template by backpropagation with the row of W A[x] from explicit matrices, small CNNs for digits."""
     generator = setting.torch("spl.template")
-    model, x = random_parameters(digits_cnn(batch_norm=False), generator), normal(generator, 10, 1, 8, 8)
+    return _largest([_template_errors(random_parameters(digits_cnn(batch_norm=False), generator), x)
+                     for x in normal(generator, 10, 1, 1, 8, 8)])
+
+
+def _template_errors(model, x):
     layers = max_affine.operators(model, (1, 8, 8))
     rows = torch.stack([max_affine.chain_map(max_affine.select(layers, each))[0] for each in x.flatten(1)])
     A, _ = splines.affine_map(model, x)
     after_softmax, _ = _slopes(lambda at: torch.softmax(model(at), 1), x)
-    return Measurement(float((A - rows).abs().max()), float((after_softmax - rows).abs().max()))
+    return float((A - rows).abs().max()), float((after_softmax - rows).abs().max())

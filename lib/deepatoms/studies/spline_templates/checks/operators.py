@@ -15,13 +15,13 @@ def normal(generator, *shape):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-@check("spl.prop1/operators", instances(200))
+@check("spl.prop1/operators", instances(200, of="operators"))
 def affine_operators(setting):
     """Compare explicit matrices with torch's fully connected and convolution layers on random sizes."""
     generator, random = setting.torch("spl.prop1"), setting.numpy("spl.prop1")
     errors = [_convolution_errors(generator, random) for _ in range(100)]
     errors += [(_fully_connected_error(generator, random), 0.0) for _ in range(100)]
-    return Measurement(*np.max(errors, axis=0))
+    return Measurement(*np.max(errors, axis=0), count=len(errors))
 
 
 def _convolution_errors(generator, random):
@@ -71,27 +71,27 @@ def _distance_to_a_line(u, values):
     return min(left, right)
 
 
-@check("spl.prop2/one_kink_at_zero", instances(12))
+@check("spl.prop2/one_kink_at_zero", instances(12, of="activations"))
 def one_kink_at_zero(setting):
     """Compare torch's activations with the slopes that the proposition names."""
     slopes = setting.numpy("spl.prop2").uniform(0, 1, 9).tolist() + [1.0]
     errors = [_form_error([0.0, 1.0], U.relu()), _form_error([-1.0, 1.0], U.abs())]
     errors += [_form_error([slope, 1.0], functional.leaky_relu(U, slope)) for slope in slopes]
-    return Measurement(max(errors), _form_error([2.0, 1.0], functional.leaky_relu(U, 2.0)))
+    return Measurement(max(errors), _form_error([2.0, 1.0], functional.leaky_relu(U, 2.0)), count=len(errors))
 
 
 def _form_error(slopes, values, offsets=None):
     return float((max_affine.activation(slopes, 1, offsets)(U[:, None])[:, 0] - values).abs().max())
 
 
-@check("spl.prop2/general", instances(105))
+@check("spl.prop2/general", instances(105, of="activations"))
 def general(setting):
     """Read each piece off at two points between the kinks and take the maximum of all pieces with their offsets."""
     random = setting.numpy("spl.prop2/general")
     cases = [(torch.relu, [0.0]), (lambda u: functional.leaky_relu(u, 0.1), [0.0]), (torch.abs, [0.0]),
              (_shifted_relu, [1.0]), (_dead_zone, [-1.0, 1.0])]
     errors = [_piece_errors(*case) for case in cases + [_random_activation(random) for _ in range(100)]]
-    return Measurement(*np.max(errors, axis=0))
+    return Measurement(*np.max(errors, axis=0), count=len(errors))
 
 
 def _random_activation(random):
@@ -109,11 +109,12 @@ def _piece_errors(function, kinks):
     return [_form_error(slopes, function(U), shift) for shift in (offsets, torch.zeros_like(offsets))]
 
 
-@check("spl.prop3/pooling", instances(100))
+@check("spl.prop3/pooling", instances(100, of="operators"))
 def pooling(setting):
     """Compare explicit pooling operators with torch's, windows overlapping and padded."""
     generator, random = setting.torch("spl.prop3"), setting.numpy("spl.prop3")
-    return Measurement(*np.max([_pooling_errors(generator, random) for _ in range(100)], axis=0))
+    errors = [_pooling_errors(generator, random) for _ in range(100)]
+    return Measurement(*np.max(errors, axis=0), count=len(errors))
 
 
 def _pooling_errors(generator, random):
@@ -127,12 +128,12 @@ def _pooling_errors(generator, random):
     return float(measured), float((smallest - largest).abs().max())
 
 
-@check("spl.prop4/max_form", instances(800))
+@check("spl.prop4/max_form", instances(800, of="layers"))
 def max_form(setting):
     """Compare 200 layers of each of four kinds with the explicit maximum over their affine pieces."""
     generator = setting.torch("spl.prop4")
     errors = [_layer_errors(generator, kind) for kind in LAYERS for _ in range(200)]
-    return Measurement(*np.max(errors, axis=0))
+    return Measurement(*np.max(errors, axis=0), count=len(errors))
 
 
 LAYERS = {

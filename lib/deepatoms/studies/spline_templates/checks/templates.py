@@ -4,6 +4,7 @@ from functools import lru_cache, wraps
 
 import numpy as np
 import torch
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from deepatoms import data
@@ -15,23 +16,24 @@ from deepatoms.studies.spline_templates.checks.operators import normal
 from deepatoms.theory import splines
 
 SEEDS = 10
-RECORDED_SEEDS = 7
+CIFAR_SEEDS = 3
 CASES = ((3, 2.0), (10, 1.0), (10, 10.0), (100, 10.0))
+DRAWS = 5
 BUDGETS = (1.0, 10.0, 25.0, 100.0)
 
 
-@check("spl.softmax/argmax", instances(10_000))
+@check("spl.softmax/argmax", instances(10_000, of="vectors"))
 def argmax(setting):
     """Count the random outputs whose largest element softmax moves."""
     z = normal(setting.torch("spl.softmax"), 10_000, 10)
-    return Measurement(*(int((torch.softmax(sign * z, 1).argmax(1) != z.argmax(1)).sum()) for sign in (1, -1)))
+    return Measurement(*(int((torch.softmax(sign * z, 1).argmax(1) != z.argmax(1)).sum()) for sign in (1, -1)), count=len(z))
 
 
-@check("spl.softmax/rescales", instances(10_000))
+@check("spl.softmax/rescales", instances(10_000, of="vectors"))
 def rescales(setting):
     """Measure how far the ratios softmax(z) / z are from being equal within a vector."""
     z = 1 + torch.rand(10_000, 10, generator=setting.torch("spl.softmax/rescales"), dtype=torch.float64)
-    return Measurement(*(_spread(q / z) for q in (torch.softmax(z, 1), z / z.sum(1, keepdim=True))))
+    return Measurement(*(_spread(q / z) for q in (torch.softmax(z, 1), z / z.sum(1, keepdim=True))), count=len(z))
 
 
 def _spread(ratios):
@@ -39,31 +41,36 @@ def _spread(ratios):
     return float(((ratios - mean).abs() / mean).max())
 
 
-@check("spl.softmax/shift_invariance", instances(10_000))
+@check("spl.softmax/shift_invariance", instances(10_000, of="vectors"))
 def shift_invariance(setting):
     """Shift all outputs by a common number, or one output alone, and see by how much softmax changes."""
     generator = setting.torch("spl.softmax/shift")
     z, shift = normal(generator, 10_000, 10), 20 * torch.rand(10_000, 1, generator=generator, dtype=torch.float64) - 10
     one = torch.nn.functional.one_hot(torch.tensor(0), 10)
-    return Measurement(*(float((torch.softmax(z + shift * at, 1) - torch.softmax(z, 1)).abs().max()) for at in (1, one)))
+    moves = (float((torch.softmax(z + shift * at, 1) - torch.softmax(z, 1)).abs().max()) for at in (1, one))
+    return Measurement(*moves, count=len(z))
 
 
-@check("spl.matched_filter/white", instances(200_000))
+@check("spl.matched_filter/white", instances(DRAWS, of="sets of signals"))
 @Remembered
 def white(setting):
-    """Classify ten noisy signals with matched filters and with fifty other linear banks."""
+    """Classify ten noisy signals with matched filters and with fifty other linear banks, on several draws of the signals."""
     random = setting.numpy("spl.matched_filter")
-    signals = random.normal(size=(10, 20))
-    signals *= 2 / np.linalg.norm(signals, axis=1, keepdims=True)
     coloured = 0.9 ** np.abs(np.subtract.outer(np.arange(20), np.arange(20)))
-    return Measurement(*(_advantage(random, signals, covariance) for covariance in (np.eye(20), coloured)))
+    found = [[_advantage(random, signals, covariance) for covariance in (np.eye(20), coloured)]
+             for signals in _signals(random)]
+    return Measurement(*np.mean(found, axis=0), count=len(found))
+
+
+def _signals(random):
+    signals = random.normal(size=(DRAWS, 10, 20))
+    return 2 * signals / np.linalg.norm(signals, axis=2, keepdims=True)
 
 
 def _advantage(random, signals, covariance):
     """Accuracy of the matched filters minus that of the best other bank, on the same samples."""
-    samples = 200_000
     root = np.linalg.cholesky(covariance)
-    labels, x = _samples(random, signals, root, samples)
+    labels, x = _samples(random, signals, root, 100_000)
     banks = [(signals, np.zeros(10)), *_other_banks(random, signals, root, covariance)]
     accuracies = [((x @ filters.T.astype(x.dtype) + biases).argmax(1) == labels).mean() for filters, biases in banks]
     return accuracies[0] - max(accuracies[1:])
@@ -75,15 +82,18 @@ def _samples(random, signals, root, count):
 
 
 def _other_banks(random, signals, root, covariance):
-    """Twenty perturbed banks, twenty whitened by a covariance (coloured noise: the right one among them), ten fitted."""
-    for _ in range(20):
-        yield signals + 0.2 * random.normal(size=signals.shape), np.zeros(10)
+    """Twenty perturbed banks, twenty whitened by a covariance (coloured noise: the right one among them), ten fitted.
+
+    The nearest of them are near: perturbed by a fiftieth, fitted on 50,000 samples.
+    """
+    for scale in np.geomspace(0.02, 0.2, 20):
+        yield signals + scale * random.normal(size=signals.shape), np.zeros(10)
     right = not np.allclose(covariance, np.eye(20))
     for number in range(20):
         mixing = random.normal(size=(20, 20)) / 20**0.5
         yield _whitened(signals, covariance if right and number == 0 else np.eye(20) + mixing @ mixing.T)
-    for _ in range(10):
-        labels, x = _samples(random, signals, root, 2000)
+    for count in [2000] * 9 + [50_000]:
+        labels, x = _samples(random, signals, root, count)
         fitted = LogisticRegression(max_iter=200).fit(x, labels)
         yield fitted.coef_, fitted.intercept_
 
@@ -110,16 +120,16 @@ def optimum(setting, norms, biased):
     return max(along), max(off)
 
 
-@check("spl.prop5/sum_of_norms", instances(len(CASES)))
+@check("spl.prop5/sum_of_norms", instances(len(CASES), of="cases"))
 def sum_of_norms(setting):
     """Optimise free templates under the printed constraint and compare their inner products with Eq. 12."""
-    return Measurement(optimum(setting, "plain", False)[0], optimum(setting, "squared", False)[0])
+    return Measurement(optimum(setting, "plain", False)[0], optimum(setting, "squared", False)[0], count=len(CASES))
 
 
-@check("spl.prop5/sum_of_squares", instances(len(CASES)))
+@check("spl.prop5/sum_of_squares", instances(len(CASES), of="cases"))
 def sum_of_squares(setting):
     """Optimise free templates under the sum of squared norms; unequal biases of two wrong classes break Eq. 12."""
-    return Measurement(max(optimum(setting, "squared", False)), max(optimum(setting, "squared", True)))
+    return Measurement(max(optimum(setting, "squared", False)), max(optimum(setting, "squared", True)), count=len(CASES))
 
 
 @check("spl.dirac/one_hot", EXACT)
@@ -144,62 +154,70 @@ def closed_form(setting):
 
 @lru_cache(maxsize=2)
 def digits_nets(setting):
-    """Train the small CNN for digits from ten seeds, with and without batch norm, and summarise its templates."""
-    return [net for batch_norm in (True, False) for net in _ten_nets(setting, batch_norm)]
+    """Train the small CNN for digits from ten seeds, with and without batch norm, and summarise its templates.
+
+    The initialisation is the authors'. The nets with torch's, batch norm in both, are those of :func:`torch_nets`.
+    """
+    return [net for batch_norm in (True, False) for net in _ten_nets(setting, batch_norm, xavier=True)]
 
 
-def _ten_nets(setting, batch_norm):
-    seeds = range(SEEDS * setting.seed, SEEDS * (setting.seed + 1))
-    trained = trained_nets(setting, batch_norm)
-    untrained = [training.seeded(networks.digits_cnn, seed, batch_norm=batch_norm).eval() for seed in seeds]
+@lru_cache(maxsize=2)
+def torch_nets(setting):
+    """Return the same summaries, batch norm only, of nets that start from torch's initialisation."""
+    return _ten_nets(setting, True, xavier=False)
+
+
+def _seeds(setting):
+    return range(SEEDS * setting.seed, SEEDS * (setting.seed + 1))
+
+
+def _ten_nets(setting, batch_norm, xavier):
+    seeds = _seeds(setting)
+    trained = trained_nets(setting, batch_norm, xavier)
+    untrained = [training.seeded(networks.digits_cnn, seed, batch_norm=batch_norm, xavier=xavier).eval() for seed in seeds]
     found = []
     for seed, before, after in zip(seeds, untrained, trained, strict=True):
         test = data.load("digits", "test", seed)
         images, labels = test.images[:200].to(setting.device), test.labels[:200].to(setting.device)
         states = {name: inner_products.summary(model.to(setting.device), images, labels, "digits")
-                  for name, model in (("untrained", before), ("trained", after)) if batch_norm or name == "trained"}
+                  for name, model in (("untrained", before), ("trained", after))}
         found.append({"batch_norm": batch_norm, "seed": seed} | states)
     return found
 
 
 @Remembered
-def trained_nets(setting, batch_norm):
+def trained_nets(setting, batch_norm, xavier):
     """Return ten trained nets, one a seed, each on its own split of the digits; 8 epochs, trained as one ensemble."""
-    seeds = range(SEEDS * setting.seed, SEEDS * (setting.seed + 1))
+    seeds = _seeds(setting)
     sets = [data.load("digits", "train", seed) for seed in seeds]
-    models = [training.seeded(networks.digits_cnn, seed, batch_norm=batch_norm).to(setting.device) for seed in seeds]
+    models = [training.seeded(networks.digits_cnn, seed, batch_norm=batch_norm, xavier=xavier).to(setting.device)
+              for seed in seeds]
     images, labels = (torch.stack([getattr(each, name) for each in sets]).to(setting.device) for name in
                       ("images", "labels"))
     return training.train(models, images, labels, training.Recipe(epochs=8, learning_rate=0.003, batch_size=100), seeds)
 
 
-def mnist_nets(records):
-    """Return the recorded summaries of the authors' small CNN on MNIST in the form of :func:`digits_nets`."""
-    return recorded_nets(records, "mnist")
-
-
 def recorded_nets(records, dataset):
-    """Return the recorded summaries for one data set."""
+    """Return the recorded summaries for one data set, in the form of :func:`digits_nets`."""
     return [record["configuration"] | record["result"] for record in records if record["configuration"]["data"] == dataset]
 
 
-def of_nets(identifier, recorded=True):
-    """Register a function of trained nets: on digits in the page, and on the recorded MNIST nets at full scale.
-
-    Fig. 2a stands for a large CNN, which the recorded small one cannot replace: there ``recorded`` is False.
-    """
+def of_nets(identifier):
+    """Register a function of trained nets: on digits in the page, and on the recorded nets on MNIST (the small CNN)."""
     def decorate(function):
-        @wraps(function)
-        def laptop(setting):
-            return function(digits_nets(setting))
+        check(identifier, experiment(SEEDS))(wraps(function)(lambda setting: function(digits_nets(setting))))
+        check(identifier, experiment(SEEDS), scale="reduced", records=inner_products.NAME)(
+            wraps(function)(lambda setting, records: function(recorded_nets(records, "mnist"))))
+        return function
 
-        @wraps(function)
-        def full(setting, records):
-            return function(mnist_nets(records))
+    return decorate
 
-        check(identifier, experiment(SEEDS))(laptop)
-        if recorded:
-            check(identifier, experiment(RECORDED_SEEDS), scale="full", records="template-inner-products")(full)
+
+def of_cifar(identifier):
+    """Register a function of the recorded nets on CIFAR-10, of which there are three seeds, and of those on MNIST."""
+    def decorate(function):
+        check(identifier, experiment(CIFAR_SEEDS), scale="reduced", records=inner_products.NAME)(wraps(function)(
+            lambda setting, records: function(recorded_nets(records, "cifar10"), recorded_nets(records, "mnist"))))
         return function
 
     return decorate
@@ -210,65 +228,103 @@ def column(nets, key, batch_norm, state="trained"):
     return np.array([net[state][key] for net in nets if net["batch_norm"] is batch_norm])
 
 
+def _averages(measured, control):
+    """Return the means over nets, one of each seed."""
+    return Measurement(measured.mean(), control.mean(), count=len(measured))
+
+
 @of_nets("spl.fig1_top/shown_classes")
 def shown_classes(nets):
     """Count the correctly classified zeros whose template is positive and those of 3 and 7 negative, without batch norm."""
-    return Measurement(column(nets, "shown", False).mean(), column(nets, "exchanged", False).mean())
+    return _averages(column(nets, "shown", False), column(nets, "exchanged", False))
 
 
 @of_nets("spl.fig1_top/not_all_classes")
 def not_all_classes(nets):
     """Count the correctly classified images with the true class positive and all nine others negative."""
-    x = torch.ones(1, dtype=torch.float64)
-    ideal = splines.optimal_templates(x, 0, 10, 1.0) @ x
-    return Measurement(column(nets, "all_classes", False).mean(), float(ideal[0] > 0 and bool((ideal[1:] < 0).all())))
+    found = column(nets, "all_classes", False)
+    ideal = inner_products.all_signs(*_free_products())
+    return Measurement(found.mean(), float(ideal.double().mean()), count=len(found))
 
 
-@of_nets("spl.fig2a/separation", recorded=False)
+@of_cifar("spl.fig1_bottom/shown_classes")
+def shown_trucks(nets, mnist):
+    """Count the correctly classified trucks whose template is positive and those of bird and dog negative."""
+    return shown_classes(nets)
+
+
+@of_nets("spl.fig2a/separation")
 def separation(nets):
     """Rank the correct-class products among those of other classes (area under the ROC curve), with batch norm."""
-    return Measurement(column(nets, "auc", True).mean(), column(nets, "auc", True, "untrained").mean())
+    return _averages(column(nets, "auc", True), column(nets, "auc", True, "untrained"))
 
 
-@of_nets("spl.fig2a/opposite_signs", recorded=False)
+@of_nets("spl.fig2a/opposite_signs")
 def opposite_signs(nets):
     """Take the smaller of the two mean margins, and the smallest of these over the seeds, with batch norm."""
-    return Measurement(_margins(nets, "trained"), _margins(nets, "untrained"))
+    margins = [_margins(nets, state) for state in ("trained", "untrained")]
+    return Measurement(*(float(each.min()) for each in margins), count=len(margins[0]))
 
 
 def _margins(nets, state):
+    """Return for each seed the smaller of the correct class's mean and minus that of the others."""
     correct, others = (column(nets, key, True, state) for key in ("mean_correct", "mean_others"))
-    return float(np.minimum(correct, -others).min())
+    return np.minimum(correct, -others)
 
 
-@of_nets("spl.fig2a/no_batch_norm", recorded=False)
+@of_nets("spl.fig2a/no_batch_norm")
 def no_batch_norm(nets):
-    """Compare the areas under the ROC curve with and without batch norm."""
-    areas = column(nets, "auc", True).mean()
-    return Measurement(abs(areas - column(nets, "auc", False).mean()),
-                       abs(areas - column(nets, "auc", True, "untrained").mean()))
+    """Compare the areas under the ROC curve with and without batch norm, seed by seed."""
+    with_it, without, untrained = column(nets, "auc", True), column(nets, "auc", False), column(nets, "auc", True, "untrained")
+    (measured, interval), (control, wide) = (_size(with_it - other) for other in (without, untrained))
+    return Measurement(measured, control, interval, wide, count=len(with_it))
+
+
+def _size(differences):
+    """Return the size of the mean of paired differences, and its 95 % interval on the same side."""
+    turned = differences * np.sign(differences.mean())
+    half = stats.t.ppf(0.975, len(turned) - 1) * turned.std(ddof=1) / len(turned) ** 0.5
+    return float(turned.mean()), (float(turned.mean() - half), float(turned.mean() + half))
+
+
+@of_cifar("spl.fig2b/opposite_signs")
+def opposite_signs_in_colour(nets, mnist):
+    """Take the smaller of the two mean margins, and the smallest of these over the seeds, with batch norm."""
+    return opposite_signs(nets)
+
+
+@of_cifar("spl.fig2b/separation")
+def separation_in_colour(nets, mnist):
+    """Rank the correct-class products among those of other classes, with batch norm."""
+    return separation(nets)
+
+
+@of_cifar("spl.fig2_easier/auc_gap")
+def auc_gap(nets, mnist):
+    """Subtract CIFAR-10's area under the ROC curve from MNIST's, seed by seed; MNIST's of the next seed is the control."""
+    colour, grey = column(nets, "auc", True), column(mnist, "auc", True)
+    return Measurement((grey[:len(colour)] - colour).min(), (grey - np.roll(grey, 1)).min(), count=len(colour))
 
 
 @of_nets("spl.fig2_confirms/signs")
 def signs(nets):
     """Measure the signs of the two modes: the smaller margin, the smallest over the seeds."""
-    return Measurement(_margins(nets, "trained"), _margins(nets, "untrained"))
+    return opposite_signs(nets)
 
 
 @of_nets("spl.fig2_confirms/values")
 def values(nets):
     """Measure how far the nine other products of an image are from Eq. 12's ratio -1/9."""
-    products = _free_templates() @ _direction()
-    own, others = products[:1], products[None, 1:]
-    return Measurement(column(nets, "deviation", True).mean(), inner_products.deviation(own, others))
+    found = column(nets, "deviation", True)
+    return Measurement(found.mean(), inner_products.deviation(*_free_products()), count=len(found))
 
 
 @of_nets("spl.fig2_confirms/collinear")
 def collinear(nets):
     """Measure the cosine between an image and the template of its class."""
-    own = _free_templates()[0]
-    ideal = torch.cosine_similarity(own, _direction(), 0).abs()
-    return Measurement(column(nets, "cosine", True).mean(), float(ideal))
+    ideal = torch.cosine_similarity(_free_templates()[0], _direction(), 0).abs()
+    found = column(nets, "cosine", True)
+    return Measurement(found.mean(), float(ideal), count=len(found))
 
 
 def _direction():
@@ -278,3 +334,9 @@ def _direction():
 @lru_cache(maxsize=1)
 def _free_templates():
     return splines.optimise_templates(_direction(), 0, 10, 10.0, generator=torch.Generator().manual_seed(0)).best
+
+
+def _free_products():
+    """Return the inner products of the freely optimised templates: of the own class, and of the nine others."""
+    products = _free_templates() @ _direction()
+    return products[:1], products[None, 1:]
