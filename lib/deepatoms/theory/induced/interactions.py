@@ -67,6 +67,9 @@ def natural(net: Net, block: Block, weights: Sequence) -> Kernel:
 
     Source: the paper, Section 3, block by block.
 
+    Raises:
+        ValueError: on a block of no known kind.
+
     No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
     """
     layer = net.layers[net.row_layers[block.row]]
@@ -80,6 +83,8 @@ def natural(net: Net, block: Block, weights: Sequence) -> Kernel:
         shift = (wide - k) // 2
         values[range(shift, shift + k), range(k)] = 0.25
         return Kernel(block.sign * values, -1, level)
+    if block.weight is None:
+        arguments.refuse("block.kind", block.kind, "is unknown", "see the kinds of induced.Block")
     weight = weights[block.weight]
     weight = weight[:, :, None, None] if weight.ndim == 2 else weight
     if block.kind == "pooled weight":
