@@ -39,10 +39,14 @@ def cell(architecture):
     return [(*edge, OPERATIONS[number]) for edge, number in zip(EDGES, ast.literal_eval(architecture), strict=True)]
 
 
-def connected(architecture):
-    """Tell whether a path leads from the cell's input to its output."""
+def connected(edges):
+    """Tell whether a path leads from the cell's input to its output.
+
+    >>> connected(cell("(1, 0, 1, 4, 0, 1)"))
+    False
+    """
     try:
-        return bool(graphs.used(cell(architecture)))
+        return bool(graphs.used(edges))
     except ValueError:
         return False
 
@@ -58,7 +62,8 @@ def potentials(edges, configuration, device="cpu"):
 
 def measure(configuration, device):
     """Return F at the start and F reached of every cell, for each seed; None for a cell that leads nowhere."""
-    cells = [tuple(graphs.used(cell(one))) if connected(one) else None for one in benchmarks.load("nas201").architectures]
+    cells = [cell(architecture) for architecture in benchmarks.load("nas201").architectures]
+    cells = [tuple(graphs.used(edges)) if connected(edges) else None for edges in cells]
     # Many cells differ only in edges that nothing comes of.
     found = {edges: potentials(edges, configuration, device) for edges in dict.fromkeys(cells) if edges} | {None: (None, None)}
     return {"initial": [found[edges][0] for edges in cells], "reached": [found[edges][1] for edges in cells]}
