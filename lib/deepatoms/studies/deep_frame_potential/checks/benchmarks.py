@@ -38,8 +38,11 @@ class Cells:
         return self.results[results.key(configuration)]
 
     def seeds(self, configuration=recorded.LEAD, which="reached"):
-        """Return F for each cell and seed: array (cells, seeds)."""
-        return np.array([one for one in self._result(configuration)[which] if one is not None])
+        """Return F for each cell and seed, NaN where a setting leaves the cell out: array (cells, seeds)."""
+        found = np.full((len(self.table), len(configuration["seeds"])), np.nan)
+        for index, values in enumerate(self._result(configuration)[which]):
+            found[index * configuration.get("every", 1)] = np.nan if values is None else values
+        return found[self.kept]
 
     def low(self, configuration=recorded.LEAD):
         """Return minus the lowest F over the seeds."""
@@ -228,7 +231,7 @@ def regret_count(setting, cells):
 # ---- does the setting matter? ----
 
 def _agreement(cells, *columns):
-    found = min(float(spearman(a, b)) for index, a in enumerate(columns) for b in columns[:index])
+    found = min(float(spearman(*valid(a, b))) for index, a in enumerate(columns) for b in columns[:index])
     return Measurement(found, float(spearman(-cells.seeds(which="initial").mean(1), cells.low())), count=3)
 
 
@@ -241,7 +244,7 @@ def seeds_agree(_, cells):
 @on_cells("dfp.nas201_settled/copies")
 def copies_agree(_, cells):
     """Correlate the ranks of F of one, two and three cells; control: F of random filters against the minimum."""
-    return _agreement(cells, *(cells.low(one) for one in (recorded.OTHERS["1 cell"], recorded.OTHERS["2 cells"], recorded.LEAD)))
+    return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
 
 
 @on_cells("dfp.nas201_settled/channels")
