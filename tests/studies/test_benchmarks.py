@@ -21,8 +21,8 @@ def made_up(values, start):
     joined = [recorded.connected(recorded.cell(name)) for name in TABLE.architectures]
     reached, initial = ([[float(value)] * 3 if there else None for value, there in zip(own, joined, strict=True)]
                         for own in (values, start))
-    return [{"configuration": one, "result": {"reached": reached[::one.get("every", 1)], "initial": initial[::one.get("every", 1)]}}
-            for one in CONFIGURATIONS]
+    return [{"configuration": one, "result": {"reached": reached[::step], "initial": initial[::step]}}
+            for one in CONFIGURATIONS for step in [one.get("every", 1)]]
 
 
 @pytest.fixture(scope="module")
