@@ -475,7 +475,7 @@ def accuracy_against_potential(setting):
         figure, f"Low F goes with high accuracy: rank correlation {F} on {len(accuracies)} cells of NAS-Bench-201, that of the "
         f"parameter count {parameters}. (Three cells of four channels, unit magnitudes, lowest of three seeds; accuracies as "
         f"published; {sum(accuracies < lowest)} cells below {lowest} % not shown.)",
-        "Two scatter plots of accuracy, coloured by the number of poolings in the cell. Left against the minimum F, right against "
+        "Two scatter plots of accuracy, coloured by the number of poolings in the cell. Left against minimum F, right against "
         f"the number of parameters. Mean F of cells without pooling {columns['minimum F'][poolings == 0].mean():.4f}, with three "
         f"or more {columns['minimum F'][poolings >= 3].mean():.4f}.")
 

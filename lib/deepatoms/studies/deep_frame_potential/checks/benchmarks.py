@@ -88,13 +88,14 @@ def valid(*columns):
     return [column[there] for column in columns]
 
 
-def on_cells(identifier):
-    """Register a function of the setting and the recorded ``Cells``."""
+def on_cells(identifier, records=recorded.NAME):
+    """Register a function of the setting and the recorded ``Cells``; ``records`` names what it needs beside the lead."""
     def decorate(function):
-        @check(identifier, experiment(3), records=recorded.NAME)
+        @check(identifier, experiment(3), records=records)
         @wraps(function)
         def measure(setting, found):
-            return function(setting, Cells(found))
+            lead = found if records == recorded.NAME else results.complete(recorded.NAME, setting)
+            return None if lead is None else function(setting, Cells([*lead, *found]))
         return measure
     return decorate
 
@@ -133,7 +134,7 @@ def ranks_imagenet16(setting, cells):
     return _ranks(setting, cells.low(), cells.accuracies("ImageNet16-120"))
 
 
-@on_cells("dfp.nas201_rank/free")
+@on_cells("dfp.nas201_rank/free", recorded.NAME_FREE)
 def ranks_free(setting, cells):
     """The same with free magnitudes, on CIFAR-10."""
     return _ranks(setting, cells.low(recorded.FREE), cells.accuracies("cifar10"))
@@ -241,13 +242,13 @@ def seeds_agree(_, cells):
     return _agreement(cells, *cells.seeds().T)
 
 
-@on_cells("dfp.nas201_settled/copies")
+@on_cells("dfp.nas201_settled/copies", recorded.NAME_SETTINGS)
 def copies_agree(_, cells):
     """Correlate the ranks of F of one, two and three cells; control: F of random filters against the minimum."""
     return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
 
 
-@on_cells("dfp.nas201_settled/channels")
+@on_cells("dfp.nas201_settled/channels", recorded.NAME_SETTINGS)
 def channels_agree(_, cells):
     """Correlate the ranks of F of four and eight channels; control: F of random filters against the minimum."""
     return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
