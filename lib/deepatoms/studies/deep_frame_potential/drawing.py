@@ -4,15 +4,17 @@ import functools
 import itertools
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.runs import results
+from deepatoms.studies.deep_frame_potential import benchmarks as others
 from deepatoms.studies.deep_frame_potential import minima as recorded
-from deepatoms.studies.deep_frame_potential.checks import bounds, forward_pass
+from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass
 from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
+from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets
 from deepatoms.theory import dictionaries, frame_potential, induced
 
 FAMILIES = {"chain (Eq. 6)": lambda sizes: induced.chain(sizes), "chain (Eq. 10)": lambda sizes: induced.chain(sizes, "analysis"),
@@ -510,3 +512,74 @@ def _ratio(own, family, convention, size, quantity):
     energies = [min(own.get(name, size, convention, "energies")) / own.get(name, size, convention, "atoms")
                 for name in (family, "resnet")]
     return energies[0] / energies[1]
+
+
+# ---- networks that others trained ----
+
+@functools.lru_cache(maxsize=1)
+def cells():
+    """Return F and its rivals on the cells of NAS-Bench-201."""
+    return benchmarks.Cells(results.records(others.NAME))
+
+
+def _with_interval(found):
+    value, (low, high) = found
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def choosing(setting):
+    """Return in two sentences what F is worth for choosing among networks that others trained."""
+    own, draw = cells(), setting.numpy("answer")
+    scores, accuracies = own.scores("cifar10"), own.accuracies("cifar10")
+    low, count, start = (_with_interval(correlation(scores[name], accuracies, draw))
+                         for name in ("F, minimum", "parameters", "F, random filters"))
+    same = _with_interval(concordance(scores["F, minimum"], accuracies, own.groups["same operations"], draw))
+    return (f"Choose by F? Over {len(accuracies)} networks of NAS-Bench-201, which others trained, low minimum F ranks the\n"
+            f"accuracy on CIFAR-10 with correlation {low}; the number of parameters with {count};\n"
+            f"F of random filters with {start}. Of two networks made of the same operations, which\n"
+            f"differ in their wiring only, F orders more pairs rightly than wrongly by {same}\n"
+            "(1 would be all of them, 0 a coin).")
+
+
+def accuracy_against_potential(setting):
+    """Accuracy of the cells of NAS-Bench-201 against the minimum F and against the number of parameters."""
+    figure, panels = figures.subplots(1, 2, size=(7.4, 3.6), sharey=True)
+    own, draw = cells(), setting.numpy("accuracy against potential")
+    accuracies, poolings = own.accuracies("cifar10"), -own.scores("cifar10")["few poolings"]
+    lowest, columns = 75, {"minimum F": -own.low(), "million parameters": own.column("params")}
+    for panel, (title, values) in zip(panels, columns.items(), strict=True):
+        for count, colour in enumerate(("blue", "green", "orange", "red")):
+            chosen = poolings == count if count < 3 else poolings >= 3
+            panel.plot(values[chosen], accuracies[chosen], ".", color=COLOURS[colour], markersize=4,
+                       label=str(count) if count < 3 else "3 or more")
+        panel.set(xlabel=title, ylim=(lowest, 92))
+    panels[0].set_ylabel("accuracy on CIFAR-10, %")
+    panels[0].legend(title="poolings", fontsize=8, markerscale=2, loc="lower left")
+    F, parameters = (_with_interval(correlation(sign * values, accuracies, draw))
+                     for sign, values in zip((-1, 1), columns.values(), strict=True))
+    return figures.describe(
+        figure, f"Low F goes with high accuracy: rank correlation {F} on {len(accuracies)} cells of NAS-Bench-201, that of the "
+        f"parameter count {parameters}. (Three cells of four channels, unit magnitudes, lowest of three seeds; accuracies as "
+        f"published; {sum(accuracies < lowest)} cells below {lowest} % not shown.)",
+        "Two scatter plots of accuracy, coloured by the number of poolings in the cell. Left against minimum F, right against "
+        f"the number of parameters. Mean F of cells without pooling {columns['minimum F'][poolings == 0].mean():.4f}, with three "
+        f"or more {columns['minimum F'][poolings >= 3].mean():.4f}.")
+
+
+def rivals(setting):
+    """Return the table of scores: rank correlations on three data sets, within groups, and the regret of choosing."""
+    own, draw = cells(), setting.numpy("rivals")
+    sets = {name: (own.scores(name), own.accuracies(name)) for name in benchmarks.SETS}
+    scores, accuracies = sets["cifar10"]
+    drawn = candidates(len(accuracies), 10, 2000, draw)
+    lines = [f"{'':18}{'CIFAR-10':>20}{'CIFAR-100':>20}{'ImageNet16-120':>20}{'Kendall':>9}{'equal p.':>10}{'same op.':>10}"
+             f"{'regret':>8}"]
+    for name in scores:
+        ranks = [_with_interval(correlation(*benchmarks.valid(found[name], known), draw)) for found, known in sets.values()]
+        score, known, *groups = benchmarks.valid(scores[name], accuracies, *own.groups.values())
+        within = [concordance(score, known, each, draw)[0] for each in groups]
+        loss = regrets(np.nan_to_num(scores[name], nan=-np.inf), accuracies, drawn).mean()
+        lines.append(f"{name:18}" + "".join(f"{rank:>20}" for rank in ranks) + f"{kendalltau(score, known).statistic:>9.2f}"
+                     + "".join(f"{value:>10.2f}" for value in within) + f"{loss:>8.2f}")
+    chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
+    return "\n".join([*lines, f"{'chance':18}{'':69}" + f"{0:>9.2f}{0:>10.2f}{0:>10.2f}{chance:>8.2f}"])

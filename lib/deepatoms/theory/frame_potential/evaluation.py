@@ -10,7 +10,7 @@ import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains
-from deepatoms.theory.induced import explicit, interactions
+from deepatoms.theory.induced import explicit, interactions, one_grid
 from deepatoms.theory.induced.architecture import Net
 
 
@@ -54,6 +54,8 @@ def sum_of_blocks(net: Net, weights: Sequence) -> torch.Tensor:
     """
     if net.image == 1 and net.form == "synthesis":
         return chains.synthesis_energy(weights)
+    if net.family == "graph":
+        return one_grid.energy_on_one_grid(net, weights)
     return sum(value for _, _, value in interactions.block_terms(net, weights))
 
 

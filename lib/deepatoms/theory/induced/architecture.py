@@ -36,8 +36,9 @@ class Weight:
 class Block:
     """A block of the induced dictionary: row block, the columns of layers first..last, and what stands there.
 
-    Kinds: ``weight``, ``identity``, ``pool`` (average pooling, then zero channels) and ``pooled weight`` (1 x 1
-    convolution, then average pooling). A transposed block maps backwards (synthesis form).
+    Kinds: ``weight``, ``identity``, ``pool`` (average pooling, then zero channels), ``pooled weight`` (1 x 1
+    convolution, then average pooling) and ``average`` (over ``size`` x ``size`` positions, grid and channels kept).
+    A transposed block maps backwards (synthesis form).
     """
 
     row: int
@@ -47,6 +48,7 @@ class Block:
     weight: int | None = None
     transposed: bool = False
     sign: int = -1
+    size: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,13 @@ class Net:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass (weights times the positions of their output)."""
-        outputs = [self.positions(j) * (4 if self._pooled(j - 1) else 1) for j in range(1, len(self.layers))]
-        return sum(math.prod(weight.shape) * places for weight, places in zip(self.weights, outputs, strict=True))
+        return sum(math.prod(self.weights[block.weight].shape) * self._outputs(block) for block in self.blocks
+                   if block.weight is not None)
 
-    def _pooled(self, index):
-        return any(block.weight == index and block.kind == "pooled weight" for block in self.blocks)
+    def _outputs(self, block):
+        """Positions at which a weight block's filters are evaluated: before the pooling, if one follows."""
+        own = block.transposed or block.kind == "pooled weight"
+        return self.positions(block.first if own else self.row_layers[block.row])
 
     @cached_property
     def structural_count(self) -> int:
@@ -174,7 +178,8 @@ class Net:
         """
         found = np.zeros((len(self.row_layers), self.depth), dtype=int)
         for block in self.blocks:
-            found[block.row, block.first - 1:block.last] = 2 if "weight" in block.kind else 1
+            part = found[block.row, block.first - 1:block.last]
+            np.maximum(part, 2 if "weight" in block.kind else 1, out=part)
         return found
 
     def gram_pattern(self) -> np.ndarray:

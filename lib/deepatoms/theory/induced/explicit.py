@@ -71,9 +71,10 @@ def _band(net, weights, boundary, row, layer, cluster):
     found = []
     j = cluster[0]
     while j <= cluster[1]:
-        block = next((b for b in net.blocks if b.row == row and b.first == j), None)
-        found.append(sparse.csr_matrix((height, widths[j])) if block is None else _block(net, weights, boundary, block))
-        j = j + 1 if block is None else block.last + 1
+        blocks = [block for block in net.blocks if block.row == row and block.first == j]
+        parts = [_block(net, weights, boundary, block) for block in blocks] or [sparse.csr_matrix((height, widths[j]))]
+        found.append(sum(parts[1:], parts[0]))
+        j = blocks[0].last + 1 if blocks else j + 1
     return sparse.hstack(found)
 
 
@@ -84,6 +85,9 @@ def _block(net, weights, boundary, block):
     if block.kind == "pool":
         k, wide = net.layers[block.first].channels, net.layers[net.row_layers[block.row]].channels
         return block.sign * sparse.kron(sparse.eye(wide, k, k=-((wide - k) // 2)), _pooling(fine))
+    if block.kind == "average":
+        eye = np.eye(net.layers[block.first].channels)[:, :, None, None] / block.size**2
+        return block.sign * _convolution(np.tile(eye, (block.size, block.size)), fine, 1, boundary)
     weight = _numpy(weights[block.weight])
     if block.kind == "pooled weight":
         return block.sign * sparse.kron(weight[:, :, 0, 0], _pooling(fine))

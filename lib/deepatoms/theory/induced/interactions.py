@@ -13,7 +13,8 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as nn
 
-from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory import arguments
+from deepatoms.theory.induced.architecture import Block, Net
 
 
 @dataclass
@@ -61,23 +62,41 @@ def _offsets(start, size, rows, columns, device):
     return torch.where((index >= 0) & (index < size), index, size), low, high
 
 
-def _natural(net, block, weights):
-    """The block as a kernel on the finer of its two grids, before phases are taken."""
+def natural(net: Net, block: Block, weights: Sequence) -> Kernel:
+    """Return the block as a kernel on the finer of its two grids, before phases are taken.
+
+    Source: the paper, Section 3, block by block.
+
+    Raises:
+        ValueError: on a block of no known kind.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
     layer = net.layers[net.row_layers[block.row]]
     columns = net.layers[block.first]
     level = min(layer.level, columns.level)
+    if block.kind in ("identity", "average"):
+        return Kernel(block.sign * _averaging(columns.channels, block.size, weights[0]), -(block.size // 2), level)
     if block.kind == "pool":
         wide, k = layer.channels, columns.channels
         values = weights[0].new_zeros(wide, k, 2, 2)
         shift = (wide - k) // 2
         values[range(shift, shift + k), range(k)] = 0.25
         return Kernel(block.sign * values, -1, level)
+    if block.weight is None:
+        arguments.refuse("block.kind", block.kind, "is unknown", "see the kinds of induced.Block")
     weight = weights[block.weight]
     weight = weight[:, :, None, None] if weight.ndim == 2 else weight
     if block.kind == "pooled weight":
         return Kernel((block.sign / 4) * weight.expand(-1, -1, 2, 2), -1, level)
     weight = weight.transpose(0, 1) if block.transposed else weight.flip(-1, -2)
     return Kernel(block.sign * weight, -(weight.shape[-1] // 2), level)
+
+
+def _averaging(channels, size, like):
+    """Average pooling as a kernel; of size 1, the identity."""
+    eye = torch.eye(channels, dtype=like.dtype, device=like.device)
+    return (eye / size**2)[:, :, None, None].expand(-1, -1, size, size)
 
 
 def row_parts(net: Net, weights: Sequence) -> list[tuple[int, list[Part]]]:
@@ -103,7 +122,7 @@ def _part(net, block, weights, clusters, offsets, own, level):
     placed = Part(clusters[block.first], offsets[block.first], channels, None, block.sign)
     if block.kind == "identity":
         return placed
-    kernel, column = _natural(net, block, weights), net.layers[block.first].level
+    kernel, column = natural(net, block, weights), net.layers[block.first].level
     while kernel.level < level:
         kernel = lift(kernel, (0, 1) if kernel.level >= own else (0,), (0, 1) if kernel.level >= column else (0,))
     return replace(placed, kernel=kernel)
@@ -270,7 +289,7 @@ def block_terms(net: Net, weights: Sequence) -> Iterator:
     """
     found = Interactions(net, weights)
     for a, b, kernel in found.blocks():
-        _fits(net, kernel)
+        demand_room(net, kernel.values.shape[-1], kernel.level)
         squares = (off_diagonal(a, b, kernel) ** 2).sum((2, 3))
         cosines = found.weights_of(a, kernel.level) @ squares @ found.weights_of(b, kernel.level)
         yield a, b, (1 if a == b else 2) * (net.image >> kernel.level) ** 2 * cosines
@@ -311,12 +330,20 @@ def _atoms(net, found, cluster, level):
     return index
 
 
-def _fits(net, kernel):
-    from deepatoms.theory.arguments import refuse
-    grid, size = net.image >> kernel.level, kernel.values.shape[-1]
+def demand_room(net: Net, size: int, level: int) -> None:
+    """Refuse an image on whose grid interactions of a size meet around the edge.
+
+    Source: standard.
+
+    Raises:
+        ValueError: on such an image.
+
+    No example: part of the evaluation that :func:`deepatoms.theory.frame_potential.energy` shows.
+    """
+    grid = net.image >> level
     if net.image > 1 and grid < size:
-        refuse("net.image", net.image, f"leaves a grid of {grid} positions, on which filters meet around the edge",
-               f"use at least {size << kernel.level} pixels a side")
+        arguments.refuse("net.image", net.image, f"leaves a grid of {grid} positions, on which filters meet around the edge",
+                         f"use at least {size << level} pixels a side")
 
 
 def structural_count(net: Net) -> int:
@@ -333,7 +360,7 @@ def structural_count(net: Net) -> int:
     ones = [torch.ones(weight.shape) for weight in net.weights]
     count = 0
     for a, b, kernel in Interactions(positive, ones).blocks():
-        _fits(net, kernel)
+        demand_room(net, kernel.values.shape[-1], kernel.level)
         places = (net.image >> kernel.level) ** 2
         count += (1 if a == b else 2) * places * int((off_diagonal(a, b, kernel) != 0).sum())
     return count

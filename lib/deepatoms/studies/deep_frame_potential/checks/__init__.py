@@ -1,8 +1,16 @@
 """How the claims of the chapter on the deep frame potential are measured; one module for each part of the paper."""
 
 from deepatoms.runs import prefetch
-from deepatoms.studies.deep_frame_potential.checks import blocks, bounds, descent, dictionaries, forward_pass, grid
+from deepatoms.studies.deep_frame_potential.checks import (
+    benchmarks,
+    blocks,
+    bounds,
+    descent,
+    dictionaries,
+    forward_pass,
+    grid,
+)
 
-__all__ = ["blocks", "bounds", "forward_pass", "descent", "dictionaries", "grid"]
+__all__ = ["benchmarks", "blocks", "bounds", "forward_pass", "descent", "dictionaries", "grid"]
 
 prefetch.plan("deep-frame-potential", (descent.unit_runs,), (descent.free_runs,))

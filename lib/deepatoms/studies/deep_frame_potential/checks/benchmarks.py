@@ -1,0 +1,289 @@
+"""What F is worth on networks that others trained: NAS-Bench-201, with the controls that a critic would ask for."""
+
+import ast
+from functools import cached_property, wraps
+
+import numpy as np
+from scipy.stats import rankdata
+
+from deepatoms.claims.checking import EXHAUSTIVE, Measurement, check, experiment, instances
+from deepatoms.data import benchmarks
+from deepatoms.runs import results
+from deepatoms.studies.deep_frame_potential import benchmarks as recorded
+from deepatoms.studies.deep_frame_potential import rivals
+from deepatoms.studies.deep_frame_potential.rankings import (
+    candidates,
+    concordance,
+    correlation,
+    difference,
+    ratio,
+    regrets,
+    shuffled,
+    spearman,
+)
+
+SETS = benchmarks.SOURCES["nas201"].sets
+CONVOLUTIONS, POOLING = (2, 3), 4
+
+
+class Cells:
+    """F and everything it is compared with, for the cells that lead somewhere; scores are high where good."""
+
+    def __init__(self, records):
+        self.table = benchmarks.load("nas201")
+        self.results = {results.key(record["configuration"]): record["result"] for record in records}
+        self.kept = np.array([start is not None for start in self._result(recorded.LEAD)["reached"]])
+
+    def _result(self, configuration):
+        return self.results[results.key(configuration)]
+
+    def seeds(self, configuration=recorded.LEAD, which="reached"):
+        """Return F for each cell and seed, NaN where a setting leaves the cell out: array (cells, seeds)."""
+        found = np.full((len(self.table), len(configuration["seeds"])), np.nan)
+        for index, values in enumerate(self._result(configuration)[which]):
+            found[index * configuration.get("every", 1)] = np.nan if values is None else values
+        return found[self.kept]
+
+    def low(self, configuration=recorded.LEAD):
+        """Return minus the lowest F over the seeds."""
+        return -self.seeds(configuration).min(1)
+
+    def column(self, name):
+        """Return a column of the benchmark."""
+        return self.table.columns[name][self.kept]
+
+    def accuracies(self, name):
+        """Return the validation accuracies on a data set."""
+        return self.column(f"{name} accuracy")
+
+    @cached_property
+    def operations(self):
+        """The operations of each cell in order: array (cells, 6)."""
+        names = [name for name, kept in zip(self.table.architectures, self.kept, strict=True) if kept]
+        return np.array([ast.literal_eval(name) for name in names])
+
+    @cached_property
+    def groups(self):
+        """Numbers of the groups of cells with equal parameter counts, and of those with the same operations."""
+        counts = np.stack([(self.operations == kind).sum(1) for kind in CONVOLUTIONS], 1)
+        return {"equal parameters": _numbered(counts), "same operations": _numbered(np.sort(self.operations, 1))}
+
+    def scores(self, name):
+        """Return F and its rivals on a data set, by their names, high where good."""
+        start = -self.seeds(which="initial").mean(1)
+        poolings = -(self.operations == POOLING).sum(1).astype(float)
+        own = {"F, minimum": self.low(), "F, random filters": start, "few poolings": poolings,
+               "parameters": self.column("params"), "multiply-adds": self.column("flops")}
+        published = (("SynFlow", "synflow"), ("NASWOT", "nwot"), ("jacov", "jacov"))
+        return own | {title: self.column(f"{name} {column}") for title, column in published}
+
+
+def _numbered(rows):
+    return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+
+
+def valid(*columns):
+    """Return the columns at the networks for which all are known."""
+    there = ~np.isnan(columns).any(0)
+    return [column[there] for column in columns]
+
+
+def on_cells(identifier, records=recorded.NAME):
+    """Register a function of the setting and the recorded ``Cells``; ``records`` names what it needs beside the lead."""
+    def decorate(function):
+        @check(identifier, experiment(3), records=records)
+        @wraps(function)
+        def measure(setting, found):
+            lead = found if records == recorded.NAME else results.complete(recorded.NAME, setting)
+            return None if lead is None else function(setting, Cells([*lead, *found]))
+        return measure
+    return decorate
+
+
+def _draws(setting):
+    return setting.numpy("resamples of cells")
+
+
+def _measured(found, control):
+    return Measurement(found[0], control[0], found[1], control[1], count=3)
+
+
+# ---- over all cells ----
+
+def _ranks(setting, scores, accuracies):
+    scores, accuracies = valid(scores, accuracies)
+    mixed = setting.numpy("shuffled accuracies").permutation(accuracies)
+    return _measured(correlation(scores, accuracies, _draws(setting)), correlation(scores, mixed, _draws(setting)))
+
+
+@on_cells("dfp.nas201_rank/cifar10")
+def ranks_cifar10(setting, cells):
+    """Correlate the ranks of minus F and of accuracy; control: accuracies shuffled."""
+    return _ranks(setting, cells.low(), cells.accuracies("cifar10"))
+
+
+@on_cells("dfp.nas201_rank/cifar100")
+def ranks_cifar100(setting, cells):
+    """The same on CIFAR-100."""
+    return _ranks(setting, cells.low(), cells.accuracies("cifar100"))
+
+
+@on_cells("dfp.nas201_rank/imagenet16")
+def ranks_imagenet16(setting, cells):
+    """The same on ImageNet16-120."""
+    return _ranks(setting, cells.low(), cells.accuracies("ImageNet16-120"))
+
+
+@on_cells("dfp.nas201_rank/free", recorded.NAME_FREE)
+def ranks_free(setting, cells):
+    """The same with free magnitudes, on CIFAR-10."""
+    return _ranks(setting, cells.low(recorded.FREE), cells.accuracies("cifar10"))
+
+
+@on_cells("dfp.nas201_initial/gain_of_minimising")
+def gain_of_minimising(setting, cells):
+    """Compare the minimum with F of random filters; control: one seed's random filters with another's."""
+    accuracies, start = cells.accuracies("cifar10"), -cells.seeds(which="initial")
+    return _measured(difference(cells.low(), start.mean(1), accuracies, _draws(setting)),
+                     difference(start[:, 0], start[:, 1], accuracies, _draws(setting)))
+
+
+def _against(setting, cells, rival, choose):
+    """Compare F with a rival on the data set that ``choose`` picks; control: the accuracy itself, or minus it."""
+    def compared(scores, name):
+        return difference(*valid(scores, cells.scores(name)[rival], cells.accuracies(name)), _draws(setting))
+    found = {name: compared(cells.low(), name) for name in SETS}
+    name = choose(SETS, key=lambda each: found[each][0])
+    sign = -1 if found[name][1][0] > 0 else 1
+    return _measured(found[name], compared(sign * cells.accuracies(name), name))
+
+
+@on_cells("dfp.nas201_count/beats_parameters")
+def beats_parameters(setting, cells):
+    """Compare F with the number of parameters; control: the accuracy, or minus it where F wins."""
+    return _against(setting, cells, "parameters", max)
+
+
+@on_cells("dfp.nas201_pooling/beats_poolings")
+def beats_poolings(setting, cells):
+    """Compare F with the number of poolings; control: the accuracy, or minus it where F wins."""
+    return _against(setting, cells, "few poolings", min)
+
+
+# ---- within groups, and beside the parameters ----
+
+def _within(setting, cells, kind):
+    def ordered(accuracies):
+        scores, known, groups = valid(cells.low(), accuracies, cells.groups[kind].astype(float))
+        return concordance(scores, known, groups, _draws(setting))
+    found = {name: ordered(cells.accuracies(name)) for name in SETS}
+    name = min(SETS, key=lambda each: found[each][0])
+    mixed = shuffled(cells.accuracies(name), cells.groups[kind], setting.numpy("shuffled within groups"))
+    return _measured(found[name], ordered(mixed))
+
+
+@on_cells("dfp.nas201_beyond/equal_parameters")
+def within_equal_parameters(setting, cells):
+    """Order pairs of equal parameter counts by F; control: accuracies shuffled within each group."""
+    return _within(setting, cells, "equal parameters")
+
+
+@on_cells("dfp.nas201_beyond/wiring")
+def within_same_operations(setting, cells):
+    """Order pairs that differ in their wiring only by F; control: accuracies shuffled within each group."""
+    return _within(setting, cells, "same operations")
+
+
+@on_cells("dfp.nas201_beyond/beside_parameters")
+def beside_parameters(setting, cells):
+    """Add the ranks of minus F to those of the parameters; control: F shuffled among the cells."""
+    def gained(low, name):
+        low, parameters, accuracies = valid(low, cells.column("params"), cells.accuracies(name))
+        return difference(rankdata(low) + rankdata(parameters), parameters, accuracies, _draws(setting))
+    found = {name: gained(cells.low(), name) for name in SETS}
+    name = min(SETS, key=lambda each: found[each][0])
+    return _measured(found[name], gained(setting.numpy("shuffled F").permutation(cells.low()), name))
+
+
+# ---- choosing ----
+
+def _regret(setting, cells, rival):
+    accuracies = cells.accuracies("cifar10")
+    draws = candidates(len(accuracies), 10, 2000, setting.numpy("candidates"))
+    others = accuracies[draws].max(1) - accuracies[draws].mean(1) if rival is None else regrets(rival, accuracies, draws)
+    found = ratio(regrets(cells.low(), accuracies, draws), others, _draws(setting))
+    limit = 0.5 if rival is None else 1.0
+    control = -accuracies if found[1][1] <= limit else accuracies
+    return _measured(found, ratio(regrets(control, accuracies, draws), others, _draws(setting)))
+
+
+@on_cells("dfp.nas201_choice/regret_random")
+def regret_random(setting, cells):
+    """Choose among ten cells by F, or at random; control: the best chosen, or the worst where F is good."""
+    return _regret(setting, cells, None)
+
+
+@on_cells("dfp.nas201_choice/regret_count")
+def regret_count(setting, cells):
+    """Choose among ten cells by F, or by the most parameters; control: the best chosen, or the worst."""
+    return _regret(setting, cells, cells.column("params"))
+
+
+# ---- does the setting matter? ----
+
+def _agreement(cells, *columns):
+    found = min(float(spearman(*valid(a, b))) for index, a in enumerate(columns) for b in columns[:index])
+    return Measurement(found, float(spearman(-cells.seeds(which="initial").mean(1), cells.low())), count=3)
+
+
+@on_cells("dfp.nas201_settled/seeds")
+def seeds_agree(_, cells):
+    """Correlate the ranks of F between seeds; control: F of random filters against the minimum."""
+    return _agreement(cells, *cells.seeds().T)
+
+
+@on_cells("dfp.nas201_settled/copies", recorded.NAME_SETTINGS)
+def copies_agree(_, cells):
+    """Correlate the ranks of F of one, two and three cells; control: F of random filters against the minimum."""
+    return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
+
+
+@on_cells("dfp.nas201_settled/channels", recorded.NAME_SETTINGS)
+def channels_agree(_, cells):
+    """Correlate the ranks of F of four and eight channels; control: F of random filters against the minimum."""
+    return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
+
+
+# ---- the rivals ----
+
+@check("dfp.nas201_rivals/parameters", EXHAUSTIVE)
+def parameters_are_as_published(_):
+    """Count parameters by formula (all cells) and in torch (every 37th); control: the two convolutions exchanged."""
+    table = benchmarks.load("nas201")
+    cells = [recorded.cell(name) for name in table.architectures]
+    published = np.round(1e6 * table.columns["params"])
+    built = [sum(each.numel() for each in rivals.network(edges).parameters()) for edges in cells[::37]]
+    swap = {"conv 3": "conv 1", "conv 1": "conv 3"}
+    exchanged = [[(*edge[:2], swap.get(edge[2], edge[2])) for edge in edges] for edges in cells]
+    found, control = ([rivals.parameters(edges) for edges in each] for each in (cells, exchanged))
+    return Measurement(max(np.abs(found - published).max(), np.abs(built - published[::37]).max()),
+                       np.abs(control - published).max(), count=len(cells))
+
+
+def _recomputed(found, score, column):
+    rows = found[0]["result"]["cells"]
+    published = benchmarks.load("nas201").columns[f"cifar10 {column}"][[row["index"] for row in rows]]
+    own, other, published = valid(*(np.array([row[score + order] for row in rows]) for order in ("", " exchanged")), published)
+    return Measurement(float(spearman(own, published)), float(spearman(other, published)), count=len(rows))
+
+
+@check("dfp.nas201_rivals/synflow", instances(60, of="networks"), records=rivals.NAME)
+def synflow_is_as_published(_, found):
+    """Correlate SynFlow computed here with the published one; control: edges read in the other order."""
+    return _recomputed(found, "synflow", "synflow")
+
+
+@check("dfp.nas201_rivals/naswot", instances(60, of="networks"), records=rivals.NAME)
+def naswot_is_as_published(_, found):
+    """Correlate NASWOT computed here with the published one; control: edges read in the other order."""
+    return _recomputed(found, "naswot", "nwot")
