@@ -3,57 +3,31 @@ r"""What a network does to one batch, seen operation by operation: is it piecewi
 A network of affine operations, ReLU-like activations and pooling is affine on every region of its input space, and a
 region is named by the piece that each nonlinearity selected. :func:`trace` runs a model once and watches the tensor
 operations below autograd, so that functional calls, reused modules, skips and recurrences are all seen. Anything that
-is not piecewise affine is refused by name.
+is not piecewise affine is refused by name. What the operations are known to do stands in one table,
+:mod:`deepatoms.theory.operations`.
+
+What is returned holds for the function that the model computes, and this is checked at run time: :class:`Seen` runs the model
+a second time, at other inputs and with the pieces of the first time, where it must be affine.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import real_array, refuse
+from deepatoms.theory.operations import AFFINE, BLANK, NAMED_DIMENSION, PIECES, REMEDIES, TRAINING_FLAG
+from deepatoms.theory.untouched import untouched
 
 # A torch.nn.Module or any function of a batch.
 Model = Callable[..., torch.Tensor]
 
-
-def _names(text):
-    return frozenset(text.split())
-
-
 # How a tensor depends on the input: not at all, constant on each region, affine, or piecewise affine.
-FIXED, CONSTANT, AFFINE, CURVED = range(4)
-
-LINEAR = _names("""
-    view _unsafe_view reshape _reshape_alias t transpose permute expand squeeze unsqueeze select slice split unsafe_split
-    split_with_sizes chunk unbind flatten clone copy copy_ _to_copy contiguous detach alias as_strided lift_fresh
-    add sub rsub neg cat stack repeat flip roll tril triu diagonal unfold im2col col2im index_select index gather
-    sum mean cumsum constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d pixel_shuffle
-    pixel_unshuffle channel_shuffle upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d
-    upsample_linear1d select_scatter slice_scatter fill zero where masked_fill movedim narrow""")
-FACTORS = {"mul": (0, 1), "mm": (0, 1), "bmm": (0, 1), "mv": (0, 1), "dot": (0, 1), "linear": (0, 1), "matmul": (0, 1),
-           "addmm": (1, 2), "addmv": (1, 2), "baddbmm": (1, 2), "addbmm": (1, 2), "addcmul": (1, 2),
-           "convolution": (0, 1), "convolution_overrideable": (0, 1), "cudnn_convolution": (0, 1), "div": (0, 1)}
-TRAINING_FLAG = {"native_batch_norm": 5, "cudnn_batch_norm": 5, "miopen_batch_norm": 5, "_native_batch_norm_legit": 5,
-                 "_batch_norm_with_update": None, "_batch_norm_no_update": False,
-                 "_native_batch_norm_legit_no_training": False}
-COMPARISONS = _names("gt ge lt le sign")
-LOGIC = _names("logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not")
-BLANK = _names("empty_like zeros_like ones_like full_like new_zeros new_ones new_empty new_full")
-RANDOM = _names("bernoulli native_dropout rand_like randn_like normal uniform randn rand randint")
-
-REMEDIES = {
-    "_softmax": "drop the softmax: the map is that of the scores before it", "_log_softmax": "drop the log-softmax",
-    "sigmoid": "use Hardsigmoid if a piecewise affine stand-in will do",
-    "tanh": "use Hardtanh if a piecewise affine stand-in will do",
-    "hardshrink": "it is discontinuous; use Softshrink", "hardswish": "use ReLU or LeakyReLU",
-    "native_layer_norm": "use batch norm in evaluation mode", "native_group_norm": "use batch norm in evaluation mode",
-    "_local_scalar_dense": "do not branch in Python on a number that depends on the input; use torch.where",
-    **dict.fromkeys(("gelu", "silu", "elu", "softplus", "mish", "log_sigmoid_forward"), "use ReLU or LeakyReLU")}
+FIXED, CONSTANT, AFFINELY, CURVED = range(4)
 
 
 class NotPiecewiseAffineError(ValueError):
@@ -68,12 +42,13 @@ class Nonlinearity:
         operation: Name of the tensor operation, such as ``relu`` or ``max_pool2d_with_indices``.
         where: Dotted path of the module that called it (empty for the model itself or a plain function).
         codes: Selected piece of each unit, integers of shape (batch, units): 0 or 1 for ReLU-like ones, the
-            position in the window (row-major) for two-dimensional max-pooling.
+            position in the window (row-major) for max-pooling, the position along the dimension for sorting.
         shape: Shape of one sample's codes, before they were flattened.
         ties: Units on a kink where autograd's slope belongs to no piece (``abs``, ``maximum``, ``amax``).
         convex, monotone: Whether the operation is convex, and non-decreasing, in its input.
         inputs: The operation's tensor inputs, if they were asked for.
         options: Its other arguments (a slope, a kernel size, ...), as aten orders them.
+        pieces: How many pieces a unit selects from.
     """
 
     operation: str
@@ -85,6 +60,7 @@ class Nonlinearity:
     monotone: bool
     inputs: tuple = field(default=(), repr=False)
     options: tuple = field(default=(), repr=False)
+    pieces: int = 2
 
 
 @dataclass(frozen=True)
@@ -107,8 +83,12 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
     r"""Run ``model(x)`` once and return its output with every nonlinearity it met.
 
     Kinks count to a side: ReLU and its kind are *on* only above zero, ``clamp`` belongs to its middle piece, pooling
-    and ``max(dim)`` take the first of equal entries. Comparisons, ``sign`` and ``where`` are accepted (the pieces may then
-    fail to join); sorting, medians and comparisons for equality are not.
+    and ``max(dim)`` take the first of equal entries. Comparisons, ``sign``, ``argmax``, masks and ``where`` are accepted (the
+    pieces may then fail to join); comparisons for equality and rounding are not. Nothing of the caller's is changed: not x, nor
+    parameters, buffers, modes and random states.
+
+    Where codes are kept, the last input is run again beside another one: its codes and its output must be the same, and with
+    these codes held fixed the model must be affine.
 
     Args:
         model: A ``torch.nn.Module`` or any function of a tensor.
@@ -122,7 +102,8 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
     Raises:
         NotPiecewiseAffineError: Naming the first operation that is not piecewise affine in x, where it stands and, where
             there is one, the remedy.
-        ValueError: When a layer does not accept x; the layer is named.
+        ValueError: When a layer does not accept x, or samples influence each other; the layer is named.
+        TypeError: When the model cannot be called, or x is no torch tensor.
 
     Source:
         Ours; the networks are those of Theorem 1 of the spline paper, :eq:`spl-thm-1`, and the codes those of
@@ -132,40 +113,223 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
     >>> found.nonlinearities[0].operation, found.codes.tolist()
     ('relu', [[0, 1]])
     """
+    demand_model(model)
+    demand_batch(x)
+    with untouched(model):
+        seen = watch(model, x, Wish(codes=codes, inputs=inputs))
+        if codes:
+            _demand_apart(model, x, seen)
+    return seen.trace
+
+
+def demand_model(model: Model) -> None:
+    """Refuse what cannot be called, and modules whose shapes are not known yet.
+
+    Raises:
+        TypeError: If the model cannot be called.
+        ValueError: If it is a module with parameters that its first batch will shape.
+
+    Source:
+        Standard.
+
+    >>> demand_model(torch.relu)
+    """
     if not callable(model):
         refuse("model", model, "cannot be called", "pass a torch.nn.Module or a function of a tensor", TypeError)
+    for name, parameter in model.named_parameters() if isinstance(model, torch.nn.Module) else ():
+        if torch.nn.parameter.is_lazy(parameter):
+            refuse("model", type(model).__name__, f"has a parameter {name!r} that the first batch has yet to shape",
+                   "run it once, model(x), before")
+
+
+def demand_batch(x: Any) -> torch.Tensor:
+    """Return x if it is a batch of finite real inputs, a tensor with the batch on its first axis.
+
+    Raises:
+        TypeError: If x is no torch tensor of real floating point.
+        ValueError: If it has fewer than two axes, is empty, or is not finite.
+
+    Source:
+        Standard.
+
+    >>> demand_batch(torch.ones(1, 2)).shape
+    torch.Size([1, 2])
+    """
+    if not isinstance(x, torch.Tensor):
+        refuse("x", x, "is not a torch tensor", "convert it with torch.as_tensor, in the model's type", TypeError)
+    if x.layout != torch.strided:
+        refuse("x", x, f"is stored as {x.layout}", "pass x.to_dense()", TypeError)
     real_array("x", x)
-    if not isinstance(x, torch.Tensor) or x.ndim < 2:
-        refuse("x", x, "is not a batch of torch inputs", "pass a tensor of shape (batch, ...)")
+    if x.ndim < 2:
+        refuse("x", x, "is not a batch of inputs", "pass a tensor of shape (batch, ...), for one input x[None]")
+    return x
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to keep of a pass (codes, inputs of nonlinearities, pieces, signs of factors), and pieces to hold to."""
+
+    codes: bool = False
+    inputs: bool = False
+    pieces: bool = False
+    signs: bool = True
+    held: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One pass of a model over a batch.
+
+    Attributes:
+        model, x: What was run on what.
+        trace: What was found.
+        pieces: What each nonlinearity selected, in their order, if it was asked for.
+        unseen: Places where torch was told not to follow (``no_grad``, ``detach``).
+        leading: The first axis of each nonlinearity's codes.
+        epsilon: The coarsest type's spacing at 1.
+    """
+
+    model: Model
+    x: torch.Tensor
+    trace: Trace
+    pieces: tuple
+    unseen: tuple[str, ...]
+    leading: tuple[int, ...]
+    epsilon: float
+
+    @property
+    def tolerance(self) -> float:
+        """Return the relative error that rounding may leave."""
+        return min(0.1, max(1e-9, 1e4 * self.epsilon))
+
+    def held(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the model's output at other inputs, as many, with every piece as it was."""
+        with torch.no_grad():
+            return watch(self.model, x, Wish(signs=False, held=self.pieces)).trace.output
+
+
+def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
+    """Run a model once and return what was seen; the model gets a copy of x.
+
+    Raises:
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x.
+        ValueError: If a layer does not accept x.
+
+    Source:
+        Ours.
+
+    >>> seen = watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish(pieces=True))
+    >>> seen.held(torch.tensor([[5.0, -7.0]])).tolist()
+    [[0.0, -7.0]]
+    """
     with _places(model) as stack:
-        output, watcher = _watch(model, x, stack, codes, inputs)
-        if codes and x.shape[0] > 1:
-            _demand_batch_first(watcher, _watch(model, x[-1:], stack, codes, inputs, signs=False)[1], x.shape[0])
-    return Trace(output, tuple(watcher.found), tuple(watcher.concavities))
+        watcher = _Watcher(x, stack, wish)
+        with _explained(stack), watcher, _Exits(watcher):
+            output = model(x.clone())
+    if wish.held is not None and watcher.next != len(wish.held):
+        watcher.changed_course()
+    return Seen(model, x, Trace(output, tuple(watcher.found), tuple(watcher.concavities)), tuple(watcher.kept),
+                tuple(dict.fromkeys(watcher.unseen)), tuple(watcher.leading), watcher.epsilon)
 
 
-def _watch(model, x, stack, codes, inputs, signs=True):
-    watcher = _Watcher(x, stack, codes, inputs, signs)
+FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError, AttributeError, AssertionError, KeyError)
+
+
+@contextmanager
+def _explained(stack: list) -> Iterator[None]:
+    """Say at which layer an error came up."""
     try:
-        with watcher:
-            return model(x), watcher
-    except NotPiecewiseAffineError:
+        yield
+    except (NotPiecewiseAffineError, torch.OutOfMemoryError):
         raise
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        if "allocate memory" in str(error):
+    except FOREIGN as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        if "allocate memory" in said:
             raise
-        refuse("x", x, f"does not fit {_place(stack)}: {str(error).splitlines()[0]}",
-               "give x the shape, type and device that this layer expects")
+        if "nference tensor" in said:
+            refuse("model", _place(stack), f"holds tensors made in inference mode: {said}",
+                   "build it outside torch.inference_mode, or clone them")
+        raise ValueError(f"x does not fit {_place(stack)}: {said}; give x the shape, type and device that this layer "
+                         "expects") from error
 
 
-def _demand_batch_first(whole, single, batch):
-    """A tensor whose first axis is not the batch (time, say) does not grow with it: its codes would be mixed up."""
-    for found, many, one in zip(whole.found, whole.leading, single.leading, strict=True):
-        if many != batch * one:
+def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Return other inputs than x, each moved its own way, at the scale of x: the same at each call.
+
+    Source:
+        Ours.
+
+    >>> displaced(torch.zeros(1, 2)).shape
+    torch.Size([1, 2])
+    """
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype if x.is_cpu else torch.float32)
+    return x + float(x.detach().abs().mean() or 1) * noise.to(x)
+
+
+def _demand_apart(model, x, seen):
+    """A sample's codes and output are its own: the last one is run again, beside another, and moved with its codes held."""
+    beside = 1 if len(x) != 2 else 2
+    some = torch.cat([x[-1:], *(displaced(x[-1:], seed) for seed in range(beside))]).detach()
+    with torch.no_grad():
+        again = watch(model, some, Wish(codes=True, pieces=True, signs=False))
+    for found, many, few in zip(seen.trace.nonlinearities, seen.leading, again.leading, strict=True):
+        if many * len(some) != len(x) * few:
             raise NotPiecewiseAffineError(f"{found.operation} in layer {found.where!r} does not keep the batch on the first "
                                           "axis, so its codes cannot be told apart; put the batch first")
+    demand_alone(model, _first(seen.trace.output, len(x) - 1), _first(again.trace.output, 0), seen.tolerance)
+    _demand_same_codes(model, seen.trace.codes[-1], again.trace.codes[0])
+    _demand_affine(model, again)
+
+
+def _first(output, row):
+    return output[row:row + 1].detach() if isinstance(output, torch.Tensor) and output.ndim else None
+
+
+def demand_alone(model: Model, together: torch.Tensor | None, alone: torch.Tensor | None, tolerance: float) -> None:
+    """Refuse a model whose output for one sample depends on what stands beside it.
+
+    Raises:
+        ValueError: If the two outputs differ by more than the tolerance.
+
+    Source:
+        Standard.
+
+    >>> demand_alone(torch.relu, torch.ones(1), torch.ones(1), 1e-9)
+    """
+    if together is None or alone is None:
+        return
+    if together.shape != alone.shape:
+        refuse("model", model, "gives outputs whose shape depends on the batch", "keep the batch on the first axis of the output")
+    error = float((alone - together).abs().max()) if together.numel() else 0.0
+    if not error <= tolerance * (1 + float(together.abs().max()) if together.numel() else 1):
+        refuse("model", model, f"lets the samples of a batch influence each other (an output moves by {error:.3g} when its "
+               "sample comes in other company)", "make each output depend on its own sample only; batch norm wants .eval()")
+
+
+def _demand_same_codes(model, together, alone):
+    """Rounding may turn one unit in a thousand, which lies on its kink; more of them, and the company did it."""
+    differing = int((together != alone).sum())
+    if differing > 1e-3 * len(together) + 1:
+        refuse("model", model, f"lets the samples of a batch influence each other ({differing} units change their code when "
+               "their sample comes in other company)", "make each output depend on its own sample only")
+
+
+def _demand_affine(model, seen):
+    """Along a line, with the pieces held, an affine function has no second difference."""
+    step = displaced(seen.x, 7) - seen.x
+    one, two, three = (seen.held(seen.x + times * step) for times in (0, 1, 2))
+    if not isinstance(one, torch.Tensor) or not one.is_floating_point():
+        return
+    scale = float(torch.stack([one, two, three]).abs().max()) if one.numel() else 0.0
+    error = float((one - 2 * two + three).abs().max()) if one.numel() else 0.0
+    if not error <= seen.tolerance * (scale + 1e-300):
+        raise NotPiecewiseAffineError(f"{_called(model)} is not affine although every nonlinearity that torch shows keeps its "
+                                      f"piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside torch's "
+                                      "operations; compute it with torch")
+
+
+def _called(model):
+    return f"the model ({type(model).__name__})" if isinstance(model, torch.nn.Module) else "the function"
 
 
 def _place(stack):
@@ -181,246 +345,221 @@ def _places(model):
     stack = []
     with ExitStack() as hooks:
         for name, module in model.named_modules() if isinstance(model, torch.nn.Module) else ():
-            enter = module.register_forward_pre_hook(lambda module, _, name=name: stack.append((name, module)))
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it calls its parts itself, and takes no hooks written in Python
+            enter = module.register_forward_pre_hook(lambda module, _, name=name: stack.append((name, module)), prepend=True)
             leave = module.register_forward_hook(lambda *_: stack.pop() and None)
             hooks.callback(enter.remove)
             hooks.callback(leave.remove)
         yield stack
 
 
+# Calls by which a tensor's numbers leave torch, or its derivative is cut.
+EXITS = {getattr(torch.Tensor, name): name for name in ("numpy", "tolist", "__array__", "data_ptr", "__dlpack__")}
+CUTS = {torch.Tensor.detach: "detach", torch.detach: "detach", torch.Tensor.detach_: "detach_",
+        torch.Tensor.data.__get__: "data"}
+
+
+class _Exits(TorchFunctionMode):
+    """Refuse calls that take numbers out of torch; remember those that cut the derivative."""
+
+    def __init__(self, watcher):
+        super().__init__()
+        self.watcher = watcher
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in EXITS and self.watcher.kind(args[0]) > FIXED:
+            self.watcher.refuse(EXITS[func], "takes numbers that depend on the input out of torch, where nothing is seen of them",
+                                "compute this part with torch")
+        if func in CUTS and self.watcher.kind(args[0]) > FIXED:
+            self.watcher.unseen.append(f"{CUTS[func]} in {_place(self.watcher.stack)}")
+        return func(*args, **(kwargs or {}))
+
+
+COMPOSITE: dict = {}
+
+
+def _is_composite(func):
+    """Tell whether an operation is made of others, which are seen in its place (in inference mode it comes whole)."""
+    if func not in COMPOSITE:
+        COMPOSITE[func] = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+    return COMPOSITE[func]
+
+
 class _Watcher(TorchDispatchMode):
     """Follow which storages depend on the input and how; record nonlinearities, refuse what is not piecewise affine."""
 
-    def __init__(self, x, stack, codes, inputs, signs):
+    def __init__(self, x, stack, wish):
         super().__init__()
-        self.batch, self.stack, self.keep_codes, self.keep_inputs, self.signs = x.shape[0], stack, codes, inputs, signs
+        self.batch, self.stack, self.wish, self.next = x.shape[0], stack, wish, 0
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
-        self.found, self.concavities, self.leading = [], [], []
-        self._mark(x, AFFINE)
+        self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
+        self.epsilon = torch.finfo(x.dtype).eps
+        self._mark(x, AFFINELY)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if _is_composite(func):
+            with self:
+                return func.decompose(*args, **kwargs)
         name = func._schema.name.removeprefix("aten::").removesuffix("_")
-        kinds = [self._kind(arg) for arg in args]
-        highest = max([*kinds, *(self._kind(value) for value in kwargs.values())], default=FIXED)
-        self._demand_certain(name, args)
+        kinds = [self.kind(arg) for arg in args]
+        highest = max([*kinds, *(self.kind(value) for value in kwargs.values())], default=FIXED)
+        self._demand_certain(name, func, args)
         if highest == FIXED or name in BLANK:
             return func(*args, **kwargs)
+        if not torch.is_grad_enabled():
+            self.unseen.append(f"no_grad in {_place(self.stack)}")
+        if highest == CONSTANT and name != "_local_scalar_dense":
+            return self._mark(func(*args, **kwargs), CONSTANT)
         rule = self._rule(name, func, args, kwargs, kinds)
-        overwritten = rule and func._schema.name.endswith("_") and self._reads_input(name)
-        before = (args[0].clone(), *args[1:]) if overwritten else args
-        output = func(*args, **kwargs)
         if rule:
-            self._record(name, rule, before, kwargs, output, kinds)
-        self._mark(output, CURVED if rule and name not in COMPARISONS else self._result(name, kinds, highest))
+            return self._mark(self._select(name, rule, func, args, kwargs), CONSTANT if rule.constant else CURVED)
+        output = self._mark(func(*args, **kwargs), CURVED if CONSTANT in kinds else highest)
+        self._demand_real(name, output)
         return output
 
-    def _reads_input(self, name):
-        return self.keep_inputs or name == "abs" or self.keep_codes and name != "relu"
-
-    def _kind(self, value):
+    def kind(self, value):
+        """Return how a tensor, or any of several, depends on the input."""
         if isinstance(value, torch.Tensor):
             return self.kinds.get(value.untyped_storage()._cdata, FIXED)
-        return max(map(self._kind, value), default=FIXED) if isinstance(value, (list, tuple)) else FIXED
+        return max(map(self.kind, value), default=FIXED) if isinstance(value, (list, tuple)) else FIXED
 
     def _mark(self, value, kind):
         if isinstance(value, torch.Tensor):
-            key = value.untyped_storage()._cdata
-            self.alive.append(value.untyped_storage())
-            self.kinds[key] = max(kind, self.kinds.get(key, FIXED))
+            storage = value.untyped_storage()
+            self.alive.append(storage)
+            if not (value.is_floating_point() or value.is_complex()):
+                kind = min(kind, CONSTANT)
+            elif torch.finfo(value.dtype).eps > self.epsilon:
+                self.epsilon = torch.finfo(value.dtype).eps
+            self.kinds[storage._cdata] = max(kind, self.kinds.get(storage._cdata, FIXED))
         elif isinstance(value, (list, tuple)):
             for each in value:
                 self._mark(each, kind)
-
-    def _result(self, name, kinds, highest):
-        if name in COMPARISONS or name in LOGIC:
-            return CONSTANT
-        return CURVED if CONSTANT in kinds and highest > CONSTANT else highest
+        return value
 
     def _rule(self, name, func, args, kwargs, kinds):
         """Return the rule of a nonlinearity, None for an affine operation; refuse everything else."""
-        if name in RULES and (name not in ("max", "min") or func._overloadname == "dim"):
-            if kinds[0] == CONSTANT and name not in COMPARISONS:
-                self._refuse(name, "is applied to a piecewise constant tensor")
-            return RULES[name]
-        if name in FACTORS:
-            self._demand_one_factor(name, args, kinds)
-        elif name in TRAINING_FLAG:
-            self._demand_evaluation(name, args, kinds)
-        elif name == "rrelu_with_noise":
-            return _rrelu
-        elif name not in LINEAR and name not in LOGIC:
-            self._refuse(name, "is not piecewise affine, or not known to be", REMEDIES.get(name))
-        elif name in ("sub", "rsub", "neg"):
-            self._note_sign(name, kinds[1 if name == "sub" else 0] if len(kinds) > 1 or name != "sub" else FIXED, -1)
+        whole = name in NAMED_DIMENSION and func._overloadname not in ("dim", "out")
+        if name in PIECES and not whole:
+            rule = PIECES[name]
+            self._demand_settled(name, rule.settled, kinds)
+            if isinstance(args[0], torch.Tensor) and args[0].is_complex():
+                self.refuse(name, "is applied to complex numbers, where it is not piecewise affine")
+            return rule
+        if name not in AFFINE:
+            self.refuse(name, "is not piecewise affine, or not known to be", REMEDIES.get(name))
+        if name in TRAINING_FLAG:
+            self._demand_evaluation(name, args)
+        self._demand_one_factor(name, func, args, kwargs, kinds)
+        self._note_signs(name, args, kwargs, kinds)
         return None
 
-    def _demand_certain(self, name, args):
-        if name in RANDOM or (name == "rrelu_with_noise" and args[4:5] == (True,)):
-            self._refuse(name, "draws random numbers (active dropout or noise)", "call .eval() on the model")
+    def _demand_certain(self, name, func, args):
+        if torch.Tag.nondeterministic_seeded in func.tags and not (name == "rrelu_with_noise" and args[4:5] != (True,)):
+            self.refuse(name, "draws random numbers (active dropout or noise)", "call .eval() on the model")
 
-    def _demand_one_factor(self, name, args, kinds):
-        left, right = FACTORS[name]
-        if name == "div" and kinds[1] >= AFFINE:
-            self._refuse(name, "divides by a tensor that depends on the input")
-        if min(kinds[left], kinds[right]) >= AFFINE:
-            self._refuse(name, "multiplies two tensors that both depend on the input (as in attention or gating)")
-        for dependent, other in ((left, right), (right, left)):
-            self._note_sign(name, kinds[dependent], args[other])
+    def _demand_settled(self, name, positions, kinds):
+        for position in positions:
+            if position < len(kinds) and kinds[position] > CONSTANT:
+                words = ("divides by a tensor" if name in ("div", "addcdiv") else
+                         "takes as a factor, an index or a statistic a tensor")
+                self.refuse(name, f"{words} that depends on the input")
 
-    def _demand_evaluation(self, name, args, kinds):
+    def _demand_one_factor(self, name, func, args, kwargs, kinds):
+        if kwargs.get("rounding_mode") is not None or func._overloadname == "dtype":
+            self.refuse(name, "rounds, or reads a number's bits as another type", "keep to floating point")
+        for left, right in AFFINE[name].products:
+            if min(kinds[left], kinds[right]) > CONSTANT:
+                self.refuse(name, "multiplies two tensors that both depend on the input (as in attention or gating)")
+        self._demand_settled(name, AFFINE[name].settled, kinds)
+        if name in ("index", "_unsafe_index") and self.kind(args[1]) == CONSTANT and any(
+                each is not None and each.dtype == torch.bool for each in args[1]):
+            self.refuse(name, "selects a number of entries that depends on the input",
+                        "use torch.where, or assign through the mask")
+        if name in ("scatter", "index_put") and {"reduce", "accumulate"} & kwargs.keys() and kwargs.get("reduce") == "multiply":
+            self.refuse(name, "multiplies entries that may depend on the input")
+
+    def _demand_evaluation(self, name, args):
         flag = TRAINING_FLAG[name]
         if flag is None or (flag is not False and args[flag]):
             module = self.stack[-1][1] if self.stack else None
             batch_norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
-            self._refuse(name, "takes its statistics from the batch or the sample", "call .eval() on the model"
-                         if batch_norm else "use batch norm with running statistics, in evaluation mode")
-        if args[1] is not None:
-            self._note_sign(name, kinds[0], args[1])
+            self.refuse(name, "takes its statistics from the batch or the sample", "call .eval() on the model"
+                        if batch_norm else "use batch norm with running statistics, in evaluation mode")
 
-    def _note_sign(self, name, kind, factor):
+    def _demand_real(self, name, output):
+        for each in output if isinstance(output, (tuple, list)) else (output,):
+            if isinstance(each, torch.Tensor) and not (each.is_floating_point() or each.is_complex()):
+                self.refuse(name, "converts to integers, which jump where no nonlinearity is seen",
+                            "stay with floating point; for a mask, compare: x > 0")
+
+    def _note_signs(self, name, args, kwargs, kinds):
         """A negative factor after a nonlinearity turns convex into concave (Theorem 2)."""
-        if kind != CURVED or not self.signs:
+        signs = AFFINE[name].signs
+        if signs is None or not self.wish.signs or CURVED not in kinds:
             return
-        smallest = float(factor.detach().min()) if isinstance(factor, torch.Tensor) else float(factor)
-        if smallest < 0:
-            self.concavities.append(f"{name} in {_place(self.stack)} has a negative factor, {smallest:.3g}")
+        for position, factor in signs(*args, **kwargs):
+            if position < len(kinds) and kinds[position] == CURVED:
+                smallest = _smallest(factor)
+                if smallest < 0:
+                    self.concavities.append(f"{name} in {_place(self.stack)} has a negative factor, {smallest:.3g}")
 
-    def _record(self, name, rule, args, kwargs, output, kinds):
-        said = rule(*args, output=output, **kwargs)
-        said["codes"] = self._per_sample(name, said["codes"]()) if self.keep_codes else None
-        where = self.stack[-1][0] if self.stack else ""
-        tensors = tuple(arg.detach() for arg in args if isinstance(arg, torch.Tensor)) if self.keep_inputs else ()
+    def _select(self, name, rule, func, args, kwargs):
+        """Run a nonlinearity, or apply to its input the pieces that were selected before."""
+        overwritten = func._schema.name.endswith("_")
+        if self.wish.held is not None:
+            output = rule.apply(self._held(name), *args, **kwargs)
+            return args[0].copy_(output) if overwritten else output
+        before = (args[0].clone(), *args[1:]) if overwritten and (name != "relu" or self.wish.inputs) else args
+        output = func(*args, **kwargs)
+        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+        problem = rule.ask("unless", *before, output=output, **kwargs)
+        if problem:
+            self.refuse(name, problem, "use the norm of order 1")
+        if self.wish.pieces:
+            self.kept.append((name, (rule.kept or rule.code)(*before, output=output, **kwargs)))
+        self._record(name, rule, before, kwargs, output)
+        return output
+
+    def _held(self, name):
+        if self.next >= len(self.wish.held) or self.wish.held[self.next][0] != name:
+            self.changed_course()
+        self.next += 1
+        return self.wish.held[self.next - 1][1]
+
+    def changed_course(self):
+        """Refuse a model that does other operations the second time."""
+        raise NotPiecewiseAffineError(f"{_place(self.stack)} does other operations when it is called again; make the model a "
+                                      "function of its input alone, without a memory and without branches on values")
+
+    def _record(self, name, rule, args, kwargs, output):
+        ask = {key: rule.ask(key, *args, output=output, **kwargs) for key in ("convex", "monotone", "pieces", "ties")}
+        codes = self._per_sample(name, rule.code(*args, output=output, **kwargs)) if self.wish.codes else None
+        tensors = tuple(arg.detach() for arg in args if isinstance(arg, torch.Tensor)) if self.wish.inputs else ()
         options = tuple(arg for arg in args if not isinstance(arg, torch.Tensor)) + tuple(kwargs.values())
         shape = tuple(output[0].shape if isinstance(output, (tuple, list)) else output.shape)[1:]
-        ties = int(said.pop("ties", 0))
-        self.found.append(Nonlinearity(name, where, shape=shape, ties=ties, inputs=tensors, options=options, **said))
-        if not said["convex"]:
+        self.found.append(Nonlinearity(name, self.stack[-1][0] if self.stack else "", codes, shape, int(ask["ties"] or 0),
+                                       bool(ask["convex"]), bool(ask["monotone"]), tensors, options, int(ask["pieces"])))
+        if not ask["convex"]:
             self.concavities.append(f"{name} in {_place(self.stack)} is not convex")
-        elif not said["monotone"] and kinds[0] == CURVED:
+        elif not ask["monotone"] and self.kind(args[0]) == CURVED:
             self.concavities.append(f"{name} in {_place(self.stack)} is not non-decreasing")
 
     def _per_sample(self, name, codes):
         if codes.ndim == 0 or codes.shape[0] % self.batch:
-            self._refuse(name, f"yields a result of shape {tuple(codes.shape)} in which the {self.batch} samples of the "
-                         "batch cannot be told apart", "keep the batch on the first axis")
+            self.refuse(name, f"yields a result of shape {tuple(codes.shape)} in which the {self.batch} samples of the "
+                        "batch cannot be told apart", "keep the batch on the first axis")
         self.leading.append(codes.shape[0])
         return (codes.view(torch.int8) if codes.dtype == torch.bool else codes).reshape(self.batch, -1)
 
-    def _refuse(self, name, problem, remedy=None):
+    def refuse(self, name, problem, remedy=None):
+        """Raise, naming the operation and where it stands."""
         raise NotPiecewiseAffineError(f"{name} in {_place(self.stack)} {problem}" + (f"; {remedy}" if remedy else ""))
 
 
-def _said(codes, convex, monotone, ties=0):
-    """Gather what a rule found; ``codes`` is a function, called only by those who keep codes."""
-    return {"codes": codes, "convex": bool(convex), "monotone": bool(monotone), "ties": ties}
-
-
-def _relu(x, output):
-    return _said(lambda: output > 0, True, True)
-
-
-def _leaky(x, *slopes, output, **_):
-    slope = slopes[0] if slopes else 0.01
-    low, high = (float(slope.min()), float(slope.max())) if isinstance(slope, torch.Tensor) else (slope, slope)
-    return _said(lambda: x > 0, high <= 1, low >= 0)
-
-
-def _rrelu(x, noise, lower=1 / 8, upper=1 / 3, *_, output):
-    return _leaky(x, (lower + upper) / 2, output=output)
-
-
-def _abs(x, output):
-    return _said(lambda: x > 0, True, False, ties=(x == 0).sum())
-
-
-def _between(lower, upper, inclusive):
-    """Codes 0, 1, 2 below, between and above two kinks; the kinks belong to the middle if ``inclusive``."""
-    def rule(x, *ends, output, **named):
-        low, high = _ends(lower, upper, ends, named)
-        return _said(lambda: _above(x, low, inclusive) + _above(x, high, not inclusive), _infinite(high), True)
-    return rule
-
-
-def _above(x, end, inclusive):
-    return (x >= end if inclusive else x > end).to(torch.int8)
-
-
-def _ends(lower, upper, ends, named):
-    ends = [*ends, None, None][:2]
-    low = next((end for end in (named.get("min", named.get("min_val")), ends[0], lower) if end is not None), -math.inf)
-    high = next((end for end in (named.get("max", named.get("max_val")), ends[1], upper) if end is not None), math.inf)
-    return low, high
-
-
-def _infinite(value):
-    return bool((value == math.inf).all()) if isinstance(value, torch.Tensor) else value == math.inf
-
-
-def _clamp_max(x, high, output):
-    return _said(lambda: _above(x, high, False) + 1, _infinite(high), True)
-
-
-def _softshrink(x, threshold=0.5, output=None):
-    return _said(lambda: _above(x, -threshold, True) + _above(x, threshold, False), False, True)
-
-
-def _larger(convex):
-    def rule(a, b, output):
-        return _said(lambda: b > a if convex else b < a, convex, True, ties=(a == b).sum())
-    return rule
-
-
-def _first_along(convex):
-    def rule(x, *_, output, **__):
-        return _said(lambda: output[1], convex, True)
-    return rule
-
-
-def _extreme(convex):
-    def rule(x, dims=(), keepdim=False, output=None, **named):
-        dims = named.get("dim", dims)
-        dims = tuple(sorted(dim % x.ndim for dim in (dims if isinstance(dims, (list, tuple)) else [dims]))) or \
-            tuple(range(x.ndim))
-        moved = x.movedim(dims, tuple(range(-len(dims), 0))).flatten(-len(dims))
-        best = moved.max(-1) if convex else moved.min(-1)
-        return _said(lambda: best.indices, convex, True, ties=((moved == best.values[..., None]).sum(-1) > 1).sum())
-    return rule
-
-
-def _pair(value):
-    return tuple(value) * 2 if len(value) == 1 else tuple(value)
-
-
-def _max_pool2d(x, *window, output):
-    return _said(lambda: _in_the_window(output[1], x.shape[-1], *window), True, True)
-
-
-def _in_the_window(position, plane, kernel, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
-    """Turn torch's positions in a plane of that width into positions in the window, the codes of Eq. 14, by a table."""
-    (height, width), (up, left), (gap_y, gap_x) = _pair(kernel), _pair(padding), _pair(dilation)
-    step_y, step_x = _pair(stride) if len(stride) else (height, width)
-    row, column = (torch.arange(size, device=position.device) for size in (height * gap_y, max(plane, width * gap_x)))
-    wide = len(column)
-    if wide > plane:  # windows wider than the plane: positions in a plane of their width, so that none is meant twice
-        position = position // plane * wide + position % plane
-    table = (row[:, None] // gap_y * width + column // gap_x).flatten()
-    table = table.to(torch.uint8 if height * width <= 256 else torch.int64)
-    rows = torch.arange(position.shape[-2], device=position.device)[:, None] * step_y - up
-    first = rows * wide + torch.arange(position.shape[-1], device=position.device) * step_x - left
-    return table.index_select(0, (position - first).flatten()).reshape(position.shape)
-
-
-def _comparison(*_, output):
-    return _said(lambda: output.to(torch.int8), False, False)
-
-
-RULES = {
-    "relu": _relu, "leaky_relu": _leaky, "_prelu_kernel": _leaky, "abs": _abs,
-    "hardtanh": _between(-1, 1, inclusive=False), "hardsigmoid": _between(-3, 3, inclusive=False),
-    "clamp": _between(None, None, inclusive=True), "clamp_min": _between(None, None, inclusive=True),
-    "clamp_max": _clamp_max, "softshrink": _softshrink, "maximum": _larger(True), "minimum": _larger(False),
-    "max": _first_along(True), "min": _first_along(False), "amax": _extreme(True), "amin": _extreme(False),
-    "max_pool2d_with_indices": _max_pool2d, "max_pool3d_with_indices": _first_along(True),
-    "adaptive_max_pool2d": _first_along(True), "adaptive_max_pool3d": _first_along(True),
-    **dict.fromkeys(COMPARISONS, _comparison)}
+def _smallest(factor):
+    if not isinstance(factor, torch.Tensor):
+        return float(factor)
+    return -float(factor.detach().abs().max()) if factor.is_complex() else float(factor.detach().min())

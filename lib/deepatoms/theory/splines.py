@@ -23,8 +23,19 @@ from deepatoms.theory.arguments import integer, number, one_of, real_array, refu
 from deepatoms.theory.arrays import Descended
 from deepatoms.theory.partition.extension import demand_double, demand_known, observe
 from deepatoms.theory.partition.segment import first_change
-from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, trace
+from deepatoms.theory.piecewise import (
+    Model,
+    NotPiecewiseAffineError,
+    Wish,
+    demand_alone,
+    demand_batch,
+    demand_model,
+    displaced,
+    trace,
+    watch,
+)
 from deepatoms.theory.pullback import Pullback
+from deepatoms.theory.untouched import untouched
 
 __all__ = [
     "NotPiecewiseAffineError",
@@ -48,7 +59,8 @@ def affine_map(model: Model, x: torch.Tensor, chunk: int = 256) -> tuple[torch.T
 
     One forward pass builds the graph, and one backward pass for each output reads the rows of all A at once; this needs
     neither a ``vmap`` over samples nor memory for batch x outputs copies of the activations. At a kink the slope is that
-    of the piece which :func:`deepatoms.theory.piecewise.trace` names.
+    of the piece which :func:`deepatoms.theory.piecewise.trace` names. One more forward pass checks the map where it was not
+    made: at a second point, with the same pieces, ``f(x') = A x' + b``. Nothing of the caller's is changed.
 
     Args:
         model: A ``torch.nn.Module`` in evaluation mode, or a function of a tensor, with outputs of shape (batch, outputs).
@@ -60,7 +72,10 @@ def affine_map(model: Model, x: torch.Tensor, chunk: int = 256) -> tuple[torch.T
 
     Raises:
         NotPiecewiseAffineError: If an operation is not piecewise affine in x.
-        ValueError: If x does not fit, samples influence each other, or A would not fit in memory.
+        ValueError: If x does not fit, samples influence each other, or the map does not hold: torch's derivative is not
+            the function's (``no_grad``, ``detach``, a backward of one's own), or x sits on a kink.
+        TypeError: If x is no torch tensor.
+        MemoryError: If A would not fit in memory.
 
     Source:
         Theorem 1 and Section 5.2, :eq:`spl-thm-1` and :eq:`spl-template`.
@@ -69,38 +84,57 @@ def affine_map(model: Model, x: torch.Tensor, chunk: int = 256) -> tuple[torch.T
     >>> A.tolist(), b.tolist()
     ([[[0.0, 0.0], [0.0, 1.0]]], [[0.0, 0.0]])
     """
-    real_array("x", x)
-    parts = [_affine_part(model, part, len(x)) for part in x.split(integer("chunk", chunk))]
-    _demand_independent_samples(model, x, parts)
-    maps, values = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-    return maps, values - torch.einsum("ncd,nd->nc", maps, x.detach().flatten(1))
+    demand_model(model)
+    demand_batch(x)
+    with untouched(model):
+        parts = [_affine_part(model, part, len(x)) for part in _several(x.detach(), integer("chunk", chunk))]
+        maps, values = (torch.cat(column) for column in zip(*parts, strict=True))
+        return maps, values - torch.einsum("ncd,nd->nc", maps, x.detach().flatten(1))
+
+
+def _several(x, chunk):
+    """Split a batch; none of its parts is a single sample, in which the influence of the others could not be seen."""
+    sizes = [chunk] * (len(x) // chunk) + [len(x) % chunk] * (len(x) % chunk > 0)
+    if chunk > 1 and len(sizes) > 1 and sizes[-1] == 1:
+        sizes[-2:] = [sizes[-2] + 1]
+    return x.split(sizes)
 
 
 def _affine_part(model, x, total):
-    x = x.detach().requires_grad_()
+    x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
     with torch.enable_grad(), Pullback():
-        found = trace(model, x, codes=False)
-        _demand_vector(found.output, x)
-        _demand_memory(found.output, x, total)
-        _demand_no_ties(found)
-        maps = x.new_empty(*found.output.shape, x[0].numel())
-        for c, one in enumerate(torch.eye(maps.shape[1], dtype=maps.dtype, device=maps.device)):
-            maps[:, c] = _gradient(found.output, x, one.expand_as(found.output), keep=True).flatten(1)
-    return maps, found.output.detach()
+        seen = watch(model, x, Wish(pieces=True, signs=False))
+        output = _demand_vector(seen.trace.output, x)
+        _demand_memory(output, x, total)
+        maps = x.new_empty(*output.shape, x[0].numel())
+        for c, one in enumerate(torch.eye(maps.shape[1], dtype=output.dtype, device=maps.device)):
+            maps[:, c] = _gradient(output, x, one.expand_as(output), keep=True).flatten(1)
+    _demand_map(seen, maps)
+    return maps, output.detach()
 
 
 def _gradient(value, at, weights=None, keep=False):
     if not value.requires_grad:
         return torch.zeros_like(at)
-    (gradient,) = torch.autograd.grad(value, at, weights, retain_graph=keep, allow_unused=True)
+    try:
+        (gradient,) = torch.autograd.grad(value, at, weights, retain_graph=keep, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(f"the model has no derivative in torch: {str(error).splitlines()[0]}; do not overwrite a result that a "
+                         "derivative needs, and give functions of your own a backward") from error
     return torch.zeros_like(at) if gradient is None else gradient
 
 
 def _demand_vector(z, x):
-    if not isinstance(z, torch.Tensor) or z.ndim != 2 or z.shape[0] != x.shape[0]:
+    if not isinstance(z, torch.Tensor) or z.ndim != 2 or z.shape[0] != x.shape[0] or 0 in z.shape:
         shape = tuple(z.shape) if isinstance(z, torch.Tensor) else type(z).__name__
         raise ValueError(f"model(x) = {shape} is not one vector of outputs for each of the {x.shape[0]} samples; "
                          "flatten it to (batch, outputs), or choose one output of those the model returns")
+    if not z.is_floating_point():
+        raise TypeError(f"model(x) holds {str(z.dtype).removeprefix('torch.')}, no real numbers; return the scores before they "
+                        "are rounded, compared or made complex")
+    return z
 
 
 def _demand_memory(z, x, total):
@@ -115,24 +149,60 @@ def _demand_memory(z, x, total):
                MemoryError)
 
 
-def _demand_no_ties(found):
-    for each in found.nonlinearities:
+def _demand_map(seen, maps):
+    """Demand f(x') = A x' + b at other inputs x' with the same pieces, and of the last sample in other company.
+
+    Each sample moves its own way, so that one which moves another's output is seen as well.
+    """
+    other = displaced(seen.x.detach())
+    before, after, step = seen.trace.output.detach(), seen.held(other), (other - seen.x).detach().flatten(1)
+    predicted = before + torch.einsum("ncd,nd->nc", maps, step)
+    reach = torch.linalg.vector_norm(maps, dim=2) * torch.linalg.vector_norm(step, dim=1)[:, None]
+    scale = (before.abs() + after.abs() + reach).amax(1, keepdim=True)
+    if after.shape != before.shape or not bool(((after - predicted).abs() <= seen.tolerance * scale).all()):
+        _explain(seen, other, float((after - predicted.detach()).abs().max()))
+    with torch.no_grad():
+        pair = torch.cat([seen.x[-1:], other[-1:] if len(seen.x) != 2 else other]).detach()
+        alone = watch(seen.model, pair, Wish(signs=False)).trace.output
+    demand_alone(seen.model, before[-1:], alone[:1], max(seen.tolerance, 1e2 * torch.finfo(before.dtype).eps))
+
+
+def _explain(seen, other, error):
+    """Say why the map does not hold: others' influence, a kink, or a derivative that is not the function's."""
+    if len(seen.x) > 1:
+        first = torch.cat([other[:1], seen.x[1:].detach()])
+        rest = slice(1, None)
+        demand_alone(seen.model, seen.held(first)[rest], seen.trace.output.detach()[rest], seen.tolerance)
+    for each in seen.trace.nonlinearities:
         if each.ties:
             raise ValueError(f"{each.operation} in layer {each.where!r} sits on its kink in {each.ties} units, where "
                              "autograd's slope belongs to no piece (0 for abs, a mixture for maximum and amax); move x off "
                              "the kink by a little noise, or use max_pool or max(dim), which take the first of equal entries")
+    reasons = [*seen.unseen, *_own_functions(seen.trace.output), *_hooks(seen.model)]
+    said = "torch's derivative of the model is not the function's: " + (
+        f"look at {', '.join(reasons[:4])}" if reasons else "a part of it works outside torch's operations, or is not affine")
+    refuse("model", seen.model, f"does not follow its map A x + b at a second point with the same pieces (off by {error:.3g}); "
+           + said, "let torch see the whole model: no no_grad, inference_mode, detach, numpy, or backward of your own in it")
 
 
-def _demand_independent_samples(model, x, parts):
-    """Summing an output over the batch is right only if a sample's output depends on no other sample."""
-    if len(x) == 1:
-        return
-    with torch.no_grad():
-        alone, together = model(x[-1:].detach()), parts[-1][1][-1:]
-    error = float((alone - together).abs().max())
-    if error > 1e-3 * (1 + float(together.abs().max())):
-        refuse("model", model, f"lets the samples of a batch influence each other (an output moves by {error:.3g} when its "
-               "sample comes alone)", "make each output depend on its own sample only; batch norm wants .eval()")
+def _own_functions(output):
+    """Return the names of the functions with a backward of their own in a graph."""
+    found, seen, waiting = {}, set(), [output.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "_forward_cls"):
+            found[f"the backward of {node._forward_cls.__name__}"] = True
+        waiting.extend(below for below, _ in node.next_functions)
+    return list(found)
+
+
+def _hooks(model):
+    modules = model.named_modules() if isinstance(model, torch.nn.Module) else ()
+    return [f"the backward hooks of layer {name!r}" for name, module in modules
+            if getattr(module, "_backward_hooks", None) or getattr(module, "_backward_pre_hooks", None)]
 
 
 def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -142,7 +212,8 @@ def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     .. math:: A[x] = \sum_\ell H\,S_L\cdots S_{\ell+1}\,\frac{\partial v_\ell(x_{\ell-1})}{\partial x},
 
-    where the stem counts as block 0. A head with its own ReLU is fine: its slopes at x enter H.
+    where the stem counts as block 0. A head with its own ReLU is fine: its slopes at x enter H. That the sum is the map of
+    the model, at x and at a second point with the same pieces, is checked.
 
     Args:
         model: A module with ``stem``, ``blocks`` (each with ``branch`` and ``shortcut``) and ``head``, such as
@@ -153,7 +224,9 @@ def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         Templates, shape (batch, blocks + 1, outputs, inputs); their sum over blocks is :func:`affine_map`'s A.
 
     Raises:
-        ValueError: If the model is not of that form or a shortcut is not affine.
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x.
+        ValueError: If the model is not of that form, a shortcut is not affine, or the model does something else between
+            its blocks (a ReLU after the sum, say).
 
     Source:
         Ours, from :eq:`spl-thm-1`; stated as :eq:`spl-blocks`.
@@ -161,31 +234,64 @@ def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     No example: it needs a whole residual network; the tests hold the sum against :func:`affine_map`.
     """
     net: Any = model  # torch types the attributes of a module as tensors or modules
+    demand_model(model)
     _demand_residual(net)
-    x = real_array("x", x).detach().requires_grad_()
-    with torch.enable_grad():
-        values, shortcuts, stream = [net.stem(x)], [], []
-        current = values[0]
-        for block in net.blocks:
-            stream.append(current)
-            shortcuts.append(block.shortcut(current))
-            values.append(block.branch(current))
-            current = shortcuts[-1] + values[-1]
-        z = net.head(current)
-        trace(model, x.detach(), codes=False)
-        _demand_vector(z, x)
-        rows = [_block_rows(z[:, c].sum(), current, values, shortcuts, stream, x) for c in range(z.shape[1])]
-    return torch.stack(rows, 2)
+    demand_batch(x)
+    with untouched(model):
+        x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+        with torch.no_grad():
+            seen = watch(model, x, Wish(pieces=True, signs=False))
+        _demand_vector(seen.trace.output, x)
+        parts: dict = {}
+        with torch.enable_grad():
+            z = watch(lambda batch: _by_blocks(net, batch, parts), x, Wish(signs=False)).trace.output
+            if not isinstance(z, torch.Tensor) or z.shape != seen.trace.output.shape:
+                _refuse_split(model, "its head gives another shape")
+            rows = [_block_rows(z[:, c].sum(), parts, x) for c in range(z.shape[1])]
+        templates = torch.stack(rows, 2)
+        _demand_split(seen, z.detach(), templates.sum(1))
+        return templates
 
 
-def _block_rows(score, last, values, shortcuts, stream, x):
+def _by_blocks(net, x, parts):
+    """Run a residual network by its parts, and keep what each block reads, its shortcut's result and its branch's."""
+    values, shortcuts, stream = [net.stem(x)], [], []
+    current = values[0]
+    for block in net.blocks:
+        stream.append(current)
+        shortcuts.append(block.shortcut(current))
+        values.append(block.branch(current))
+        current = shortcuts[-1] + values[-1]
+    parts.update(values=values, shortcuts=shortcuts, stream=stream, last=current)
+    return net.head(current)
+
+
+def _block_rows(score, parts, x):
     """Pull one output's slope back along the shortcuts; at each block, down its own branch to the input."""
-    slope, rows = _gradient(score, last, keep=True), []
+    values, shortcuts, stream = parts["values"], parts["shortcuts"], parts["stream"]
+    slope, rows = _gradient(score, parts["last"], keep=True), []
     for level in range(len(stream), 0, -1):
         rows.append(_gradient(values[level], x, slope, keep=True).flatten(1))
         slope = _gradient(shortcuts[level - 1], stream[level - 1], slope, keep=True)
     rows.append(_gradient(values[0], x, slope, keep=True).flatten(1))
     return torch.stack(rows[::-1], 1)
+
+
+def _demand_split(seen, z, total):
+    """The templates must sum to the map of the model itself, at x and elsewhere on its pieces."""
+    whole = seen.trace.output
+    error = float((whole - z).abs().max())
+    if not error <= seen.tolerance * (1 + float(whole.abs().max())):
+        _refuse_split(seen.model, f"its output differs by {error:.3g} from that of stem, blocks and head")
+    try:
+        _demand_map(seen, total)
+    except ValueError as error:
+        _refuse_split(seen.model, f"their sum is not its map: {error}")
+
+
+def _refuse_split(model, why):
+    refuse("model", type(model).__name__, f"is not divided by its blocks: {why}",
+           "let each block's forward be shortcut(x) + branch(x), with nothing after the sum but the next block or the head")
 
 
 def _demand_residual(model):
@@ -255,14 +361,33 @@ def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, fa
     >>> distance_to_break(torch.nn.ReLU(), x, torch.ones_like(x)).item()
     2.0
     """
-    demand_double("x", real_array("x", x))
-    if real_array("direction", direction).shape != x.shape:
-        refuse("direction", direction, f"does not have the shape {tuple(x.shape)} of x", "pass one direction for each input")
-    demand_known(model, x[:1])
-    nearest = torch.full((len(x),), number("farthest", farthest, minimum=0), dtype=x.dtype, device=x.device)
-    for pieces in observe(model, x, direction[None])[0]:
-        nearest = torch.minimum(nearest, first_change(pieces))
+    demand_model(model)
+    demand_double("x", demand_batch(x))
+    if not isinstance(direction, torch.Tensor) or real_array("direction", direction).shape != x.shape:
+        refuse("direction", direction, f"is not a tensor of the shape {tuple(x.shape)} of x", "pass one direction for each input")
+    demand_double("direction", direction)
+    farthest = number("farthest", farthest, minimum=0)
+    with untouched(model):
+        demand_known(model, x[:1])
+        nearest = torch.full((len(x),), farthest, dtype=x.dtype, device=x.device)
+        found, output = observe(model, x.detach(), direction.detach()[None])
+        for pieces in found:
+            nearest = torch.minimum(nearest, first_change(pieces))
+        _demand_straight(model, x, direction, nearest, output)
     return nearest
+
+
+def _demand_straight(model, x, direction, nearest, output):
+    """Up to the first break the function is the affine one that was followed to find it."""
+    times = (0.99 * nearest).reshape(-1, *[1] * (x.ndim - 1))
+    with torch.no_grad():
+        there = watch(model, x + times * direction, Wish(signs=False)).trace.output.reshape(len(x), -1)
+    expected = output[0] + times.reshape(-1, 1) * output[1]
+    scale = (output[0].abs() + (times.reshape(-1, 1) * output[1]).abs()).amax(1, keepdim=True)
+    error = (there - expected).abs()
+    if not bool((error <= 1e-9 * (1e-3 + scale)).all()):
+        refuse("model", model, f"is not affine up to the break that was found (off by {float(error.max()):.3g})",
+               "let torch see the whole model, and keep one row for each sample")
 
 
 def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) -> torch.Tensor:
@@ -283,7 +408,7 @@ def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) 
         Templates, shape (classes, inputs).
 
     Raises:
-        ValueError: If x is not a finite vector of norm 1, or there are fewer than two classes.
+        ValueError: If x is not a finite vector of norm 1, there are fewer than two classes, or the label is none of them.
 
     Source:
         Proposition 5, :eq:`spl-eq-12`.
@@ -292,12 +417,20 @@ def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) 
     array([ 1.1547, -0.5774, -0.5774], dtype=float32)
     """
     _demand_unit(x)
+    _demand_label(label, classes)
     scale = torch.full((integer("classes", classes, 2),), -((budget / (classes * (classes - 1))) ** 0.5), dtype=x.dtype)
     scale[label] = ((classes - 1) * budget / classes) ** 0.5
     return scale[:, None].to(x.device) * x
 
 
+def _demand_label(label, classes):
+    if integer("label", label, 0) >= integer("classes", classes, 2):
+        refuse("label", label, f"is none of the {classes} classes", f"pass a number from 0 to {classes - 1}")
+
+
 def _demand_unit(x):
+    if not isinstance(x, torch.Tensor):
+        refuse("x", x, "is not a torch tensor", "convert it with torch.as_tensor", TypeError)
     real_array("x", x, rank=1)
     if abs(float(torch.linalg.vector_norm(x)) - 1) > 1e-5:
         refuse("x", x, f"has norm {float(torch.linalg.vector_norm(x)):.6g}", "divide it by its norm")
@@ -332,6 +465,7 @@ def optimise_templates(x: torch.Tensor, label: int, classes: int, budget: float,
     ([1.155, -0.577, -0.577], True)
     """
     _demand_unit(x)
+    _demand_label(label, classes)
     project = {"squared": _project_frobenius, "plain": _project_norms}[one_of("norms", norms, ["squared", "plain"])]
     bias = torch.zeros(classes, dtype=x.dtype) if bias is None else bias
     templates = 0.1 * torch.randn(classes, len(x), generator=generator, dtype=torch.float64).to(x.dtype)

@@ -2,7 +2,6 @@ r"""Region codes (Eq. 14), packed into bits from the start so that their distanc
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepatoms.theory.arguments import integer, real_array, refuse
-from deepatoms.theory.piecewise import Model, trace
+from deepatoms.theory.arguments import integer, refuse
+from deepatoms.theory.piecewise import Model, demand_batch, demand_model, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +99,9 @@ def region_codes(model: Model, x: torch.Tensor, chunk: int = 512) -> tuple[Layer
 
     .. math:: [t^{(\ell)}(x)]_k = \arg\max_r \langle [A^{(\ell)}]_{k,r,\cdot}, z^{(\ell-1)}(x)\rangle + [B^{(\ell)}]_{k,r}
 
-    For ReLU and its kind that is 1 above zero and 0 elsewhere, for max-pooling the position in the window, row by row; the
-    first of equal entries counts. Inputs with equal codes at all layers share one affine map.
+    For ReLU and its kind that is 1 above zero and 0 elsewhere, for max-pooling the position in the window, row by row, for
+    ``max(dim)`` and sorting the position along the dimension; the first of equal entries counts. Inputs with equal codes at all
+    layers share one affine map. Codes of one network can be compared whatever batch or chunk they come from.
 
     Args:
         model: A ``torch.nn.Module`` in evaluation mode, or any function of a tensor.
@@ -113,7 +113,8 @@ def region_codes(model: Model, x: torch.Tensor, chunk: int = 512) -> tuple[Layer
 
     Raises:
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine in x.
-        ValueError: If x does not fit the model, or is empty.
+        ValueError: If x does not fit the model, is empty, or its samples influence each other.
+        TypeError: If x is no torch tensor.
 
     Source:
         Eq. 14, :eq:`spl-eq-14`.
@@ -122,9 +123,9 @@ def region_codes(model: Model, x: torch.Tensor, chunk: int = 512) -> tuple[Layer
     >>> [np.asarray(codes).tolist() for codes in region_codes(pool, torch.tensor([[[[1.0, -2.0], [5.0, 0.0]]]]))]
     [[[1, 0, 1, 0]], [[2]]]
     """
-    real_array("x", x)
+    demand_model(model)
     network = fingerprint(model)
-    parts = [_codes(model, part, network) for part in x.split(integer("chunk", chunk))]
+    parts = [_codes(model, part, network) for part in demand_batch(x).split(integer("chunk", chunk))]
     return tuple(replace(layer[0], bits=np.concatenate([part.bits for part in layer])) for layer in zip(*parts, strict=True))
 
 
@@ -136,20 +137,7 @@ def _codes(model, x, network):
 
 def _packed(each, layer, network):
     codes = each.codes.cpu().numpy()
-    pieces = _pieces(each, codes)
-    return LayerCodes(pack(codes, pieces), codes.shape[1], pieces, layer, each.operation, network)
-
-
-def _pieces(each, codes):
-    """Return how many pieces a unit chooses from; for rarer operations the most that could be told apart so far."""
-    if each.operation == "max_pool2d_with_indices":
-        kernel = each.options[0]
-        return math.prod(kernel) if len(kernel) == 2 else kernel[0] ** 2
-    if each.operation in ("relu", "leaky_relu", "_prelu_kernel", "abs", "maximum", "minimum", "gt", "ge", "lt", "le"):
-        return 2
-    if each.operation in ("hardtanh", "hardsigmoid", "clamp", "clamp_min", "clamp_max", "softshrink", "sign"):
-        return 3
-    return 1 << int(codes.max(initial=1)).bit_length()
+    return LayerCodes(pack(codes, each.pieces), codes.shape[1], each.pieces, layer, each.operation, network)
 
 
 def fingerprint(model: Model) -> int | None:
@@ -165,7 +153,7 @@ def fingerprint(model: Model) -> int | None:
         return None
     checksum = 0
     for tensor in [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]:
-        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().data, checksum)
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data, checksum)
     return checksum
 
 
