@@ -255,6 +255,33 @@ def templates_by_block():
     return figure
 
 
+def pad(label=7):
+    """Return the still picture and the data of the figure in which a reader draws: the residual net and some test digits."""
+    model, test = residual_net()
+    twin = copy.deepcopy(model).double()
+    x = test.images[test.labels == label][:1].double()
+    A, scores = splines.affine_map(twin, x)[0][0].flatten(1), twin(x)[0]
+    examples = {str(each): [networks.encoded(image) for image in test.images[test.labels == each][:3]] for each in range(10)}
+    data = {"layers": networks.as_layers(twin), "shape": [1, 8, 8], "examples": examples, "first": label}
+    return _pad(x, A, scores), data
+
+
+def _pad(x, A, scores):
+    figure = figures.Figure(figsize=(7.2, 3))
+    grid = figure.add_gridspec(2, 7)
+    _picture(figure.add_subplot(grid[:, :2]), x[0, 0], (8, 8), diverging=False)
+    for number in range(10):
+        axes = figure.add_subplot(grid[number // 5, 2 + number % 5])
+        _picture(axes, A[number], (8, 8), limit=float(A.abs().amax()))
+        axes.set_title(f"“{number}” {float(scores[number]):+.1f}", fontsize=9)
+    best = int(scores.argmax())
+    return figures.describe(
+        figure, "Draw, erase, add noise: the ten scores glide, the ten templates jump wherever a unit changes its code. All of "
+        "it is computed on this page, by the residual net whose blocks are split below. (Digits, residual net.)",
+        f"Left a small handwritten digit, right the templates of the ten classes in orange and blue, each with its score; "
+        f"{best} scores most.")
+
+
 @functools.lru_cache(maxsize=4)
 def _morph(setting, first, second):
     """Return morphed images, their templates, scores, biases and how many units changed their code at each step."""
