@@ -283,8 +283,8 @@ def tightness():
     _, lower, printed, short, long = np.array(rows).T
     return figures.describe(
         figure, f"The minimum is exact. Descent from c = 1 ends at {short.min():.2f} to {short.max():.2f} times it after 150 "
-        f"steps, at {long.min():.2f} to {long.max():.2f} after 1,500. Relaxing the integers gives {lower.min():.2f} of it or more, "
-        f"the printed equations {printed.min():.2f} or more. (Laptop scale, two starts.)",
+        f"steps, at {long.min():.2f} to {long.max():.2f} after 1,500. Relaxing the integers gives {lower.min():.2f} of it or "
+        f"more, the printed equations {printed.min():.2f} or more. (Laptop scale, two starts.)",
         "Five chains along the axis, energies divided by the minimum. Circles at one; dashes and triangles at or below one; "
         "crosses, short descent, above one; pluses, long descent, between.",
         {"nothing that descent reached lies below the minimum": bool((np.array(rows)[:, 3:] > 1 - 1e-9).all()),
