@@ -20,10 +20,10 @@ SLOW = {"dfp.structure_only/unit_magnitudes", "dfp.structure_only/free_magnitude
 def mirrored(pairs):
     """Return how the control follows from what is measured over several draws: a mirror's name, "constant", or nothing."""
     measured, controls = np.transpose(pairs)
-    if np.ptp(measured) == 0:
+    if len(pairs) > 1 and np.ptp(measured) == 0:
         return []
     found = [name for name, mirror in MIRRORS.items() if np.allclose([mirror(x) for x in measured], controls, rtol=1e-9, atol=0)]
-    return found + ["constant"] * (np.ptp(controls) == 0 and controls[0] not in (0.0, 1.0))
+    return found + ["constant"] * bool(len(pairs) > 1 and np.ptp(controls) == 0 and controls[0] != 0)
 
 
 def noisy(seed):
@@ -53,21 +53,23 @@ def test_controls_of_recorded_checks_are_no_mirrors(function):
 
 @functools.cache
 def measured(identifier, seed):
-    entry = next(entry for entry in ENTRIES if entry.id == identifier)
-    found = entry.function(checking.Setting(seed=seed))
-    return found.measured, found.control
+    return next(entry for entry in ENTRIES if entry.id == identifier).function(checking.Setting(seed=seed))
 
 
-@pytest.mark.parametrize("identifier", [entry.id for entry in ENTRIES if entry.records is None
-                                        and entry.id not in SLOW | EXTREMES])
+QUICK = [entry for entry in ENTRIES if entry.records is None and entry.id not in SLOW]
+
+
+@pytest.mark.parametrize("identifier", [entry.id for entry in QUICK if entry.id not in EXTREMES])
 def test_controls_are_no_mirrors(identifier):
-    assert mirrored([measured(identifier, seed) for seed in (0, 1)]) == []
+    """One draw acquits most; where a mirror fits it, a second draw decides."""
+    found = measured(identifier, 0)
+    if mirrored([(found.measured, found.control)]):
+        other = measured(identifier, 1)
+        assert mirrored([(found.measured, found.control), (other.measured, other.control)]) == []
 
 
 def test_every_counted_check_says_its_count():
-    silent = [entry.id for entry in ENTRIES if entry.evidence.count is not None and entry.records is None
-              and entry.id not in SLOW and entry.function(checking.Setting()).count is None]
-    assert silent == []
+    assert [entry.id for entry in QUICK if entry.evidence.count is not None and measured(entry.id, 0).count is None] == []
 
 
 def test_a_premise_that_is_not_met_is_refused(monkeypatch):

@@ -43,7 +43,7 @@ def test_ratios_and_orderings(usual):
     assert usual.ratios("chain", "unit", sizes) == pytest.approx([1.3] * 4)
     assert grid._pooled(usual, "unit").measured == 1.0 and grid._pooled(usual, "unit").control == 0.0
     assert usual.seeds("unit") == usual.seeds("gain2") == 3 and usual.seeds("best") == 1
-    assert grid._falls(usual, "resnet").measured == 1.0
+    assert grid.falls(usual, "resnet").measured == 1.0
     assert grid.slope(usual, "resnet", [(2, 4), (5, 4)]) == pytest.approx(0.5)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from deepatoms.studies.atoms import sparse_recovery
+from deepatoms.studies.atoms import checks, sparse_recovery
 from deepatoms.theory import dictionaries
 
 DRAW = np.random.default_rng(0)
@@ -56,3 +56,9 @@ def test_bad_sizes_are_refused():
         sparse_recovery.greedy_recovery(np.eye(3), 0, DRAW)
     with pytest.raises(TypeError, match="atoms = 1.5 is not an integer"):
         sparse_recovery.learned_dictionary(1.5)
+
+
+def test_dictionaries_that_were_not_optimised_do_not_test_the_welch_bound(monkeypatch):
+    monkeypatch.setattr(checks.dictionaries, "minimize_coherence", lambda D, steps: dictionaries.Descended(D, True))
+    with pytest.raises(ValueError, match="no better than random ones"):
+        checks._near_the_bound([np.random.default_rng(seed).normal(size=(4, 7)) for seed in range(3)])

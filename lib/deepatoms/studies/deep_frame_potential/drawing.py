@@ -284,9 +284,9 @@ def tightness():
     axes.legend(ncols=2, fontsize=8)
     _, lower, printed, short, long = np.array(rows).T
     return figures.describe(
-        figure, f"The minimum is exact. Descent from c = 1 ends {short.min():.2f} to {short.max():.2f} times above it after 150 "
-        f"steps, {long.min():.2f} to {long.max():.2f} after 1,500. Relaxing the integers gives {lower.min():.2f} of it or more, "
-        f"the printed equations {printed.min():.2f} or more. (Laptop scale, two starts.)",
+        figure, f"The minimum is exact. Descent from c = 1 ends at {short.min():.2f} to {short.max():.2f} times it after 150 "
+        f"steps, at {long.min():.2f} to {long.max():.2f} after 1,500. Relaxing the integers gives {lower.min():.2f} of it or "
+        f"more, the printed equations {printed.min():.2f} or more. (Laptop scale, two starts.)",
         "Five chains along the axis, energies divided by the minimum. Circles at one; dashes and triangles at or below one; "
         "crosses, short descent, above one; pluses, long descent, between.",
         {"nothing that descent reached lies below the minimum": bool((np.array(rows)[:, 3:] > 1 - 1e-9).all()),
@@ -343,15 +343,7 @@ def scaling():
     """Figures 7b, d, f and 2e: F against parameters, family by family and pooled."""
     figure, axes = figures.subplots(1, 4, size=(7.8, 3.2), sharey=True, sharex=True)
     own = grid()
-    for panel, family in zip(axes, ("chain", "resnet", "densenet"), strict=False):
-        label, colour, _ = LINES[family]
-        sizes = own.sizes(family)
-        for first in sorted({size[0] for size in sizes}):
-            line = [size for size in sizes if size[0] == first]
-            panel.plot([own.get(family, size, quantity="parameters") for size in line],
-                       [own.get(family, size) for size in line], "o-", markersize=3, label=f"{first}")
-        panel.set_title(label.split(",")[0])
-        panel.legend(fontsize=7, title="layers/group" if family == "densenet" else "blocks/group", title_fontsize=7)
+    _family_panels(axes, own)
     for points, family in zip(envelopes(own, "unit"), ("densenet", "resnet", "chain"), strict=True):
         axes[3].plot(*np.array(points).T, "o", color=LINES[family][1], markersize=3, label=LINES[family][0].split(",")[0])
     axes[3].set_title("together")
@@ -370,7 +362,21 @@ def scaling():
         f"above {within[~ordered].max():,.0f}. Of the F of the smallest dense network {worst[0]:.0%} is its universal floor, "
         f"of the smallest residual one {worst[1]:.0%}. (Figures 7b, d, f and 2e; {_scale('chain', 'resnet', 'densenet')}.)",
         "Four panels with logarithmic axes: chains, residual and dense networks, one curve a depth, and the points of all three "
-        "pooled.")
+        "pooled.",
+        {"F falls from each network to its neighbours of more layers or more filters in all three families": all(
+            grid_checks.falls(own, family).measured == 1 for family in ("chain", "resnet", "densenet"))})
+
+
+def _family_panels(axes, own):
+    for panel, family in zip(axes, ("chain", "resnet", "densenet"), strict=False):
+        label, colour, _ = LINES[family]
+        sizes = own.sizes(family)
+        for first in sorted({size[0] for size in sizes}):
+            line = [size for size in sizes if size[0] == first]
+            panel.plot([own.get(family, size, quantity="parameters") for size in line],
+                       [own.get(family, size) for size in line], "o-", markersize=3, label=f"{first}")
+        panel.set_title(label.split(",")[0])
+        panel.legend(fontsize=7, title="layers/group" if family == "densenet" else "blocks/group", title_fontsize=7)
 
 
 def _floor_share(own, family):

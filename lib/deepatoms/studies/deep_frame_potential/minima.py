@@ -10,7 +10,7 @@ from deepatoms.theory import frame_potential, induced
 
 REDUCED, FREE = "frame-potential-reduced", "frame-potential-free"
 UNIT_GRID, FREE_GRID = "frame-potential-unit-grid", "frame-potential-free-grid"
-NORMS = "frame-potential-norms"
+NORMS, LONGER = "frame-potential-norms", "frame-potential-longer"
 CLAIMS = ("dfp.fig2e", "dfp.fig5b", "dfp.fig6b", "dfp.fig6b_growth", "dfp.fig7b", "dfp.fig7d", "dfp.fig7f", "dfp.skip_norms")
 FAMILIES = {"resnet": ("resnet", "analysis"), "chain": ("chain", "analysis"), "synthesis": ("chain", "synthesis")}
 GAINS = (0.02, 2.0, 30.0)
@@ -115,6 +115,10 @@ minimum_free = results.experiment(
 minimum_norms = results.experiment(
     NORMS, [fixed_norm(family, blocks, norm) for blocks in (2, 5) for norm in FIXED for family in ("resnet", "chain")],
     minutes=8, claims=("dfp.fig5b",), title="Minimum frame potentials, every norm fixed at another constant")(minimum)
+minimum_longer = results.experiment(
+    LONGER, [{**one, "iterations": 400} for one in (
+        residual_family("resnet", 2, 4, "unit"), residual_family("chain", 2, 4, "unit"), dense_family(2, 4, "unit"))],
+    minutes=3, claims=("dfp.structure_only",), title="Minimum frame potentials, four times as many steps")(minimum)
 minimum_unit_grid = results.experiment(
     UNIT_GRID, _grid("unit"), minutes=260, claims=CLAIMS,
     title="Minimum frame potentials, the rest of the paper's grid")(minimum)
@@ -133,6 +137,16 @@ def ratios_by_norm(records):
     F = {(record["configuration"]["family"], record["configuration"]["blocks"], record["configuration"]["norm"]):
          record["result"]["potential"] for record in records}
     return {key[1:]: F["chain", *key[1:]] / F["resnet", *key[1:]] for key in F}, F
+
+
+def left_by_steps():
+    """Return by family how far the recorded 100 steps end above 400, as shares of the energy and of F."""
+    usual = {results.key(record["configuration"]): record["result"]["potential"] for record in recorded()}
+    found = {}
+    for record in results.records(LONGER):
+        short = usual[results.key({**record["configuration"], "iterations": 100})] / record["result"]["potential"]
+        found[record["configuration"]["family"]] = (short**2 - 1, short - 1)
+    return found
 
 
 def unrun(magnitudes):

@@ -74,9 +74,8 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
         arguments.refuse("candidates", candidates, "is empty", "pass a mapping from names to architectures")
     budget = None if budget is None else arguments.integer("budget", budget)
     potentials = potentials or {}
-    found = [Candidate(name, *((potentials[name], "given") if name in potentials else _potential(net, iterations)),
-                      net.parameter_count, net.multiply_adds, net.depth)
-            for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
+    found = [_candidate(name, net, potentials.get(name), iterations)
+             for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
     rows = tuple(sorted(found, key=lambda row: (row.potential, row.parameters)))
     return Ranking(rows, _abstains(rows, budget))
 
@@ -91,6 +90,11 @@ def _abstains(rows, budget):
     if len(tied) > 1:
         return f"{len(tied)} candidates tie at F = 0 ({', '.join(tied[:4])}{', ...' if len(tied) > 4 else ''})"
     return None
+
+
+def _candidate(name, net, given, iterations):
+    potential, convention = _potential(net, iterations) if given is None else (given, "given")
+    return Candidate(name, potential, convention, net.parameter_count, net.multiply_adds, net.depth)
 
 
 def _potential(net, iterations):

@@ -295,7 +295,7 @@ def _neighbours(sizes):
     return [(a, b) for a, b in steps if a in sizes and b in sizes]
 
 
-def _falls(grid, family):
+def falls(grid, family):
     """The share of neighbours at which F falls; control: the same values dealt out to the networks at random."""
     sizes = grid.sizes(family)
     values = np.array([grid.get(family, size) for size in sizes])
@@ -307,9 +307,9 @@ def _falls(grid, family):
 
 
 @recorded_check("dfp.fig7d/falls")
-def residual_falls(grid):
+def residualfalls(grid):
     """Count neighbours in the residual grid at which F falls; control: F shuffled over the networks."""
-    return _falls(grid, "resnet")
+    return falls(grid, "resnet")
 
 
 @recorded_check("dfp.fig7d/depth")
@@ -326,6 +326,6 @@ def residual_depth(grid):
 
 
 @recorded_check("dfp.fig7f/falls")
-def dense_falls(grid):
+def densefalls(grid):
     """Count neighbours in the dense grid at which F falls; control: F shuffled over the networks."""
-    return _falls(grid, "densenet")
+    return falls(grid, "densenet")
