@@ -12,7 +12,6 @@ PENDING = {
     "ml-csc",
     "deep-frame-potential",
     "skip-dictionaries",
-    "resnests",
     "spline-templates",
     "spline-partitions",
 }
