@@ -114,6 +114,9 @@ def lattice_network(slopes: np.ndarray, offsets: np.ndarray, sets: Sequence[np.n
     Returns:
         A function that returns the values, shape (points,), and the number of hidden neurons.
 
+    Raises:
+        ValueError: in the function returned, when a set is empty.
+
     Source:
         Algorithm 1 of Chen, Garudadri and Rao (2022).
 
