@@ -10,7 +10,6 @@ from deepatoms.claims import catalogue
 PENDING = {
     "atoms",
     "ml-csc",
-    "resnests",
 }
 RAW = re.compile(r"""<=|>=|!=|->|\|\||\^|\\|\b\w+_\w|\b\d(\.\d+)?e[-+]?\d|[*/+=<>]
     |\b(mu|lambda|eta|epsilon|eps|sigma|kappa|Gamma|beta|sqrt|sum_\w*|max_\w*|log10|argmin|infty)\b""", re.VERBOSE)

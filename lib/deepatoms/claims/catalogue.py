@@ -1,4 +1,4 @@
-"""The catalogue of claims: what each paper says, and the criterion fixed before anything was measured."""
+"""The catalogue of claims: what each paper says, and the criterion fixed before its check was written."""
 
 import math
 import operator

@@ -178,6 +178,11 @@ def solved(net, x, y):
 def trained(name, seed, blocks, units, spare, steps):
     """Return a net trained on a data set from a small start (width: inputs + ``spare``), then solved exactly."""
     x, y = data(name)
-    start = draw(np.random.default_rng([seed, blocks, spare]), x.shape[1], y.shape[1], [units] * blocks, x.shape[1] + spare,
-                 weight=0.3, last=0.1)
-    return solved(train(start, x, y, steps), x, y)
+    first = start(np.random.default_rng([seed, blocks, spare]), name, blocks, units, spare)
+    return solved(train(first, x, y, steps), x, y)
+
+
+def start(rng, name, blocks, units, spare):
+    """Return a net of the width inputs + ``spare`` at the small start from which ``trained`` descends."""
+    x, y = data(name)
+    return draw(rng, x.shape[1], y.shape[1], [units] * blocks, x.shape[1] + spare, weight=0.3, last=0.1)

@@ -1,4 +1,4 @@
-"""The augmented problem under cross-entropy: its optimum with a proved gap, where there is one at all."""
+"""Cross-entropy: the augmented optimum with a proved gap, where there is one at all, and the coupled risk."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,8 @@ from scipy import optimize, sparse
 from scipy.special import entr, log_softmax, softmax
 
 from deepatoms.theory import arguments
-from deepatoms.theory.resnests.augmented import project, side_by_side
+from deepatoms.theory.resnests.augmented import augmented_hessian, project, side_by_side
+from deepatoms.theory.resnests.coupled import CoupledProblem
 
 SEPARABLE = 1e-7  # of the largest possible sum of margins: what the linear programme's rounding cannot reach
 
@@ -49,7 +50,9 @@ def cross_entropy_risk(features: Sequence[np.ndarray], labels: np.ndarray) -> tu
                          "[-1, 1]), so the risk has no minimiser", "add a ridge, or samples that overlap")
     found = optimize.minimize(_value, np.zeros(stacked.shape[1] * targets.shape[1]), (stacked, targets), jac=True,
                               method="L-BFGS-B", options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 0, "gtol": 1e-11})
-    risk, gap = float(found.fun), float(found.fun) - _dual(stacked, targets, found.x)
+    heads = _polished(found.x, stacked, targets)
+    risk = float(_value(heads, stacked, targets)[0])
+    gap = risk - _dual(stacked, targets, heads)
     if not gap <= 1e-6:
         arguments.refuse("features", stacked, f"leave the optimum open by {gap:.2g}", "scale them to similar sizes")
     return risk, max(gap, 0.0)
@@ -91,6 +94,39 @@ def separation(stacked: np.ndarray, labels: np.ndarray) -> float:
     return float(-found.fun) / len(stacked) if -found.fun > SEPARABLE * largest else 0.0
 
 
+def coupled_cross_entropy(problem: CoupledProblem, labels: np.ndarray, W: np.ndarray,
+                          B: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    r"""Return the coupled risk of Equation :eq:`nest-eq-5` with cross-entropy, and its gradients in W and in B.
+
+    Args:
+        problem: gives :math:`X_{L-1}` and :math:`V_L` as numpy arrays; its targets are not read.
+        labels: classes 0, ..., N_o - 1, shape (samples,), integers.
+        W: :math:`W_L`, shape (M, :math:`K_L`).
+        B: :math:`W_{L+1}`, shape (outputs, M).
+
+    Returns:
+        The mean cross-entropy, a float, and arrays of the shapes of W and B.
+
+    Raises:
+        ValueError: when the labels are not one class for each sample, or name more or fewer classes than there are outputs.
+
+    Source:
+        Equation :eq:`nest-eq-5`, differentiated; standard.
+
+    >>> problem = CoupledProblem(np.eye(2), np.ones((2, 1)), np.eye(2))
+    >>> risk, _, slope = coupled_cross_entropy(problem, np.array([0, 1]), np.zeros((2, 1)), np.zeros((2, 2)))
+    >>> round(risk, 6), slope.tolist()
+    (0.693147, [[-0.25, 0.25], [0.25, -0.25]])
+    """
+    targets = _one_hot(labels, len(problem.previous))
+    if targets.shape[1] != len(B):
+        arguments.refuse("labels", labels, f"name {targets.shape[1]} classes for {len(B)} outputs", "pass one output a class")
+    state = problem.previous + problem.last @ W.T
+    logits = state @ B.T
+    error = (softmax(logits, 1) - targets) / len(targets)
+    return float(-(targets * log_softmax(logits, 1)).sum() / len(targets)), (error @ B).T @ problem.last, error.T @ state
+
+
 def _one_hot(labels, samples):
     if not isinstance(labels, np.ndarray) or labels.shape != (samples,) or not np.issubdtype(labels.dtype, np.integer):
         arguments.refuse("labels", labels, f"are not one class for each of {samples} samples",
@@ -105,6 +141,17 @@ def _value(heads, stacked, targets):
     logits = stacked @ heads.reshape(-1, targets.shape[1])
     slope = stacked.T @ (softmax(logits, 1) - targets) / len(stacked)
     return -(targets * log_softmax(logits, 1)).sum() / len(stacked), slope.ravel()
+
+
+def _polished(heads, stacked, targets, steps=3):
+    """Return the heads after Newton steps: L-BFGS leaves a slope that takes the dual point of a sure sample off the simplex."""
+    size, classes = stacked.shape[1], targets.shape[1]
+    for _ in range(steps):
+        slope = _value(heads, stacked, targets)[1].reshape(size, classes)
+        hessian = augmented_hessian([stacked], stacked @ heads.reshape(size, classes))
+        step = np.linalg.lstsq(hessian, slope.T.ravel(), rcond=1e-14)[0]  # singular: a shift of all classes changes nothing
+        heads = heads - step.reshape(classes, size).T.ravel()
+    return heads
 
 
 def _dual(stacked, targets, heads):

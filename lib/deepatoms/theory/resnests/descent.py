@@ -6,6 +6,7 @@ import numpy as np
 from scipy import optimize
 
 from deepatoms.theory.resnests.coupled import CoupledProblem
+from deepatoms.theory.resnests.cross_entropy import coupled_cross_entropy
 
 CRITICAL = 1e-6  # the largest entry of a gradient that counts as none: its square is what the risk may still fall by
 
@@ -68,7 +69,7 @@ def trust_region(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: i
 
     found = optimize.least_squares(residuals, np.concatenate([W.ravel(), B.ravel()]), jacobian, method="trf",
                                    ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=steps)
-    return _end(problem, *split(found.x))
+    return _end(lambda W, B: (problem.risk(W, B), *problem.gradient(W, B)), *split(found.x))
 
 
 def lbfgs(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: int = 500) -> End:
@@ -79,21 +80,45 @@ def lbfgs(problem: CoupledProblem, W: np.ndarray, B: np.ndarray, steps: int = 50
 
     No example: it is called as :func:`trust_region` is.
     """
-    width, units, outputs = problem.sizes
+    return _lbfgs(lambda W, B: (problem.risk(W, B), *problem.gradient(W, B)), W, B, steps)
 
+
+def lbfgs_cross_entropy(problem: CoupledProblem, labels: np.ndarray, W: np.ndarray, B: np.ndarray, steps: int = 500) -> End:
+    """Descend by L-BFGS on the coupled problem with cross-entropy, as :func:`lbfgs` does with squared loss.
+
+    Args:
+        problem: a ``CoupledProblem`` of numpy arrays, not ``compressed``: cross-entropy needs every sample.
+        labels: classes 0, ..., N_o - 1, shape (samples,), integers.
+        W: start for W_L, shape (M, K_L).
+        B: start for W_{L+1}, shape (outputs, M).
+        steps: largest number of steps.
+
+    Returns:
+        An ``End``.
+
+    Source:
+        L-BFGS-B, scipy (Byrd, Lu, Nocedal and Zhu, 1995).
+
+    No example: it is called as :func:`trust_region` is, with labels beside the problem.
+    """
+    return _lbfgs(lambda W, B: coupled_cross_entropy(problem, labels, W, B), W, B, steps)
+
+
+def _lbfgs(value, W, B, steps):
+    """Descend from (W, B) on a function that returns the risk and its gradients in W and in B."""
     def split(point):
-        return point[:width * units].reshape(width, units), point[width * units:].reshape(outputs, width)
+        return point[:W.size].reshape(W.shape), point[W.size:].reshape(B.shape)
 
-    def value(point):
-        W, B = split(point)
-        return problem.risk(W, B), np.concatenate([part.ravel() for part in problem.gradient(W, B)])
+    def flat(point):
+        risk, *slopes = value(*split(point))
+        return risk, np.concatenate([part.ravel() for part in slopes])
 
     start = np.concatenate([W.ravel(), B.ravel()])
-    found = optimize.minimize(value, start, jac=True, method="L-BFGS-B", options={
+    found = optimize.minimize(flat, start, jac=True, method="L-BFGS-B", options={
         "maxiter": steps, "ftol": 1e-16, "gtol": 1e-12, "maxcor": min(50, start.size), "maxfun": 10 * steps})
-    return _end(problem, *split(found.x))
+    return _end(value, *split(found.x))
 
 
-def _end(problem, W, B):
-    slope = max(float(np.abs(part).max()) for part in problem.gradient(W, B))
-    return End(W, B, problem.risk(W, B), slope, float(np.sqrt((W**2).sum() + (B**2).sum())))
+def _end(value, W, B):
+    risk, *slopes = value(W, B)
+    return End(W, B, risk, max(float(np.abs(part).max()) for part in slopes), float(np.sqrt((W**2).sum() + (B**2).sum())))

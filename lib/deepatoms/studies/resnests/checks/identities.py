@@ -55,7 +55,7 @@ def superposition(function, one, other):
     return distance(function(mixed), 2 * function(one) - 3 * function(other))
 
 
-@check("nest.fig1/superposition", instances(NETS))
+@check("nest.fig1/superposition", instances(NETS, of="networks"))
 @torch.no_grad()
 def residual_superposition(setting):
     """Run the module with its block outputs replaced by two draws of features and by their combination."""
@@ -69,7 +69,7 @@ def residual_superposition(setting):
 
         found.append(superposition(output, one, other))
         control.append(superposition(lambda features, output=output: output(features, last=nn.ReLU()), one, other))
-    return Measurement(max(found), max(control))
+    return Measurement(max(found), max(control), count=len(found))
 
 
 @check("nest.eq2/unrolled", EXACT)
@@ -87,7 +87,7 @@ def unrolled(setting):
                        max(distance(net(x), summed(net, x, 0)) for net, x in nets(setting)))
 
 
-@check("nest.fig2/contains", instances(NETS))
+@check("nest.fig2/contains", instances(NETS, of="networks"))
 @torch.no_grad()
 def contains(setting):
     """Set H_i = W_{L+1} W_i in an A-ResNEst and compare with the ResNEst's forward pass."""
@@ -96,10 +96,10 @@ def contains(setting):
         return resnests.AResNEst([heads[0], heads[2], heads[1], heads[3]], net)
 
     return Measurement(max(distance(net(x), resnests.augment(net)(x)) for net, x in nets(setting)),
-                       max(distance(net(x), exchanged(net)(x)) for net, x in nets(setting)))
+                       max(distance(net(x), exchanged(net)(x)) for net, x in nets(setting)), count=len(nets(setting)))
 
 
-@check("nest.fig3/linear", instances(NETS))
+@check("nest.fig3/linear", instances(NETS, of="networks"))
 @torch.no_grad()
 def dense_superposition(setting):
     """Vary the outputs x, Q_1, ..., Q_L of the blocks freely (D_i = N_in = 5) and test superposition."""
@@ -116,7 +116,7 @@ def dense_superposition(setting):
 
         found.append(superposition(output, one, other))
         control.append(superposition(product, one, other))
-    return Measurement(max(found), max(control))
+    return Measurement(max(found), max(control), count=len(found))
 
 
 @check("nest.fig4/equal", EXACT)
@@ -194,9 +194,9 @@ def _size(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def dense_features(rng, growths):
-    """Return the features of a random DenseNEst as arrays, and targets as for ``tanh_resnests.random_task``."""
-    inputs, samples = 5, 120
+def dense_features(rng, growths, samples=120):
+    """Return the features of a random DenseNEst as arrays, and targets as for ``tanh.random_task``."""
+    inputs = 5
     x = rng.normal(size=(samples, inputs))
     y = x @ rng.normal(size=(inputs, 3)) / np.sqrt(inputs) + rng.normal(size=(samples, 3))
     return dense_parts(rng, x, growths), y
@@ -212,7 +212,7 @@ def dense_parts(rng, x, growths):
     return parts
 
 
-@check("nest.prop3/no_worse", instances(1002))
+@check("nest.prop3/no_worse", instances(1002, of="networks"))
 @Remembered
 def dense_no_worse(setting):
     """Solve the prediction weights exactly at random features (diabetes, digits, 1,000 draws); subtract the linear risk."""
@@ -222,10 +222,10 @@ def dense_no_worse(setting):
     linear = [resnests.linear_risk(parts[0], y) for parts, y in sets]
     return Measurement(max(resnests.augmented_risk(parts, y) - least for (parts, y), least in zip(sets, linear, strict=True)),
                        max(resnests.augmented_risk(parts[1:], y) - least
-                           for (parts, y), least in zip(sets, linear, strict=True)))
+                           for (parts, y), least in zip(sets, linear, strict=True)), count=len(sets))
 
 
-@check("nest.prop4_gap/gap", instances(1000))
+@check("nest.prop4_gap/gap", instances(1000, of="networks"))
 @Remembered
 def dense_gap(setting):
     """Compute epsilon of the equivalent ResNEst in closed form after checking Assumptions 3 and 4."""
@@ -238,10 +238,10 @@ def dense_gap(setting):
         previous = np.hstack(parts[:3]) @ identity[:12]
         found.append(abs(resnests.coupling_gap(parts, previous, y)))
         control.append(abs(resnests.coupling_gap(parts, previous[:, :11], y)))
-    return Measurement(max(found), max(control))
+    return Measurement(max(found), max(control), count=len(found))
 
 
-@check("nest.dense_superior/fewer_assumptions", instances(1000))
+@check("nest.dense_superior/fewer_assumptions", instances(1000, of="networks"))
 @Remembered
 def fewer_assumptions(setting):
     """Count random DenseNEsts, and narrow ResNEsts with as many features, whose least risk exceeds the linear one."""
@@ -252,4 +252,4 @@ def fewer_assumptions(setting):
         least = resnests.linear_risk(parts[0], y)
         narrow = tanh.Task(tanh.draw(rng, 5, 3, growths, 3), parts[0], y).coupled().infimum()
         wrong += [resnests.augmented_risk(parts, y) > least + 1e-10, narrow > least + 1e-10]
-    return Measurement(*map(int, wrong))
+    return Measurement(*map(int, wrong), count=1 + number)

@@ -1,12 +1,13 @@
 """Checks of the coupled problem's landscape: critical points, curvature, and where descent ends."""
 
 import itertools
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import linalg, optimize
 
-from deepatoms.claims.checking import Measurement, check, experiment, instances
+from deepatoms.claims.checking import Measurement, check, instances
 from deepatoms.runs.prefetch import Remembered
 from deepatoms.studies.resnests import tanh
 from deepatoms.studies.resnests.checks.augmented import ratio
@@ -75,7 +76,7 @@ def indefinite(setting):
     values = spectrum(problem, problem.critical_point([]))
     found = [min(-low, high) for *_, low, high in rank_zero] + [min(-values[0], values[-1])]
     augmented = np.linalg.eigvalsh(resnests.augmented_hessian(tasks(setting)[0].features))
-    return Measurement(min(found), min(-augmented[0], augmented[-1]))
+    return Measurement(min(found), min(-augmented[0], augmented[-1]), count=len(found))
 
 
 @check("nest.prop1_saddle/no_maxima", instances(200))
@@ -83,7 +84,7 @@ def no_maxima(setting):
     """Count explicit critical points, other than the global minimum, without curvature of both signs."""
     wrong = sum(not (low < -1e-6 and high > 1e-6) for *_, low, high in saddles(setting))
     control = sum(not (-values.max() < -1e-6 and -values.min() > 1e-6) for values in minima(setting))
-    return Measurement(wrong, control)
+    return Measurement(wrong, control, count=len(tasks(setting)))
 
 
 @Remembered
@@ -109,7 +110,7 @@ def demand(count, least, what):
         raise ValueError(f"{what} = {count} is too few to judge; at least {least} must count")
 
 
-@check("nest.thm1/excess", instances(100))
+@check("nest.thm1/excess", instances(100, of="problems"))
 def full_rank_is_global(setting):
     """Compare full-rank critical points, explicit and reached by descent, with the closed-form infimum."""
     found, reached = [], 0
@@ -121,7 +122,8 @@ def full_rank_is_global(setting):
             found.append(end.risk - problem.infimum())
     demand(reached, 50, "number of full-rank ends")
     narrow = tanh.random_task(setting.numpy("narrow"), width=2).coupled()
-    return Measurement(max(found), narrow.risk(*narrow.critical_point([0, 2])) - narrow.infimum())
+    return Measurement(max(found), narrow.risk(*narrow.critical_point([0, 2])) - narrow.infimum(),
+                       count=len(ends(setting, 16, 100)))
 
 
 @check("nest.thm1_gap/closed_form", instances(1004))
@@ -135,10 +137,10 @@ def no_gap(setting):
 
     real = [on(*case) for case in (("diabetes", 3, 20), ("diabetes", 3, 24), ("digits", 8, 36), ("digits", 8, 48))]
     drawn = [abs(tanh.random_task(rng).gap()) for _ in range(1000)]
-    return Measurement(max(real + drawn), on("diabetes", 3, 8))
+    return Measurement(max(real + drawn), on("diabetes", 3, 8), count=len(real + drawn))
 
 
-@check("nest.thm1_gap/descent", experiment(20))
+@check("nest.thm1_gap/descent", instances(20, of="problems"))
 def descent_arrives(setting):
     """Compare the ends of descent that are critical points with the augmented optimum, wide and narrow."""
     def fraction(width):
@@ -147,19 +149,19 @@ def descent_arrives(setting):
         demand(len(arrived), 10, "number of critical ends")
         return float(np.mean(arrived))
 
-    return Measurement(fraction(16), fraction(8))
+    return Measurement(fraction(16), fraction(8), count=len(ends(setting, 16, 20)))
 
 
 @check("nest.thm2_rank/rank", instances(200))
 def deficient(setting):
     """Count the singular values of W_{L+1} at explicit saddles and at those found by descent on the gradient."""
     found = [rank(point[1]) - 3 for _, point, low, _ in saddles(setting) if low < -1e-6]
-    searched = [rank(B) - 3 for B in searched_saddles(setting)]
-    demand(len(searched), 10, "number of saddles found")
+    reached = [rank(end.B) - 3 for end in searched(setting) if end.low < -1e-6]
+    demand(len(reached), 10, "number of saddles found")
     narrow = tanh.random_task(setting.numpy("narrow"), width=2).coupled()
     pairs = [narrow.critical_point(subset) for size in (1, 2) for subset in itertools.combinations(range(3), size)]
     control = [rank(B) - 2 for W, B in pairs if spectrum(narrow, (W, B))[0] < -1e-6]
-    return Measurement(max(found + searched), max(control))
+    return Measurement(max(found + reached), max(control), count=len(tasks(setting)))
 
 
 def rank(matrix):
@@ -167,20 +169,53 @@ def rank(matrix):
     return int((np.linalg.svd(matrix, compute_uv=False) > 1e-6).sum())
 
 
+@dataclass(frozen=True)
+class Searched:
+    """Where a search for critical points ended: W_{L+1}, its least curvature, the way to the nearest level, and from where."""
+
+    B: np.ndarray
+    low: float
+    off: float
+    start_off: float
+
+
 @Remembered
-def searched_saddles(setting):
-    """Return W_{L+1} at the saddles that Levenberg-Marquardt on the gradient finds from displaced explicit ones."""
+def searched(setting):
+    """Return the critical points that Levenberg-Marquardt on the gradient finds from displaced explicit ones."""
     rng, found = setting.numpy("searched"), []
     for _ in range(10):
         problem = tanh.random_task(rng, 8, (4,), inputs=3, samples=60).coupled().compressed()
         for subset in PROPER:
             point = np.concatenate([part.ravel() for part in problem.critical_point(subset)])
             point = point + 0.1 * np.linalg.norm(point) * _unit(rng.normal(size=point.size))
-            W, B = _stationary(problem, point)
-            slope = max(np.abs(part).max() for part in problem.gradient(W, B))
-            if slope < 1e-9 and spectrum(problem, (W, B))[0] < -1e-6:
-                found.append(B)
+            start, (W, B) = _split(problem, point), _stationary(problem, point)
+            if max(np.abs(part).max() for part in problem.gradient(W, B)) < 1e-9:
+                found.append(Searched(B, spectrum(problem, (W, B))[0], *(off(problem, each) for each in ((W, B), start))))
     return found
+
+
+def off(problem, point):
+    """Return how far the risk at a point is from the nearest of the eight levels R_S."""
+    return min(abs(problem.risk(*point) - problem.critical_value(subset)) for subset in (*PROPER, (0, 1, 2)))
+
+
+@check("nest.levels/levels", instances(30, of="critical points"))
+def levels(setting):
+    """Compare the risk at critical points found by search with the nearest level R_S; the control does so at the starts."""
+    found = searched(setting)
+    return Measurement(max(end.off for end in found), max(end.start_off for end in found), count=len(found))
+
+
+@check("nest.levels/explicit", instances(1400, of="critical points"))
+def explicit_levels(setting):
+    """Compare the risk at the explicit points with R_S, gradients below 1e-5; the control takes W_L = 0."""
+    found, control = [], []
+    for number, (problem, point, *_) in enumerate(saddles(setting)):
+        subset = PROPER[number % len(PROPER)]
+        demand(critical(problem, point), 1, "gradient below 1e-5")
+        found.append(abs(problem.risk(*point) - problem.critical_value(subset)))
+        control.append(abs(problem.risk(0 * point[0], point[1]) - problem.critical_value(subset)))
+    return Measurement(max(found), max(control), count=len(found))
 
 
 def _unit(vector):
@@ -188,15 +223,15 @@ def _unit(vector):
 
 
 def _stationary(problem, point):
+    found = optimize.least_squares(lambda v: np.concatenate([g.ravel() for g in problem.gradient(*_split(problem, v))]), point,
+                                   lambda v: problem.hessian(*_split(problem, v)), method="lm", ftol=1e-15, xtol=1e-15,
+                                   gtol=1e-15, max_nfev=200)
+    return _split(problem, found.x)
+
+
+def _split(problem, point):
     width, units, outputs = problem.sizes
-
-    def split(v):
-        return v[:width * units].reshape(width, units), v[width * units:].reshape(outputs, width)
-
-    found = optimize.least_squares(lambda v: np.concatenate([g.ravel() for g in problem.gradient(*split(v))]), point,
-                                   lambda v: problem.hessian(*split(v)), method="lm", ftol=1e-15, xtol=1e-15, gtol=1e-15,
-                                   max_nfev=200)
-    return split(found.x)
+    return point[:width * units].reshape(width, units), point[width * units:].reshape(outputs, width)
 
 
 def critical(problem, point):
@@ -204,16 +239,16 @@ def critical(problem, point):
     return max(np.abs(part).max() for part in problem.gradient(*point)) < 1e-5
 
 
-@check("nest.thm2_curvature/curvature", instances(200))
+@check("nest.thm2_curvature/curvature", instances(1270, of="saddles"))
 def negative_curvature(setting):
     """Take the smallest eigenvalue of the Hessian at explicit saddles: drawn problems, digits, diabetes."""
     every = [*saddles(setting), *real_saddles(setting)]
     found = [low for problem, point, low, _ in every if critical(problem, point)]
     demand(len(found), 0.9 * len(every), "number of explicit saddles with a vanishing gradient")
-    return Measurement(max(found), max(values[0] for values in minima(setting)))
+    return Measurement(max(found), max(values[0] for values in minima(setting)), count=len(found))
 
 
-@check("nest.thm2_curvature/explicit_direction", instances(200))
+@check("nest.thm2_curvature/explicit_direction", instances(1270, of="saddles"))
 def explicit_direction(setting):
     """Multiply the Hessian from both sides with the explicit direction; the control takes a outside the kernel."""
     found, control = [], []
@@ -223,7 +258,7 @@ def explicit_direction(setting):
             found.append(along(hessian, problem.escape_direction(W, B)))
             if B.any():
                 control.append(along(hessian, problem.escape_direction(W, B, np.linalg.svd(B)[2][0])))
-    return Measurement(max(found), max(control))
+    return Measurement(max(found), max(control), count=len(found))
 
 
 def along(hessian, direction):
@@ -232,15 +267,31 @@ def along(hessian, direction):
     return float(flat @ hessian @ flat)
 
 
-@check("nest.rem1/hessian", experiment(26))
+@check("nest.rem1/hessian", instances(22, of="minima"))
 def minima_of_the_full_problem(setting):
     """Take the (W_L, W_{L+1}) Hessian at minima of (P) in all weights: twenty explicit ones and the ends of descent."""
+    rng = setting.numpy("rem1 control")
+    minima = full_minima(setting)[0] + [end for end, *_ in full_minima(setting)[1]]
+    control = [ratio(problem.hessian(W, rng.normal(size=B.shape))) for problem, W, B in minima]
+    return Measurement(min(ratio(problem.hessian(W, B)) for problem, W, B in minima), min(control), count=len(minima))
+
+
+@check("nest.cor2/minima", instances(2, of="minima"))
+def minima_no_worse_than_linear(setting):
+    """Subtract the linear risk at the ends of descent in all weights; the control does so at their starts."""
+    reached = full_minima(setting)[1]
+    found = [problem.risk(W, B) - least for (problem, W, B), _, least in reached]
+    return Measurement(max(found), min(start - least for _, start, least in reached), count=len(found))
+
+
+@Remembered
+def full_minima(setting):
+    """Return minima of (P) in all weights: twenty explicit ones, and the ends of six descents that are critical points."""
     rng = setting.numpy("rem1")
-    minima = [explicit_minimum(rng) for _ in range(20)]
+    explicit = [explicit_minimum(rng) for _ in range(20)]
     reached = [end for end in (descended(rng) for _ in range(6)) if end is not None]
     demand(len(reached), 2, "number of ends that are minima")
-    control = [ratio(problem.hessian(W, rng.normal(size=B.shape))) for problem, W, B in minima + reached]
-    return Measurement(min(ratio(problem.hessian(W, B)) for problem, W, B in minima + reached), min(control))
+    return explicit, reached
 
 
 def explicit_minimum(rng):
@@ -259,7 +310,10 @@ def explicit_minimum(rng):
 
 
 def descended(rng):
-    """Return where descent in all weights ends on a small net that learns another, or None if it is no critical point."""
+    """Return where descent in all weights ends on a small net that learns another, or None if it is no critical point.
+
+    With it come the risk at the start and that of the best linear predictor.
+    """
     x = rng.normal(size=(60, 3))
     y = tanh.draw(rng, 3, 2, (1, 1), 8).output(x) + 0.1 * rng.normal(size=(60, 2))
     start = tanh.draw(rng, 3, 2, (1, 1), 8)
@@ -267,10 +321,11 @@ def descended(rng):
     net = tanh.descend_all(start, x, y, steps=400)
     if np.abs(tanh.risk(net, x, y)[1]).max() >= 1e-8:
         return None
-    return tanh.Task(net, x, y).coupled(), net.weights[-2], net.weights[-1]
+    end = tanh.Task(net, x, y).coupled(), net.weights[-2], net.weights[-1]
+    return end, tanh.risk(start, x, y)[0], resnests.linear_risk(x, y)
 
 
-@check("nest.eq10/descent_arrives", experiment(20))
+@check("nest.eq10/descent_arrives", instances(20, of="descents"))
 @Remembered
 def dense_descent_arrives(setting):
     """Run L-BFGS on the DenseNEst's last matrix and on the coupled problem, from starts of size 10."""
@@ -290,4 +345,4 @@ def dense_descent_arrives(setting):
         problem = tanh.random_task(rng, 3, (4,), inputs=3).coupled().compressed()
         coupled = resnests.lbfgs(problem, 10 * rng.normal(size=(3, 4)), 10 * rng.normal(size=(3, 3)), steps=500)
         both.append(coupled.risk - problem.infimum() < 1e-8)
-    return Measurement(float(np.mean(single)), float(np.mean(both)))
+    return Measurement(float(np.mean(single)), float(np.mean(both)), count=len(single))
