@@ -119,3 +119,15 @@ def test_bad_input_is_refused_with_the_argument_and_its_value(call, argument):
     with pytest.raises((ValueError, TypeError)) as refusal:
         call()
     assert argument in str(refusal.value)
+
+
+def test_a_stationary_point_above_the_least_frame_energy_is_not_taken_for_the_end():
+    equal = np.repeat(np.eye(4)[:, :1], 9, axis=1)
+    found = dictionaries.minimize_frame_potential(np.stack([equal, np.random.default_rng(0).normal(size=(4, 9))]))
+    assert found.converged.tolist() == [False, True]
+    assert dictionaries.frame_energy(found.best[0]) + 9 == pytest.approx(81)  # the least value is 20.25
+
+
+def test_the_stability_bound_promises_nothing_where_the_residual_is_below_the_noise():
+    assert dictionaries.lasso_stability_bound(0.1, 1, 0.5, 0.4) == np.inf
+    assert np.isfinite(dictionaries.lasso_stability_bound(0.1, 1, 0.5, 0.5))

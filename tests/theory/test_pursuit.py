@@ -226,3 +226,49 @@ def test_matching_pursuit_equals_scikit_learns():
     assert np.allclose(pursuit.matching_pursuit(D, X, 4), orthogonal_mp(D, X.T, n_nonzero_coefs=4).T)
     with pytest.raises(ValueError, match="X = .* does not match the 10 rows of D"):
         pursuit.matching_pursuit(D, X.T, 4)
+
+
+@pytest.mark.parametrize("solver", [pursuit.basis_pursuit, pursuit.splitting_basis_pursuit])
+def test_more_iterations_are_never_worse(solver):
+    D, x = dictionaries.normalize(drawn((10, 30))).numpy(), drawn((3, 10), 1).numpy()
+    values = np.array([pursuit.objective(x, D, solver(x, D, 0.05, iterations=n, tolerance=0), 0.05) for n in range(1, 60)])
+    assert (np.diff(values, axis=0) <= 1e-12 * values[:-1]).all()
+    least = pursuit.objective(x, D, pursuit.sparse_basis_pursuit(x, D, 0.05, tolerance=1e-12), 0.05)
+    assert (solver(x, D, 0.05, iterations=1, tolerance=0) != 0).any() and (values[0] > 1.01 * least).all()
+    found = solver(x, D, 0.05, iterations=20_000, tolerance=1e-10)
+    assert (pursuit.objective(x, D, found, 0.05) - least <= 1e-9 * least).all()
+
+
+def test_the_last_iterate_alone_would_be_worse():
+    best = pursuit._Best(torch.zeros(1, 1), pursuit.MatrixDictionary(torch.eye(1)), 1.0)
+    for value in (0.5, 2.0):
+        best.keep(torch.full((1, 1), value), torch.full((1, 1), value))
+    assert float(best.code) == 0.5
+
+
+def test_a_code_that_is_not_admissible_has_no_finite_gap():
+    x, D = np.array([[2.0, -0.5], [2.0, -0.5]]), np.eye(2)
+    gap = pursuit.duality_gap(x, D, np.array([[1.0, -0.1], [1.0, 0.0]]), 0.1, nonnegative=True)
+    assert np.isinf(gap[0]) and np.isfinite(gap[1])
+
+
+def test_one_unfinished_signal_of_a_batch_is_not_hidden_by_the_others():
+    D = dictionaries.normalize(drawn((6, 12))).numpy()
+    small = 1e-6 * drawn((1, 6), 1).numpy()
+    with pytest.warns(pursuit.NotConverged, match="iterations = 12"):
+        pursuit.multilayer_ista(np.concatenate([np.zeros((50, 6)) + D[:, 0], small]), [D], [1e-8], iterations=12,
+                                tolerance=1e-4)
+
+
+def test_more_iterations_of_multilayer_ista_never_move_more():
+    x, layers = drawn((2, 6), 1), [dictionaries.normalize(drawn((6, 8))), dictionaries.normalize(drawn((8, 9), 2))]
+
+    def moves(n):
+        codes = pursuit.multilayer_ista(x, layers, [0.1, 0.1], iterations=n, tolerance=0)
+        levels = [torch.tensor(0.1) / pursuit.MatrixDictionary(D).squared_norm for D in layers]
+        operators = [pursuit.MatrixDictionary(D) for D in layers]
+        again = pursuit._multilayer_step(x, operators, levels, codes[-1], False)[-1]
+        return ((again - codes[-1]).norm(dim=1) / again.norm(dim=1)).numpy()
+
+    found = np.array([moves(n) for n in (5, 20, 80, 320, 2000)])
+    assert (np.diff(found, axis=0) <= 1e-12).all() and (found[-1] < 1e-3 * found[0]).all()

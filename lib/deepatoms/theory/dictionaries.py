@@ -245,10 +245,11 @@ def lasso_stability_bound(mu: float, sparsity: int, noise: float, residual: floa
         mu: mutual coherence, in [0, 1].
         sparsity: number of nonzeros of the true code.
         noise: :math:`\epsilon \ge \lVert z \rVert_2`.
-        residual: :math:`\delta`, the residual norm of the estimate; the theorem needs it to be at least the noise.
+        residual: :math:`\delta`, the residual norm of the estimate.
 
     Returns:
-        The bound, infinite where the sparsity is not below ``stability_threshold(mu)``.
+        The bound, infinite where the theorem promises nothing: where the sparsity is not below ``stability_threshold(mu)``,
+        or the residual is below the noise.
 
     Raises:
         ValueError: on a number outside its range, or not finite.
@@ -258,7 +259,7 @@ def lasso_stability_bound(mu: float, sparsity: int, noise: float, residual: floa
     """
     sparsity = arguments.integer("sparsity", sparsity, minimum=0)
     noise, residual = arguments.number("noise", noise, 0), arguments.number("residual", residual, 0)
-    if sparsity >= stability_threshold(mu):
+    if sparsity >= stability_threshold(mu) or residual < noise:
         return math.inf
     return (noise + residual) ** 2 / (1 - mu * (4 * sparsity - 1))
 
@@ -365,15 +366,16 @@ def minimize_frame_potential(D: np.ndarray, iterations: int = 300) -> Descended[
     r"""Return the dictionaries that gradient descent on :math:`\lVert G \rVert_F^2` reaches from ``D``.
 
     Each step follows the gradient :math:`4 D D^\mathsf{T} D` less its component along each atom, with step
-    :math:`d / (8k)`, and renormalises the atoms. No local minimum is above the least value (Benedetto and Fickus, 2003).
+    :math:`d / (8k)`, and renormalises the atoms. No local minimum is above the least value (Benedetto and Fickus, 2003), but
+    stationary points are: from equal atoms the descent does not move.
 
     Args:
         D: starting points of shape (..., dimension, atoms), numpy.
         iterations: number of steps.
 
     Returns:
-        ``best``, of the shape of ``D`` with unit atoms: the iterate of least value. ``converged``, of shape (...): whether the
-        last step's slope was below 1e-6 of the gradient.
+        ``best``, of the shape of ``D`` with unit atoms: the iterate of least value. ``converged``, of shape (...): whether it
+        is within 1e-9 of the least value there is (:func:`tight_frame_minimum`), relative to it.
 
     Raises:
         ValueError: on a zero atom, an entry that is not finite, or fewer than two axes.
@@ -393,8 +395,9 @@ def minimize_frame_potential(D: np.ndarray, iterations: int = 300) -> Descended[
         slope = gradient - (gradient * D).sum(-2, keepdims=True) * D
         D = D - step * slope
         D = D / np.linalg.norm(D, axis=-2, keepdims=True)
-    best, _ = _keep_lowest(((np.swapaxes(D, -1, -2) @ D) ** 2).sum((-2, -1)), D, lowest, best)
-    return Descended(best, _norm(slope) <= 1e-6 * _norm(gradient))
+    best, lowest = _keep_lowest(((np.swapaxes(D, -1, -2) @ D) ** 2).sum((-2, -1)), D, lowest, best)
+    # The least value is known, so a stationary point above it is not taken for the end.
+    return Descended(best, lowest <= (1 + 1e-9) * tight_frame_minimum(*D.shape[-2:]))
 
 
 def _starts(D):
@@ -409,10 +412,6 @@ def _starts(D):
 def _keep_lowest(values, D, lowest, best):
     lower = values <= lowest * (1 + 1e-15)  # of equals up to rounding the later one, whose slope is smaller
     return np.where(lower[..., None, None], D, best), np.where(lower, values, lowest)
-
-
-def _norm(D):
-    return np.linalg.norm(D, axis=(-2, -1))
 
 
 SOFTEST, HARDEST, COOLING = 0.1, 0.001, 0.98

@@ -239,18 +239,37 @@ def basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonnegative: bo
     weight = _positive("weight", weight, D, signal)
     step, prox = 1 / D.squared_norm, _nonnegative if nonnegative else _soft
     code = point = torch.zeros_like(D.analyze(signal)) if start is None else torch.as_tensor(start)
-    momentum = 1.0
+    made = reached = D.synthesize(code)
+    best, momentum = _Best(signal, D, weight), 1.0
     for iteration in range(1, arguments.integer("iterations", iterations) + 1):
-        new = prox(point - step * D.analyze(D.synthesize(point) - signal), step * weight)
+        new = prox(point - step * D.analyze(reached - signal), step * weight)
         # O'Donoghue and Candes: momentum that points uphill is dropped, which keeps the linear rate of the last phase.
         momentum = 1.0 if bool(((point - new) * (new - code)).detach().sum() > 0) else momentum
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        point = new + (momentum - 1) / following * (new - code)
-        code, momentum = new, following
-        if iteration % CHECK_EVERY == 0 and _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
-            return _like(x, [code])[0]
-    _warn_unless_converged(signal, D, code, weight, nonnegative, iterations, tolerance)
-    return _like(x, [code])[0]
+        ahead, made_new = (momentum - 1) / following, D.synthesize(new)
+        # Products are linear: that of the point ahead follows, and the objective of every iterate costs no product more.
+        point, reached = new + ahead * (new - code), made_new + ahead * (made_new - made)
+        code, made, momentum = new, made_new, following
+        best.keep(code, made)
+        if iteration % CHECK_EVERY == 0 and _converged(signal, D, best.code.detach(), weight, nonnegative, tolerance):
+            return _like(x, [best.code])[0]
+    _warn_unless_converged(signal, D, best.code, weight, nonnegative, iterations, tolerance)
+    return _like(x, [best.code])[0]
+
+
+class _Best:
+    """Of the iterates shown to it, for each signal that of least objective; of equals up to rounding the later one."""
+
+    def __init__(self, signal, D, weight):
+        self.signal, self.weight, self.axes = signal, weight, tuple(range(-len(D.grid) - 1, 0))
+        self.code, self.lowest = None, torch.inf
+
+    def keep(self, code, made):
+        """Look at a code and what it synthesises."""
+        value = _objective(self.signal - made, code, self.weight, self.axes).detach()
+        lower = value <= self.lowest * (1 + 4 * torch.finfo(value.dtype).eps)
+        self.code = code if self.code is None else _where(lower, code, self.code)
+        self.lowest = value.clamp(max=self.lowest)
 
 
 CHECK_EVERY = 10  # iterations between two evaluations of the duality gap, which costs as much as one iteration
@@ -290,24 +309,31 @@ def splitting_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonne
     weight = _positive("weight", weight, D, signal)
     prox = _nonnegative if nonnegative else _soft
     code = point = torch.zeros_like(D.analyze(signal))
-    penalty, solve = 1.0, D.resolvent(1.0)
+    penalty, solve, best = 1.0, D.resolvent(1.0), _Best(signal, D, weight)
+    reached = D.synthesize(point)
     for iteration in range(1, arguments.integer("iterations", iterations) + 1):
         previous, code = code, prox(point, weight / penalty)
-        dual = point - code
-        move = D.analyze(solve(signal - D.synthesize(code - dual))) - dual
-        point = point + RELAXATION * move
+        dual, made = point - code, D.synthesize(code)
+        best.keep(code, made)
+        given = signal - 2 * made + reached
+        solved = solve(given)
+        move = D.analyze(solved) - dual
+        # D D^T times what was solved for is known, so the point's product follows and every objective is free.
+        point, reached = point + RELAXATION * move, reached + RELAXATION * (given - penalty * solved - reached + made)
         if iteration % CHECK_EVERY:
             continue
-        if _converged(signal, D, code.detach(), weight, nonnegative, tolerance):
-            return _like(x, [prox(point, weight / penalty)])[0]
+        if _converged(signal, D, best.code.detach(), weight, nonnegative, tolerance):
+            return _like(x, [best.code])[0]
         if iteration <= BALANCED:
             factor = _imbalance(*(part.detach().norm() for part in (move, code, code - previous, dual)))
             following = prox(point, weight / penalty)
             penalty, point = factor * penalty, following + (point - following) / factor
             solve = D.resolvent(penalty)
+        reached = D.synthesize(point)  # afresh, so that rounding does not add up
     code = prox(point, weight / penalty)
-    _warn_unless_converged(signal, D, code, weight, nonnegative, iterations, tolerance)
-    return _like(x, [code])[0]
+    best.keep(code, D.synthesize(code))
+    _warn_unless_converged(signal, D, best.code, weight, nonnegative, iterations, tolerance)
+    return _like(x, [best.code])[0]
 
 
 def _imbalance(primal, code, change, dual):
@@ -333,7 +359,7 @@ def _warn_unless_converged(signal, D, code, weight, nonnegative, iterations, tol
 
 
 class NotConverged(RuntimeWarning):
-    """Iterations ended before their criterion was met; what they returned is the last iterate."""
+    """Iterations ended before their criterion was met; what they returned is the best iterate they saw."""
 
 
 def objective(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray) -> Any:
@@ -363,8 +389,9 @@ def objective(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray) -> 
 def duality_gap(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray, nonnegative: bool = False) -> Any:
     r"""Return how far a code's objective is above the minimum at most: the Lasso duality gap.
 
-    With the residual r scaled to the dual feasible point :math:`\theta = s\,r`, where
-    :math:`|d_j^\mathsf{T} \theta| \le \xi`, the gap is :math:`\tfrac12 \lVert r \rVert^2 + \xi \lVert \Gamma \rVert_1 -
+    Infinite where the code is held nonnegative and is not: such a code may even lie below the minimum. Otherwise, with the
+    residual r scaled to the dual feasible point :math:`\theta = s\,r`, where
+    :math:`|d_j^\mathsf{T} \theta| \le \xi`, it is :math:`\tfrac12 \lVert r \rVert^2 + \xi \lVert \Gamma \rVert_1 -
     \tfrac12 \lVert X \rVert^2 + \tfrac12 \lVert X - \theta \rVert^2`.
 
     Args:
@@ -375,7 +402,7 @@ def duality_gap(x: AnyArray, D: Any, code: AnyArray, weight: float | AnyArray, n
         nonnegative: whether the code is held nonnegative.
 
     Returns:
-        A nonnegative number for each signal.
+        A nonnegative number for each signal, infinite for a code that is not admissible.
 
     Source: Kim, Koh, Lustig, Boyd and Gorinevsky (2007).
 
@@ -402,10 +429,15 @@ def _objective_and_gap(signal, D, code, weight, nonnegative):
     reach = (products if nonnegative else products.abs()) / weight
     scale = 1 / reach.amax(axes).clamp(min=1.0)
     dual = residual * scale.reshape(*scale.shape, *[1] * len(axes))
-    value = (residual**2).sum(axes) / 2 + (weight * code.abs()).sum(axes)
+    value = _objective(residual, code, weight, axes)
     # |X|^2 - |X - theta|^2 written as a product keeps the digits that the difference of squares loses.
     # With theta scaled to be dual feasible (Kim et al., 2007), the bound holds at every iterate, also far from the minimum.
-    return value, (value - (dual * (2 * signal - dual)).sum(axes) / 2).clamp(min=0)
+    gap = (value - (dual * (2 * signal - dual)).sum(axes) / 2).clamp(min=0)
+    return value, torch.where((code < 0).any(axes), torch.inf, gap) if nonnegative else gap
+
+
+def _objective(residual, code, weight, axes):
+    return (residual**2).sum(axes) / 2 + (weight * code.abs()).sum(axes)
 
 
 def multilayer_ista(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonnegative: bool = False,
@@ -423,11 +455,11 @@ def multilayer_ista(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonn
         weights: one for each layer, in the forms of ``layered_thresholding``.
         nonnegative: whether codes must be nonnegative.
         iterations: most iterations.
-        tolerance: change of the deepest code in one iteration, relative to its norm, at which to stop; 0 runs all
-            iterations. (It is a fixed-point iteration: its steps minimise no common objective, so there is no gap.)
+        tolerance: change of the deepest code in one iteration, relative to its norm, at which every signal is done; 0 runs
+            all iterations. (It is a fixed-point iteration: its steps minimise no common objective, so there is no gap.)
 
     Returns:
-        A list with the code of each layer, of the kind of x.
+        A list with the code of each layer, of the kind of x: for each signal those that one iteration changed least.
 
     Raises:
         ValueError: on a weight that is not positive, sizes that do not fit, NaN.
@@ -442,16 +474,19 @@ def multilayer_ista(x: AnyArray, dictionaries: Sequence, weights: Sequence, nonn
     signal, dictionaries = _prepared(x, dictionaries)
     levels = [_positive(f"weights[{i}]", weight, D, signal) / D.squared_norm for i, (weight, D) in
               enumerate(zip(_one_each("weights", weights, dictionaries), dictionaries, strict=True))]
-    codes = [None] * len(dictionaries)
+    codes = best = [None] * len(dictionaries)
+    least = torch.tensor(torch.inf)
     for _ in range(arguments.integer("iterations", iterations)):
         before, codes = codes[-1], _multilayer_step(signal, dictionaries, levels, codes[-1], nonnegative)
-        change = _change(codes[-1].detach(), before)
-        if tolerance and change <= tolerance:
-            return _like(x, codes)
+        change = _change(codes[-1].detach(), before, len(dictionaries[-1].grid) + 1)
+        best = codes if before is None else [_where(change <= least, *pair) for pair in zip(codes, best, strict=True)]
+        least = torch.minimum(change, least)
+        if tolerance and bool((least <= tolerance).all()):
+            return _like(x, best)
     if tolerance:
-        warnings.warn(f"iterations = {iterations} ended while a step changes the deepest code by {change:.3g} of its norm, "
-                      f"above tolerance = {tolerance}; allow more iterations", NotConverged, stacklevel=2)
-    return _like(x, codes)
+        warnings.warn(f"iterations = {iterations} ended while a step changes the deepest code by {float(least.max()):.3g} of "
+                      f"its norm, above tolerance = {tolerance}; allow more iterations", NotConverged, stacklevel=2)
+    return _like(x, best)
 
 
 def _multilayer_step(signal, dictionaries, levels, deepest, nonnegative):
@@ -464,9 +499,16 @@ def _multilayer_step(signal, dictionaries, levels, deepest, nonnegative):
     return codes
 
 
-def _change(code, before):
-    difference = code if before is None else code - before.detach()
-    return float(difference.norm() / code.norm().clamp(min=torch.finfo(code.dtype).tiny))
+def _change(code, before, axes):
+    """Return by how much of its norm each signal's code changed; all of it in the first step."""
+    axes = tuple(range(-axes, 0))
+    norm, change = (part.pow(2).sum(axes).sqrt() for part in (code, code if before is None else code - before.detach()))
+    return change / norm.clamp(min=torch.finfo(code.dtype).tiny)
+
+
+def _where(chosen, one, other):
+    """Return for each signal one code or the other."""
+    return torch.where(chosen.reshape(*chosen.shape, *[1] * (one.ndim - chosen.ndim)), one, other)
 
 
 def _rebuilt(dictionaries, deepest):

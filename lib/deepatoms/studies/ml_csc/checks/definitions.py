@@ -12,13 +12,13 @@ NETS = {(40,): [(3, 1, 7), (4, 3, 5), (3, 4, 4)], (12, 10): [(3, 1, 3, 3), (4, 3
 THRESHOLD = 0.1
 
 
-@check("csc.eq1/equal", instances(20))
+@check("csc.eq1/equal", instances(20, of="networks"))
 def equal(setting):
     """Compare torch's circular CNN with layered thresholding by explicit dictionary matrices."""
     draw = setting.torch("equal")
     found = [_forward_difference(grid, shapes[:depth], draw) for grid, shapes in NETS.items() for depth in (2, 3)
              for _ in range(5)]
-    return Measurement(max(same for same, _ in found), min(flipped for _, flipped in found))
+    return Measurement(max(same for same, _ in found), min(flipped for _, flipped in found), count=len(found))
 
 
 def _forward_difference(grid, shapes, draw):
@@ -52,7 +52,7 @@ def sampled(setting):
         for rows in chunks(drawn):
             found.append(_violations(drawn[rows]))
     measured, moved = np.concatenate(found, axis=1)
-    return Measurement(measured.max(), moved.min())
+    return Measurement(measured.max(), moved.min(), count=len(measured))
 
 
 def _violations(drawn):
@@ -78,7 +78,7 @@ def loops(setting):
     """Compare counts and norms with direct loops over all windows of 200 random maps."""
     draw = setting.numpy("loops")
     found = np.array([_disagreements(draw, axes) for axes in (1, 2) for _ in range(100)])
-    return Measurement(*found.sum(0))
+    return Measurement(*found.sum(0), count=len(found))
 
 
 def _disagreements(draw, axes):

@@ -52,7 +52,13 @@ def _trial(setting, drawn, label):
 def support(setting):
     """Count certified instances with a wrong support at some layer, under Gaussian noise or the shrinking one."""
     trials = harness(setting).values()
-    return Measurement(*(sum(trial[name].any(0).sum() for trial in trials) for name in ("wrong", "wrong above")))
+    return Measurement(*(sum(trial[name].any(0).sum() for trial in trials) for name in ("wrong", "wrong above")),
+                       count=_signals(trials))
+
+
+def _signals(trials):
+    """Return how many signals were tried, each once however many noises there were."""
+    return sum(trial["wrong"].shape[-1] for trial in trials)
 
 
 @check("csc.thm2/interval", instances(100_000))
@@ -65,31 +71,32 @@ def interval_and_condition(setting):
     noise = draw.uniform(0, 0.5, count) * layer.smallest
     lower, upper = stability.threshold_interval(layer, noise)
     printed = layer.stripes < stability.stripe_limit(layer, noise)
-    return Measurement(np.sum((lower < upper) != printed), np.sum((lower < upper + noise) != printed))
+    return Measurement(np.sum((lower < upper) != printed), np.sum((lower < upper + noise) != printed), count=len(printed))
 
 
 @check("csc.thm2_bound/ratio", instances(1000))
 def ratio(setting):
     """Divide the errors of the same instances by the bound, and by the bound without the threshold."""
     trials = harness(setting).values()
-    return Measurement(*(max(trial[name].max() for trial in trials) for name in ("ratio", "without threshold")))
+    return Measurement(*(max(trial[name].max() for trial in trials) for name in ("ratio", "without threshold")),
+                       count=_signals(trials))
 
 
 @check("csc.thm2_bound/interference", instances(270))
 def interference(setting):
     """Divide the errors of the instances with two nonzeros a stripe by the bound, and by it without interference."""
     trial = harness(setting)["K2-compact"]
-    return Measurement(trial["ratio"].max(), trial["without interference"].max())
+    return Measurement(trial["ratio"].max(), trial["without interference"].max(), count=_signals([trial]))
 
 
 # ---- the threshold ----
 
 @functools.lru_cache(maxsize=2)
-def _spread(setting):
-    """Return 200 certified instances of K2-1D and noise sizes from 0.001 to 0.9 of their limits, and Gaussian noise."""
-    drawn = certified(setting, "K2-1D", HARNESS["K2-1D"])[np.arange(200)]
+def _spread(setting, name="K2-1D", least=1e-3):
+    """Return 200 certified instances, noise sizes from ``least`` to 0.9 of their limits, and the two noises."""
+    drawn = certified(setting, name, HARNESS[name])[np.arange(200)]
     limit = 0.9 * stability.largest_certified_noise(drawn.layers)
-    size = 1e-3 * (limit / 1e-3) ** np.linspace(0, 1, 200)
+    size = least * (limit / least) ** np.linspace(0, 1, 200)
     return drawn, size, noises(setting, drawn, size, "spread")
 
 
@@ -106,7 +113,19 @@ def proportional(setting):
     wrong = ((absent > levels) | (found <= levels)).sum(1)
     lower, upper = stability.threshold_interval(drawn.layers[0], size)
     codes = thresholded(drawn[np.arange(200)].signals, gaussian, [lower + 0.01 * (upper - lower), 1.0])
-    return Measurement(wrong.min(), signals.wrong_supports(codes)[0].sum())
+    return Measurement(wrong.min(), signals.wrong_supports(codes)[0].sum(), count=len(drawn))
+
+
+@check("csc.threshold/two_in_a_stripe", instances(200))
+def two_in_a_stripe(setting):
+    """Count supports lost at layer 1 with a multiple of the error bound, and with the same multiple of the noise alone."""
+    drawn, size, both = _spread(setting, "K2-compact", 1e-9)
+    layer = drawn.layers[0]
+    if not (layer.stripes == 2).all():
+        raise ValueError(f"stripes = {sorted(set(layer.stripes))}, but the check is about two nonzeros in a stripe")
+    lost = [[drawn.signals.wrong_supports(thresholded(drawn.signals, noise, [threshold, 1.0]))[0] for noise in both]
+            for threshold in (2 * (size + layer.interference), 2 * size)]
+    return Measurement(*np.any(lost, axis=1).sum(-1), count=len(drawn))
 
 
 @check("csc.threshold/interval", instances(200))
@@ -118,7 +137,8 @@ def interval(setting):
     wrong = [np.any(drawn.signals.wrong_supports(thresholded(drawn.signals, noise, thresholds)), axis=0)
              for noise in (gaussian, worst)]
     beyond = thresholded(drawn.signals, worst, [1.001 * promised[0].upper, thresholds[1]])
-    return Measurement(np.any(wrong, axis=0).sum(), np.any(drawn.signals.wrong_supports(beyond), axis=0).sum())
+    return Measurement(np.any(wrong, axis=0).sum(), np.any(drawn.signals.wrong_supports(beyond), axis=0).sum(),
+                       count=len(drawn))
 
 
 # ---- two-sided and one-sided thresholding ----
@@ -133,34 +153,40 @@ def _one_sided(setting, nonnegative):
 
 
 def _wrong(setting, nonnegative, kind):
-    return sum(np.any(signals.wrong_supports(thresholded(signals, noise, thresholds, kind)), axis=0).sum()
-               for signals, noise, thresholds in _one_sided(setting, nonnegative))
+    """Tell for each signal whether a support is wrong."""
+    return np.concatenate([np.any(signals.wrong_supports(thresholded(signals, noise, thresholds, kind)), axis=0)
+                           for signals, noise, thresholds in _one_sided(setting, nonnegative)])
+
+
+def _counted(measured, control):
+    return Measurement(measured.sum(), control.sum(), count=len(measured))
 
 
 @check("csc.nonnegative/signed", instances(200))
 def signed(setting):
     """Count wrong supports of nonnegative thresholding, the network's, on certified instances with negative entries."""
-    return Measurement(_wrong(setting, False, "nonnegative"), _wrong(setting, False, "soft"))
+    return _counted(_wrong(setting, False, "nonnegative"), _wrong(setting, False, "soft"))
 
 
 @check("csc.nonnegative/nonnegative_codes", instances(200))
 def nonnegative_codes(setting):
     """Count them on certified instances whose codes are all nonnegative."""
-    return Measurement(_wrong(setting, True, "nonnegative"), _wrong(setting, False, "nonnegative"))
+    return _counted(_wrong(setting, True, "nonnegative"), _wrong(setting, False, "nonnegative"))
 
 
 @check("csc.nonnegative/doubled_network", instances(200))
 def doubled_network(setting):
     """Compare the halves' difference of the ReLU network with doubled filters to two-sided thresholding."""
-    found = []
+    found, count = [], 0
     for signals, noise, thresholds in _one_sided(setting, nonnegative=False):
+        count += len(signals)
         expected = thresholded(signals, noise, thresholds)
         for half in (False, True):
             doubled = multilayer.Signals(_doubled(signals.dictionaries, half), signals.codes, signals.signal)
             codes = thresholded(doubled, noise, thresholds, "nonnegative")
             found.append(max(float((_difference(code) - true).abs().max()) for code, true in
                              zip(codes, expected, strict=True)))
-    return Measurement(max(found[::2]), max(found[1::2]))
+    return Measurement(max(found[::2]), max(found[1::2]), count=count)
 
 
 def _doubled(dictionaries, positive_only):

@@ -79,14 +79,15 @@ def inside(setting):
     met = [layer.stripes < stability.stripe_limit(layer, 0.0)
            for net in trained(setting) for layer in measured_layers(net)]
     built = [layer.stripes < stability.stripe_limit(layer, 0.0) for layer in certified(setting, "K2-1D", 200).layers]
-    return Measurement(np.concatenate(met).mean(), np.concatenate(built).mean())
+    return Measurement(np.concatenate(met).mean(), np.concatenate(built).mean(), count=len(trained(setting)))
 
 
 @check("csc.trained/far_outside", experiment(SEEDS))
 def far_outside(setting):
     """Divide stripe counts by the contrast-free limit: median over images, over layers, smallest over seeds."""
     built = certified(setting, "K2-1D", 200).layers
-    return Measurement(min(_excess(measured_layers(net)) for net in trained(setting)), _excess(built))
+    found = [_excess(measured_layers(net)) for net in trained(setting)]
+    return Measurement(min(found), _excess(built), count=len(found))
 
 
 def _excess(layers):

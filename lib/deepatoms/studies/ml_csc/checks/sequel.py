@@ -1,0 +1,56 @@
+"""What a sequel says of sparse-coding layers: robust to noise once the weight of the penalty is raised."""
+
+import functools
+
+import numpy as np
+import torch
+from scipy.stats import t
+from sklearn.linear_model import LogisticRegression
+
+from deepatoms import data
+from deepatoms.claims.checking import Measurement, check, experiment
+from deepatoms.studies.ml_csc.checks import trained
+from deepatoms.theory import convolutional, pursuit
+
+FITTED, RAISED, NOISE, NETWORKS, IMAGES = 0.1, (0.1, 0.2, 0.4, 0.8), 0.3, 5, 500
+
+
+@functools.lru_cache(maxsize=2)
+def gains(setting):
+    """Return for each network the accuracy gained by the chosen weight, on noisy and on clean images."""
+    nets = trained.trained(setting)[:NETWORKS]
+    return np.array([_gains(setting, trained.SEEDS * setting.seed + i, net) for i, net in enumerate(nets)])
+
+
+def _gains(setting, seed, net):
+    train, test = (data.load("digits", split, seed) for split in ("train", "test"))
+    filters = net.filters[0].cpu()
+    classifier = LogisticRegression(max_iter=2000).fit(codes(train.images[:IMAGES], filters, FITTED), train.labels[:IMAGES])
+    noise = NOISE * torch.randn(test.images.shape, generator=setting.torch(f"sequel {seed}"))
+    labels = test.labels.numpy()
+    return [_chosen([classifier.predict(codes(images, filters, weight)) == labels for weight in RAISED])
+            for images in (test.images + noise, test.images)]
+
+
+def codes(images, filters, weight):
+    """Return nonnegative sparse codes of images, one row each; half a percent of the objective settles a label."""
+    explicit = torch.from_numpy(convolutional.matrix(filters.numpy(), tuple(images.shape[2:])))
+    return pursuit.splitting_basis_pursuit(images.double().flatten(1), explicit, weight, True, 2000, 5e-3).numpy()
+
+
+def _chosen(right):
+    """Choose a weight on every second image; return its gain over the first weight on the others."""
+    chosen, judged = (np.array([each[start::2].mean() for each in right]) for start in (0, 1))
+    return judged[chosen.argmax()] - judged[0]
+
+
+@check("csc.sdnet/raised_weight", experiment(NETWORKS))
+def raised_weight(setting):
+    """Compare accuracies with the weight of training and with the best of larger ones, on noisy and on clean images."""
+    (noisy, clean), halves = gains(setting).mean(0), _half_widths(gains(setting))
+    intervals = [(mean - half, mean + half) for mean, half in zip((noisy, clean), halves, strict=True)]
+    return Measurement(noisy, clean, *intervals, count=len(gains(setting)))
+
+
+def _half_widths(found):
+    return t.ppf(0.975, len(found) - 1) * found.std(0, ddof=1) / np.sqrt(len(found))
