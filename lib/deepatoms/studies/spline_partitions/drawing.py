@@ -203,13 +203,18 @@ def occupancy(setting):
     axes.legend(loc="lower right", fontsize=9)
     half = units[int((few.mean(1) < 0.5).sum())]
     return figures.describe(
-        figure, f"As a vector quantiser the partition of a network is almost useless: in every layer of every trained net at "
-        f"least {int(1000 * shares.min()) / 10} % of the occupied regions hold one training image; of random dense units {half} "
+        figure, f"As a vector quantiser the partition of a network is almost useless: in every layer of every trained net "
+        f"{_share(shares.min())} of the occupied regions hold one training image each; of random dense units {half} "
         f"are enough for half. Digits, 1,000 training images, {len(shares)} seeds (light) and their mean.",
         f"A curve that rises from {few.mean(1)[0]:.2f} at one unit to {few.mean(1)[-1]:.2f} at {units[-1]} units, and a straight "
         f"line at {shares.min():.3f}.",
         {"nine in ten occupied regions hold a single image, in every layer and net": bool(shares.min() > 0.9),
          "a layer of few units is a quantiser that groups images": bool(few.mean(1)[0] < 0.1)})
+
+
+def _share(least):
+    """Return a least share in words, rounded down."""
+    return "all" if least == 1 else f"{int(1000 * least) / 10} % or more"
 
 
 def neighbours_by_layer(setting, records):
