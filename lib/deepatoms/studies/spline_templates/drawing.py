@@ -228,7 +228,8 @@ def figure_two():
                         color=COLOURS[colour], label=label)
         areas[name] = float(np.mean([net["auc"] for net in nets]))
         wrong[name] = sum(not net["mean_correct"] > 0 > net["mean_others"] for net in nets)
-        axes.set(yticks=[])
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set(yticks=[], ylim=(0, 1.4 * axes.get_ylim()[1]))  # room for the legend
         axes.set_title(f"{name.replace(', ', ',' + chr(10))}\n{len(nets)} nets, area {areas[name]:.2f}", fontsize=9.5)
     columns[0].legend(loc="upper left", fontsize=8)
     figure.supxlabel("inner product with a template", fontsize=10.5)
