@@ -113,7 +113,7 @@ def test_a_parametrised_network_trains_and_keeps_its_rows_orthonormal():
 @pytest.mark.parametrize("samples, batch_size", [
     *{(each["images"], each["batch_size"]) for each in inner_products.CONFIGURATIONS},
     (penalties.TRAINING, penalties.RECIPE.batch_size),
-    *((each["training"], neighbourhoods.BATCH_SIZE) for each in neighbourhoods.RECIPES.values())])
+    *((each["training"], each["batch_size"]) for each in neighbourhoods.RECIPES.values())])
 def test_recorded_trainings_have_no_incomplete_batch(samples, batch_size):
     """They were recorded when an incomplete last batch was left out: that it is taken now changes nothing for them."""
     assert samples % batch_size == 0

@@ -80,11 +80,12 @@ def layer_by_layer(seed):
         counts.append(_plane(panel, model, depth, boundary=depth == DEPTH))
         panel.set_title(f"{depth} layer{'s' * (depth > 1)}: {counts[-1]} regions")
     return figures.describe(
-        figure, "Each layer cuts the regions of the layers before and moves none of their walls; the thick decision boundary "
-        "bends only at walls. Trained planar network with three layers of ten units; exact partition.",
+        figure, "Each layer cuts the regions of the layers before; the thick decision boundary bends at walls. Trained planar "
+        "network with three layers of ten units; exact partition.",
         f"Three panels with the same square. The first is cut by ten straight lines into {counts[0]} regions; the second adds "
         f"lines that bend at those of the first, {counts[1]} regions; the third adds more, {counts[2]} regions, and a thick "
-        "curve of straight pieces, the decision boundary, which bends where it crosses the thin lines.")
+        "curve of straight pieces, the decision boundary, which bends where it crosses the thin lines.",
+        {"each layer adds regions": counts == sorted(set(counts))})
 
 
 def training_frame(step, layers):
@@ -187,19 +188,33 @@ def _wall_pixels(found, side):
 
 
 def occupancy(setting):
-    """How many of the occupied regions hold a single training image, layer by layer."""
-    figure, axes = figures.subplots(size=(7, 2.8))
+    """How many of the occupied regions hold a single training image: layers of few dense units, and the trained network."""
+    units = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    few = np.array([occupancy_checks.dense(setting, number) for number in units])
     shares = np.array([[occupancy_checks.alone(counts) for counts in layers] for layers in
                        occupancy_checks.occupancies(setting)])
-    axes.plot(LAYERS, shares.T, ".", color=COLOURS["sky"], markersize=6)
-    axes.plot(LAYERS, shares.mean(0), "o-", color=COLOURS["blue"])
-    axes.set(ylabel="occupied regions\nwith one image", ylim=(0, 1.05))
+    figure, axes = figures.subplots(size=(7, 2.8))
+    axes.plot(units, few, ".", color=COLOURS["sky"], markersize=5)
+    axes.plot(units, few.mean(1), "o-", color=COLOURS["blue"], label="one layer of n dense units")
+    axes.axhline(shares.min(), color=COLOURS["orange"], label="trained CNN, least of six layers and ten nets")
+    axes.set(xscale="log", xlabel="units n", ylabel="occupied regions\nwith one image", ylim=(-0.03, 1.08))
+    axes.set_xticks(units, labels=map(str, units))
+    axes.minorticks_off()
+    axes.legend(loc="lower right", fontsize=9)
+    half = units[int((few.mean(1) < 0.5).sum())]
     return figures.describe(
-        figure, f"Read as a vector quantiser the partition is almost useless: {shares.min():.1%} or more of the occupied regions "
-        "hold one training image, in every layer and net. Digits, 1,000 training images, small CNN with batch norm, "
-        f"{len(shares)} seeds (light) and their mean.",
-        f"Six columns, one for each layer. The mean shares run from {shares.mean(0).min():.3f} to {shares.mean(0).max():.3f}.",
-        {"nine in ten occupied regions hold a single image, in every layer and net": bool(shares.min() > 0.9)})
+        figure, f"As a vector quantiser the partition of a network is almost useless: in every layer of every trained net "
+        f"{_share(shares.min())} of the occupied regions hold one training image each; of random dense units {half} "
+        f"are enough for half. Digits, 1,000 training images, {len(shares)} seeds (light) and their mean.",
+        f"A curve that rises from {few.mean(1)[0]:.2f} at one unit to {few.mean(1)[-1]:.2f} at {units[-1]} units, and a straight "
+        f"line at {shares.min():.3f}.",
+        {"nine in ten occupied regions hold a single image, in every layer and net": bool(shares.min() > 0.9),
+         "a layer of few units is a quantiser that groups images": bool(few.mean(1)[0] < 0.1)})
+
+
+def _share(least):
+    """Return a least share in words, rounded down."""
+    return "all" if least == 1 else f"{int(1000 * least) / 10} % or more"
 
 
 def neighbours_by_layer(setting, records):
@@ -211,15 +226,17 @@ def neighbours_by_layer(setting, records):
     figure, axes = figures.subplots(1, len(sets), size=(7, 3.1), squeeze=False)
     curves = {title: {state: np.mean([profile[state]["same_class"] for profile in profiles], 0)
                       for state in ("trained", "untrained")} for title, profiles in sets.items()}
+    first = [curve["trained"][0] - curve["untrained"][0] for curve in curves.values()]
+    poolings = [np.diff(curve["trained"])[[0, 2]] for curve in curves.values()]
     for panel, (title, profiles) in zip(axes[0], sets.items(), strict=True):
         _neighbour_panel(panel, title, profiles)
     axes[0][0].set_ylabel(f"same class among {neighbourhoods.NEIGHBOURS}")
     axes[0][0].legend(fontsize=9)
     return figures.describe(
-        figure, "Neighbours in code come from the same class more often in later layers of a trained network, but not from layer "
-        "to layer: pooling loses some of it, the first layer gains next to nothing over an untrained network, and on CIFAR-10 "
-        "most neighbours remain of another class. Ties averaged; queries and base held out. Digits with batch norm, "
-        "computed here; the others recorded.",
+        figure, "Neighbours in code come from the same class more often in the last layer of a trained network than in the "
+        "first, and from one ReLU layer to the next, but not from layer to layer: after each of the first two poolings the "
+        f"fraction is lower than before. At the first layer training gains {100 * max(first):.0f} points at most. "
+        "Ties averaged; queries and base held out. Digits with batch norm, computed here; the others recorded.",
         "One panel for each data set, the fraction against the layer, trained and untrained (dashed), and a grey line for pixel "
         "neighbours. Trained, from the first layer to the last: " + "; ".join(
             f"{title} {curve['trained'][0]:.2f} to {curve['trained'][-1]:.2f}" for title, curve in curves.items()) + ".",
@@ -227,8 +244,33 @@ def neighbours_by_layer(setting, records):
              all(bool(curve["trained"][-1] > curve["trained"][0]) for curve in curves.values()),
          "it has more than the untrained network's":
              all(bool(curve["trained"][-1] > curve["untrained"][-1]) for curve in curves.values()),
-         "some later layer has fewer than the one before": any(bool((np.diff(curve["trained"]) < 0).any())
-                                                               for curve in curves.values())})
+         "each of the first two poolings loses some": all(bool((steps < 0).all()) for steps in poolings),
+         "each ReLU layer has more than the one before":
+             all(bool((np.diff(curve["trained"][::2]) > 0).all()) for curve in curves.values())} | _of_colour(curves))
+
+
+def _of_colour(curves):
+    """Return what is said of CIFAR-10, where it is recorded."""
+    shares = [max(curve["trained"]) for title, curve in curves.items() if title.startswith("CIFAR-10")]
+    return {"on CIFAR-10 most neighbours are of another class in every layer": bool(max(shares) < 0.5)} if shares else {}
+
+
+def distance_table(setting):
+    """Print, layer by layer, Eq. 15's distance between images of a class, and to the nearest, over that of all pairs."""
+    base, queries = _halves(setting)
+    same = (queries.labels[:, None] == base.labels).numpy()
+    print(f"{'':8}same class / all pairs    15 nearest / all pairs\n{'':8}" + "  ".join(["trained  untrained"] * 2))
+    for number, layer in enumerate(LAYERS):
+        found = [_distance_ratios(*_codes_of_halves(setting)[state], number, same) for state in ("trained", "untrained")]
+        print(f"{layer:8}" + "".join(f"{one:7.2f}{other:11.2f}" for one, other in zip(*found, strict=True)))
+
+
+def _distance_ratios(base, queries, number, same):
+    """Return the mean distance within classes, and to the fifteen nearest, each over the mean of all pairs."""
+    base, queries = base[number], queries[number]
+    apart = np.stack([unequal(base, queries[row]) for row in range(len(queries))]) / base.units
+    nearest = np.sort(apart, 1)[:, :neighbourhoods.NEIGHBOURS]
+    return apart[same].mean() / apart.mean(), nearest.mean() / apart.mean()
 
 
 def _neighbour_panel(panel, title, profiles):
@@ -298,18 +340,25 @@ def penalties_paired(records):
         panel.set(yticks=range(len(names)), yticklabels=names, xticks=[-0.5, 0, 0.5], xlabel=title)
     return figures.describe(
         figure, f"Paired with the same seed without penalty, no penalty moves the mean test accuracy by more than "
-        f"{max(largest):.2f} points. "
-        f"Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % intervals. (Recorded.)",
+        f"{max(largest):.2f} points. All training images are learnt in {_learnt(records)} nets, so there is little for "
+        f"a penalty to regularise. Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % "
+        "intervals. (Recorded.)",
         "Two panels with one row for each penalty: light dots for the seeds, a dark one with a bar for their mean, scattered on "
         "both sides of a vertical line at zero.",
         {"no penalty moves the mean test accuracy by half a point": max(largest) < 0.5})
+
+
+def _learnt(records):
+    """Return how many of the recorded nets classify every training image right, in words."""
+    nets = [net["train"] for record in records for net in record["result"]]
+    return f"{sum(share == 1 for share in nets)} of {len(nets)}"
 
 
 def ladder(found):
     """Certified noise, in-radius and breaks of many instances, all divided by the in-radius."""
     shown = 250
     figure, axes = figures.subplots(size=(7, 3.1))
-    rungs = {"random break": found["random"] / found["radius"], "smallest break": found["adversarial"] / found["radius"],
+    rungs = {"random break": found["random"] / found["radius"], "break along the normal": found["adversarial"] / found["radius"],
              "certificate": found["certified"] / found["local"]}
     order = np.argsort(rungs["certificate"])
     every = -(-len(order) // shown)
@@ -319,16 +368,18 @@ def ladder(found):
     axes.set(yscale="log", xlabel="instances, ordered", ylabel="in units of the in-radius")
     axes.legend(loc="lower right", markerscale=3)
     random, smallest, certified = rungs.values()
+    euclidean = found["certified"] / found["radius"]
     return figures.describe(
         figure, f"In none of the {len(order):,} instances does the certificate exceed the in-radius, in "
-        f"{np.mean(certified > 1 - 1e-6):.0%} it equals it; the smallest break found is the in-radius; random noise has to be "
-        f"{random.min():.1f} times as long or longer. Random two-layer convolutional "
-        f"signals, nonnegative codes{f'; one instance in {every} is drawn' if every > 1 else ''}.",
+        f"{np.mean(certified > 1 - 1e-6):.0%} it equals it (both in the local norm; in the Euclidean norm in "
+        f"{np.mean(euclidean > 1 - 1e-6):.0%}, median {np.median(euclidean):.2f}). Along the nearest wall's normal the code "
+        f"changes at the in-radius; along random directions at {random.min():.1f} times that or later. Random two-layer "
+        f"convolutional signals, nonnegative codes{f'; one instance in {every} is drawn' if every > 1 else ''}.",
         f"Dots ordered along the horizontal axis. The lowest rise from {certified.min():.2g} to the line at one and stay on it; "
         f"the middle ones run from {smallest.min():.4f} to {smallest.max():.4f}; the highest lie between {random.min():.2g} and "
         f"{random.max():.2g}.",
         {"the certificate never exceeds the in-radius": bool((certified <= 1 + 1e-9).all()),
-         "the smallest break found is the in-radius": bool((abs(smallest - 1) < 0.01).all()),
+         "along the nearest wall's normal the code changes at the in-radius": bool((abs(smallest - 1) < 0.01).all()),
          "random noise is longer than the in-radius": bool((random > 1).all())})
 
 
@@ -352,9 +403,9 @@ def _breaks(setting):
 
 
 def breaks_table(setting):
-    """Return the rungs of each shown digit: digit, certified, in-radius, adversarial break, random-noise break."""
+    """Return the rungs of each shown digit: digit, in-radius, adversarial break, random-noise break."""
     _, _, wall, step, random, _ = _breaks(setting)
-    return [(digit, 0.0, *(float(value) for value in values)) for digit, *values in
+    return [(digit, *(float(value) for value in values)) for digit, *values in
             zip(DIGITS, wall.radius, step.flatten(1).norm(dim=1), random, strict=True)]
 
 
@@ -373,7 +424,7 @@ def radius_frame(digit, radius, setting):
         panel.imshow(image[0].numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
         panel.set(title=f"{name}\n{changed} unit{'s' * (changed != 1)}, class {label}", xticks=[], yticks=[])
     return figures.describe(
-        figure, f"At {radius:g} in-radii (length {length:.2g}) from this {digit}; " + "; ".join(said) + ". Certified "
-        "noise: none. Trained digits net.",
+        figure, f"At {radius:g} in-radii (length {length:.2g}) from this {digit}; " + "; ".join(said) + ". Trained "
+        "digits net.",
         "Three small images of the digit, moved by the same length in three directions, with the number of units whose code "
         "changed and the class the network gives. " + ". ".join(said) + ".")

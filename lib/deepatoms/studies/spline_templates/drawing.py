@@ -65,7 +65,13 @@ def max_affine_approximations():
     right.plot(wide[1:-1], nearest[1:-1], color=COLOURS["red"], label=f"nearest convex,\noff by {distance:.2f}")
     right.set(xlabel="x")
     right.legend(loc="lower right")
-    return figure
+    return figures.describe(
+        figure, f"A maximum of tangents follows a convex function; no convex function comes nearer to the sigmoid than "
+        f"{distance:.2f}. (Exact; the nearest convex function by a linear programme.)",
+        "Left, a parabola with a polygon of four tangents below it. Right, the sigmoid and the nearest convex function, almost "
+        "a straight line, well below the sigmoid in its upper half.",
+        {"the nearest convex function is below the sigmoid in its upper half":
+             bool((nearest[150:200] < approximation.sigmoid(wide)[150:200]).all())})
 
 
 def errors_beyond_the_boundary():
@@ -78,14 +84,24 @@ def errors_beyond_the_boundary():
     distance = splines.distance_to_break(twin, x.expand(20, -1, -1, -1), directions)
     at = np.linspace(0, 3, 61)
     figure, axes = figures.subplots(size=(7, 2.8))
+    errors = []
     for direction, far in zip(directions, distance, strict=True):
         y = x + torch.from_numpy(at)[:, None, None, None] * far * direction
-        error = (twin(y) - (y.flatten(1) @ A[0].T + b)).abs().amax(1)
-        axes.semilogy(at, error.clamp_min(1e-16), color=COLOURS["blue"], linewidth=0.8, alpha=0.7)
+        errors.append((twin(y) - (y.flatten(1) @ A[0].T + b)).abs().amax(1))
+        axes.semilogy(at, errors[-1].clamp_min(1e-16), color=COLOURS["blue"], linewidth=0.8, alpha=0.7)
     axes.axvline(1, color="black", linewidth=1, linestyle=":")
     axes.set(xlabel="distance from x, in units of the distance to the first change of code",
              ylabel="error of the map", ylim=(1e-17, 1))
-    return figure
+    rounding, inside = 1e-10, torch.stack(errors)[:, at < 0.99]
+    just_beyond, far_beyond = ((torch.stack(errors)[:, at < end] > rounding).any(1).sum() for end in (1.06, 3.1))
+    return figures.describe(
+        figure, f"One point's map is exact to rounding up to the first change of code. Just beyond it fails in {just_beyond} of "
+        f"20 directions, at three times the distance in {far_beyond}: a unit that no live unit sees changes its code and not the "
+        "map. (Digits, small CNN without batch norm, float64.)",
+        "Twenty curves of the error on a logarithmic axis against the distance, all at rounding level before a dotted line at "
+        f"one, where the code changes. {just_beyond} of them jump up there by many orders of magnitude.",
+        {"before the first change of code the map is exact to rounding": bool((inside < rounding).all()),
+         "beyond it the map fails in most directions": int(far_beyond) > 10})
 
 
 def _double(model):
@@ -100,8 +116,10 @@ def convex_and_not():
     generator = torch.Generator().manual_seed(16)
     model = convexity.wide_mlp(generator)
     x = torch.linspace(-4, 4, 201, dtype=torch.float64)[:, None] * torch.randn(8, generator=generator).double()
+    bendings, better = {}, {}
     for name, colour, change in (("signed", "red", None), ("nonnegative from layer 2", "blue", convexity.nonnegative)):
         z = (change(model) if change else model)(x)[:, 0]
+        bendings[name] = float(z.diff(n=2).min())
         line.plot(np.linspace(-4, 4, 201), (z - z.min()) / (z.max() - z.min()), color=COLOURS[colour], label=name)
     line.set(xlabel="position on a line", ylabel="output, scaled to [0, 1]")
     line.set_ylim(-0.05, 1.4)
@@ -109,10 +127,20 @@ def convex_and_not():
     for name, colour, signed in (("signed", "red", True), ("nonnegative", "blue", False)):
         pairs = np.array([_greedy_and_global(generator, signed) for _ in range(60)])
         scatter.plot(*pairs.T, ".", color=COLOURS[colour], markersize=4, label=name)
+        better[name] = pairs[:, 1] > pairs[:, 0] + 1e-9
     scatter.axline((0, 0), slope=1, color="black", linewidth=0.8)
     scatter.set(xlabel="network (greedy)", ylabel="best of all 1,024 choices", xlim=(-25, 60), ylim=(-25, 60))
     scatter.legend(loc="lower right")
-    return figure
+    return figures.describe(
+        figure, "Nonnegative weights make this network convex, and greedy matching globally optimal; this signed network is not "
+        f"convex, and in {np.mean(better['signed']):.0%} of the signed networks on the right some other choice gives more. "
+        "(Random networks; right, 60 of each kind, one output, all choices enumerated.)",
+        "Left, one output along a line: the signed network goes up and down, the nonnegative one is a convex valley. Right, the "
+        "best of all choices against the network's output: blue points lie on the diagonal, red points on it or above.",
+        {"along the line the nonnegative network is convex": bendings["nonnegative from layer 2"] > -1e-10,
+         "along the line the signed network is not convex": bendings["signed"] < -1e-3,
+         "greedy matching is optimal in every nonnegative network": not any(better["nonnegative"]),
+         "it is not in most signed ones": bool(np.mean(better["signed"]) > 0.5)})
 
 
 def _greedy_and_global(generator, signed):
@@ -134,7 +162,13 @@ def figure_one():
         for each, picture, label, product in zip(axes[1:], pictures[1:], names, shown["products"], strict=True):
             _picture(each, picture, shape)
             each.set_title(f"“{label}”: {product:+.1f}", fontsize=9.5)
-    return figure
+    as_printed = [shown["products"][0] > 0 > max(shown["products"][1:]) for _, shown, _ in rows]
+    return figures.describe(
+        figure, f"Fig. 1 recomputed: the true class positive, the two others shown negative, in {sum(as_printed)} of {len(rows)} "
+        "rows. (Digits: this page. MNIST and CIFAR-10: recorded, 10,000 training images, 3 epochs, colours averaged.)",
+        "Rows of an image and three templates in red and blue, with inner products: " + "; ".join(
+            f"{name} " + ", ".join(f"{product:+.1f}" for product in shown["products"]) for name, shown, _ in rows) + ".",
+        {"the true class is positive and the two others negative, in every row": all(as_printed)})
 
 
 def _digits_example():
@@ -168,42 +202,65 @@ def recorded():
     return results.records(inner_products.NAME)
 
 
-def nets_of(dataset):
+# What Fig. 2 is drawn of: the digits nets start as the authors' do, and once more from torch's initialisation.
+NETS = ("digits", "digits, torch's start", "MNIST", "CIFAR-10")
+
+
+def nets_of(name):
     """Return summaries of trained nets for digits (this page) or a recorded data set."""
-    if dataset == "digits":
+    if name == "digits":
         return templates.digits_nets(chapter.setting())
-    return templates.recorded_nets(recorded(), dataset)
+    if name == "digits, torch's start":
+        return templates.torch_nets(chapter.setting())
+    return templates.recorded_nets(recorded(), {"MNIST": "mnist", "CIFAR-10": "cifar10"}[name])
 
 
 def figure_two():
     """Histograms of the inner products, correct and other classes, for three data sets."""
-    batch_norm = True
-    figure, columns = figures.subplots(1, 3, size=(7.4, 2.7))
-    for axes, (dataset, name) in zip(columns, (("digits", "digits"), ("mnist", "MNIST"), ("cifar10", "CIFAR-10")), strict=True):
-        nets = [net["trained"] for net in nets_of(dataset) if net["batch_norm"] is batch_norm]
+    batch_norm, areas, wrong = True, {}, {}
+    figure, columns = figures.subplots(1, 4, size=(7.6, 2.7))
+    for axes, name in zip(columns, NETS, strict=True):
+        nets = [net["trained"] for net in nets_of(name) if net["batch_norm"] is batch_norm]
         for key, colour, label in (("correct", "green", "own class"), ("others", "red", "other classes")):
             counts = np.sum([net["histogram"][key] for net in nets], axis=0)
             low, high = nets[0]["histogram"]["low"], nets[0]["histogram"]["high"]
             axes.stairs(counts / counts.sum(), np.linspace(low, high, len(counts) + 1), fill=True, alpha=0.6,
                         color=COLOURS[colour], label=label)
-        area = np.mean([net["auc"] for net in nets])
-        axes.set(title=f"{name}, {len(nets)} nets\narea {area:.2f}", yticks=[])
-    columns[0].legend(loc="upper left", fontsize=8.5)
+        areas[name] = float(np.mean([net["auc"] for net in nets]))
+        wrong[name] = sum(not net["mean_correct"] > 0 > net["mean_others"] for net in nets)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set(yticks=[], ylim=(0, 1.4 * axes.get_ylim()[1]))  # room for the legend
+        axes.set_title(f"{name.replace(', ', ',' + chr(10))}\n{len(nets)} nets, area {areas[name]:.2f}", fontsize=9.5)
+    columns[0].legend(loc="upper left", fontsize=8)
     figure.supxlabel("inner product with a template", fontsize=10.5)
-    return figure
+    return figures.describe(
+        figure, f"Fig. 2 recomputed. The means of the two modes have opposite signs in every net on MNIST and CIFAR-10; on "
+        f"digits {wrong['digits']} of 10 nets have not, and {wrong[NETS[1]]} where torch draws the first weights, not "
+        "the authors' code. (Digits: this page. Others: recorded, authors' small CNN; the paper's is the large one.)",
+        "Four pairs of histograms, other classes in red to the left of own class in green. They overlap least for digits and "
+        "most for CIFAR-10: the area under the curve that ranks own against other classes is "
+        + ", ".join(f"{areas[name]:.2f} for {name}" for name in NETS) + ".",
+        {"the means have opposite signs in every net on MNIST and CIFAR-10": wrong["MNIST"] + wrong["CIFAR-10"] == 0,
+         "from torch's initialisation they have on digits too": wrong[NETS[1]] == 0,
+         "the modes overlap least for digits and most for CIFAR-10": areas["digits"] > areas["MNIST"] > areas["CIFAR-10"]})
 
 
 def table_two():
     """Print what Fig. 2 and Eq. 12 compare, one line for each data set, with and without batch norm."""
-    print(f"{'':22}{'accuracy':>9}{'own':>7}{'others':>8}{'ratio':>7}{'Eq. 12':>8}{'area':>6}{'cosine':>8}{'all ten signs':>15}")
-    for dataset in ("digits", "mnist", "cifar10"):
+    print(f"{'':34}accuracy   own others ratio Eq. 12 area cosine all ten signs  nets, others > 0")
+    for name in NETS:
         for batch_norm in (True, False):
-            nets = [net["trained"] for net in nets_of(dataset) if net["batch_norm"] is batch_norm]
-            mean = {key: np.mean([net[key] for net in nets]) for key in nets[0] if key != "histogram"}
-            ratio = mean["mean_correct"] / mean["mean_others"]
-            print(f"{dataset + (', batch norm' if batch_norm else ', biases'):22}{mean['accuracy']:9.3f}"
-                  f"{mean['mean_correct']:7.1f}{mean['mean_others']:8.1f}{ratio:7.1f}{-9:8}{mean['auc']:6.2f}"
-                  f"{mean['cosine']:8.2f}{mean['all_classes']:15.2f}")
+            nets = [net["trained"] for net in nets_of(name) if net["batch_norm"] is batch_norm]
+            if nets:
+                print(f"{name + (', batch norm' if batch_norm else ', biases'):34}" + _row(nets))
+
+
+def _row(nets):
+    mean = {key: np.mean([net[key] for net in nets]) for key in nets[0] if key != "histogram"}
+    above = sum(net["mean_others"] > 0 for net in nets)
+    return (f"{mean['accuracy']:8.3f} {mean['mean_correct']:5.1f} {mean['mean_others']:6.1f} "
+            f"{mean['mean_correct'] / mean['mean_others']:5.1f} {-9:6} {mean['auc']:4.2f} {mean['cosine']:6.2f} "
+            f"{mean['all_classes']:13.2f}  {above} of {len(nets)}")
 
 
 def proposition_five():
@@ -211,16 +268,24 @@ def proposition_five():
     classes, budget = 10, 10.0
     x = torch.nn.functional.normalize(torch.arange(1.0, 21, dtype=torch.float64), dim=0)
     figure, axes = figures.subplots(size=(7, 2.6))
-    at = np.arange(classes)
+    at, products = np.arange(classes), {}
     for shift, (name, norms, colour) in enumerate((("sum of norms (printed)", "plain", "orange"),
                                                    ("sum of squared norms", "squared", "blue"))):
         found = splines.optimise_templates(x, 0, classes, budget, norms, generator=torch.Generator().manual_seed(0)).best
-        axes.bar(at + 0.4 * shift - 0.2, found @ x, 0.4, color=COLOURS[colour], label=name)
-    axes.plot(at, splines.optimal_templates(x, 0, classes, budget) @ x, "k_", markersize=14, markeredgewidth=2, label="Eq. 12")
+        products[norms] = found @ x
+        axes.bar(at + 0.4 * shift - 0.2, products[norms], 0.4, color=COLOURS[colour], label=name)
+    printed = splines.optimal_templates(x, 0, classes, budget) @ x
+    axes.plot(at, printed, "k_", markersize=14, markeredgewidth=2, label="Eq. 12")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="class (0 is the true one)", ylabel="inner product with a template", xticks=at)
     axes.legend()
-    return figure
+    return figures.describe(
+        figure, "Under the printed budget everything goes to the true class; Eq. 12 is the optimum for squared norms. (Projected "
+        "gradient, ten classes, budget 10.)",
+        "Bars of inner products for ten classes. Sum of norms: one tall bar for the true class, zero for the others. Squared "
+        "norms: a lower bar for the true class and small negative ones for all others, each on the mark of Eq. 12.",
+        {"under the printed budget the other classes get nothing": bool(products["plain"][1:].abs().max() < 1e-3),
+         "for squared norms the optimum is that of Eq. 12": bool((products["squared"] - printed).abs().max() < 1e-3)})
 
 
 def residual_net():
@@ -252,7 +317,12 @@ def templates_by_block():
     for each, values, title in zip(axes[1:], shown, titles, strict=True):
         _picture(each, values, (8, 8), limit=limit)
         each.set_title(f"{title}\n{float(values @ x.flatten()):+.1f}", fontsize=9.5)
-    return figure
+    off = float((parts.sum(0) - whole).norm() / whole.norm())
+    return figures.describe(
+        figure, "The template of a residual network is the sum of one template for each block; the numbers are inner products "
+        f"with x, and add up too. (Digits, {len(parts) - 1} blocks, one test image.)",
+        "A digit, then its class's template split over the stem and the blocks, and the sum, all in one colour scale of red and "
+        "blue; above each stands its inner product.", {"the parts add up to the template": off < 1e-5})
 
 
 def pad(label=7):
@@ -315,11 +385,13 @@ def morph_frame(digits, step):
     axes.legend(fontsize=8, loc="upper center", ncols=3)
     changed = int(changes[step - 1]) if step else 0
     return figures.describe(
-        figure, f"Step {step} from {first} to {second}: {changed} units changed their code since the step before; the "
-        f"templates jump with them, the scores do not. (Digits, small CNN without batch norm.)",
+        figure, f"Step {step} from {first} to {second}: {changed} units changed their code since the step before, and the "
+        "templates with them. (Digits, small CNN without batch norm.)",
         f"Left, the morphed image. Around it the templates of the ten classes in red and blue with their inner products. "
         f"Below, the scores of {first} and {second} are continuous lines that cross, grey bars count code changes at each "
-        f"step, a vertical line marks step {step}.")
+        f"step, a vertical line marks step {step}.",
+        {"templates change from step to step exactly where units change their code":
+             bool(((A[1:] - A[:-1]).abs().flatten(1).amax(1) > 1e-6).eq(changes > 0).all())})
 
 
 def segment():
@@ -356,8 +428,15 @@ def segment_frame(position):
         figure, f"{len(cuts) + 1} affine pieces lie between the two images; the map of the point at {position:.2f} is exact "
         f"on {high - low:.4f} of the way and drifts off beyond. (Digits, small CNN without batch norm.)",
         f"A score that falls along the segment, smooth to the eye. Short grey ticks below mark {len(cuts)} code changes. A "
-        f"straight red line touches the curve at a black dot at {position:.2f} and leaves it on both sides; the dot's own "
-        f"region is a sliver.")
+        f"straight red line touches the curve at a black dot at {position:.2f} and leaves it farther away; the dot's own "
+        f"region is a sliver.",
+        {"on the point's own piece the map is exact": _off(line, scores, at, low, high) < 1e-9,
+         "on the whole segment it is off by more than a tenth": float(abs(line - scores).max()) > 0.1})
+
+
+def _off(line, scores, at, low, high):
+    """Return the largest difference on an interval (zero where no sample lies in it)."""
+    return float(abs(line - scores)[(at >= low) & (at <= high)].max(initial=0.0))
 
 
 def canvas_net():
@@ -415,7 +494,16 @@ def tie_frame(digit_shown, noise):
         figure, f"A {digit_shown} with noise of {noise:g}: the tie rule moves the template by {100 * moved_by:.0f} % and its "
         f"inner product by {abs(products[0] - products[1]):.1g}. (Digits on a canvas, small CNN without batch norm.)",
         f"The image, its template when pooling takes the first of equal entries, its template when it takes the last, and "
-        f"their difference, which is {'empty' if moved_by < 1e-6 else 'visible'}; both inner products are {products[0]:.2f}.")
+        f"their difference, which is {'empty' if moved_by < 1e-6 else 'visible'}; both inner products are {products[0]:.2f}.",
+        _of_ties(moved_by, products, noise))
+
+
+def _of_ties(moved_by, products, noise):
+    """Return what a frame says of ties: with noise there are none that matter, without they move the template."""
+    said = {"the tie rule leaves the inner product as it is": abs(products[0] - products[1]) < 1e-8}
+    if noise:
+        return said | {"with noise the tie rule moves no template": moved_by < 1e-6}
+    return said | {"without noise it moves every template shown": moved_by > 1e-3}
 
 
 def common_row(strength):
@@ -438,7 +526,8 @@ def common_row(strength):
         figure, f"A common row of strength {strength:g} moves the mean of the other classes to {float(others.mean()):+.1f}; "
         f"no probability moves by more than {float(moved_by):.1g}. (Digits, small CNN with batch norm.)",
         f"Two histograms of inner products, own class to the right of the other classes; with strength {strength:g} the mean "
-        f"of the other classes is {float(others.mean()):.1f} and that of the own class {float(own.mean()):.1f}.")
+        f"of the other classes is {float(others.mean()):.1f} and that of the own class {float(own.mean()):.1f}.",
+        {"a common row moves no probability by more than a ten-thousandth": float(moved_by) < 1e-4})
 
 
 def _with_common_row(model, strength):

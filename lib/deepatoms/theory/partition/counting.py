@@ -20,7 +20,7 @@ def most_regions(units: int, dimension: int) -> int:
         ValueError: If a number is negative.
 
     Source:
-        Zaslavsky's count; corrects Section 7.1, :eq:`spl-regions`.
+        Zaslavsky (1975); corrects Section 7.1, :eq:`spl-regions`.
 
     >>> most_regions(3, 3), most_regions(3, 2), most_regions(150, 2)
     (8, 7, 11326)
@@ -36,7 +36,7 @@ def planar_regions(lines: int) -> int:
         ValueError: If the number is negative.
 
     Source:
-        Zaslavsky's count in the plane, standard.
+        Zaslavsky (1975), in the plane.
 
     >>> [planar_regions(n) for n in (0, 1, 2, 10)]
     [1, 2, 4, 56]

@@ -50,7 +50,8 @@ def nearest_walls(model: Model, x: torch.Tensor) -> Wall:
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
 
     Source:
-        Ours; the proof is in the chapter, :eq:`spl-in-radius`.
+        Lee, Alvarez-Melis and Jaakkola (ICLR 2019), Croce, Andriushchenko and Hein (AISTATS 2019); with max-pooling, ours.
+        The proof is in the chapter, :eq:`spl-in-radius`.
 
     >>> wall = nearest_walls(torch.nn.ReLU(), torch.tensor([[3.0, -0.5]], dtype=torch.float64))
     >>> wall.radius.tolist(), wall.step.tolist(), wall.unit.tolist()
@@ -74,7 +75,7 @@ def in_radius(model: Model, x: torch.Tensor) -> torch.Tensor:
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
 
     Source:
-        Ours, as :func:`nearest_walls`, :eq:`spl-in-radius`.
+        As :func:`nearest_walls`, :eq:`spl-in-radius`.
 
     >>> in_radius(torch.nn.ReLU(), torch.tensor([[3.0, -0.5]], dtype=torch.float64)).tolist()
     [0.5]

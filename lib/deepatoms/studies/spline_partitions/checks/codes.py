@@ -161,12 +161,18 @@ def alone(counts):
     return float((counts == 1).mean())
 
 
+def dense(setting, units):
+    """Return, seed by seed, that fraction for one random layer of dense units, which has at most 2^units regions."""
+    found = []
+    for seed, part in enumerate(digits_nets(setting).learning):
+        layer = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, units), nn.ReLU()), seed)
+        found.append(alone(np.unique(partition.region_codes(layer, part.images)[0].bits, axis=0, return_counts=True)[1]))
+    return found
+
+
 @check("spl.vq/single", experiment(SEEDS))
 def single(setting):
     """Count the training images in each occupied region of the first layer; three dense units have at most eight."""
-    few = []
-    for seed, part in enumerate(digits_nets(setting).learning):
-        units = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU()), seed)
-        few.append(alone(np.unique(partition.region_codes(units, part.images)[0].bits, axis=0, return_counts=True)[1]))
+    few = dense(setting, 3)
     found = [alone(layers[0]) for layers in occupancies(setting)]
     return Measurement(np.mean(found), np.mean(few), count=len(found))
