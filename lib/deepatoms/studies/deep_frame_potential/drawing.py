@@ -13,7 +13,7 @@ from deepatoms.studies.deep_frame_potential import benchmarks as others
 from deepatoms.studies.deep_frame_potential import minima as recorded
 from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
-from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets
+from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets, spearman
 from deepatoms.theory import dictionaries, frame_potential, induced
 
 FAMILIES = {"chain (Eq. 6)": lambda sizes: induced.chain(sizes), "chain (Eq. 10)": lambda sizes: induced.chain(sizes, "analysis"),
@@ -496,4 +496,6 @@ def rivals(setting):
         lines.append(f"{name:18}" + "".join(f"{rank:>20}" for rank in ranks) + f"{kendalltau(score, known).statistic:>9.2f}"
                      + "".join(f"{value:>10.2f}" for value in within) + f"{loss:>8.2f}")
     chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
-    return "\n".join([*lines, f"{'chance':18}{'':69}" + f"{0:>9.2f}{0:>10.2f}{0:>10.2f}{chance:>8.2f}"])
+    lines.append(f"{'chance':18}{0:>20}{0:>20}{0:>20}{0:>9}{0:>10}{0:>10}{chance:>8.2f}")
+    shared = float(spearman(scores["F, minimum"], scores["parameters"]))
+    return "\n".join([*lines, "", f"Rank correlation of low F with the number of parameters itself: {shared:.2f}"])
