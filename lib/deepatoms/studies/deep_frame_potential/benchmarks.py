@@ -53,6 +53,12 @@ def connected(edges):
         return False
 
 
+def overlaps(edges):
+    """Return the number of overlapping pairs for each atom, N(G) / K, of one cell: what F divides by, known without descent."""
+    net = induced.graph(edges, 4, 1, IMAGE)
+    return net.structural_count / net.atoms
+
+
 def potentials(edges, configuration, device="cpu"):
     """Return F at the start and F reached, for each seed, to six digits."""
     net = induced.graph(edges, configuration["channels"], configuration["cells"], IMAGE)

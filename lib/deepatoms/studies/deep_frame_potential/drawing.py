@@ -483,7 +483,8 @@ def accuracy_against_potential(setting):
 def rivals(setting):
     """Return the table of scores: rank correlations on three data sets, within groups, and the regret of choosing."""
     own, draw = cells(), setting.numpy("rivals")
-    sets = {name: (own.scores(name), own.accuracies(name)) for name in benchmarks.SETS}
+    overlaps = {"overlaps, N(G)/K": own.overlaps}
+    sets = {name: (own.scores(name) | overlaps, own.accuracies(name)) for name in benchmarks.SETS}
     scores, accuracies = sets["cifar10"]
     drawn = candidates(len(accuracies), 10, 2000, draw)
     lines = [f"{'':18}{'CIFAR-10':>20}{'CIFAR-100':>20}{'ImageNet16-120':>20}{'Kendall':>9}{'equal p.':>10}{'same op.':>10}"
@@ -497,5 +498,6 @@ def rivals(setting):
                      + "".join(f"{value:>10.2f}" for value in within) + f"{loss:>8.2f}")
     chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
     lines.append(f"{'chance':18}{0:>20}{0:>20}{0:>20}{0:>9}{0:>10}{0:>10}{chance:>8.2f}")
-    shared = float(spearman(scores["F, minimum"], scores["parameters"]))
-    return "\n".join([*lines, "", f"Rank correlation of low F with the number of parameters itself: {shared:.2f}"])
+    with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
+    return "\n".join([*lines, "", f"Rank correlation of low F with N(G)/K: {with_overlaps:.2f}; with the number of parameters: "
+                      f"{with_count:.2f}."])
