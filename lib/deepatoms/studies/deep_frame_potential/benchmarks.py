@@ -9,6 +9,7 @@ from deepatoms.theory import frame_potential, induced
 from deepatoms.theory.induced import graphs
 
 NAME, NAME_FREE, NAME_SETTINGS = "frame-potential-nas201", "frame-potential-nas201-free", "frame-potential-nas201-settings"
+NAMES = (NAME, NAME_FREE, NAME_SETTINGS)
 CLAIMS = ("dfp.nas201_rank", "dfp.nas201_initial", "dfp.nas201_count", "dfp.nas201_beyond", "dfp.nas201_pooling",
           "dfp.nas201_choice", "dfp.nas201_settled")
 # The benchmark's own order, as in the source of NASLib. Of the two orders in use it is the one in which the only cell that

@@ -432,8 +432,8 @@ def _ratio(own, family, convention, size, quantity):
 
 @functools.lru_cache(maxsize=1)
 def cells():
-    """Return F and its rivals on the cells of NAS-Bench-201."""
-    return benchmarks.Cells(results.records(others.NAME))
+    """Return F and its rivals on the cells of NAS-Bench-201, at every setting that is recorded."""
+    return benchmarks.Cells([record for name in others.NAMES for record in results.records(name)])
 
 
 def _with_interval(found):
@@ -501,3 +501,16 @@ def rivals(setting):
     with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
     return "\n".join([*lines, "", f"Rank correlation of low F with N(G)/K: {with_overlaps:.2f}; with the number of parameters: "
                       f"{with_count:.2f}."])
+
+
+def settings(setting):
+    """Return the table of how F ranks at each recorded setting, on the cells that all of them have."""
+    own, draw = cells(), setting.numpy("settings")
+    known = {name: own.low(one) for name, one in (others.OTHERS | {"3 cells": others.LEAD, "1 cell, free": others.FREE}).items()
+             if results.key(one) in own.results}
+    *scores, accuracies, groups = benchmarks.valid(*known.values(), own.accuracies("cifar10"), own.groups["same operations"])
+    lines = [f"{len(accuracies):,} cells, CIFAR-10{'':6}{'rank correlation':>20}{'same op.':>10}"]
+    for name, score in zip(known, scores, strict=True):
+        rank, same = correlation(score, accuracies, draw), concordance(score, accuracies, groups, draw)[0]
+        lines.append(f"{name:24}{_with_interval(rank):>20}{same:>10.2f}")
+    return "\n".join(lines)
