@@ -9,6 +9,7 @@ from deepatoms.theory import frame_potential, induced
 from deepatoms.theory.induced import graphs
 
 NAME, NAME_FREE, NAME_SETTINGS = "frame-potential-nas201", "frame-potential-nas201-free", "frame-potential-nas201-settings"
+NAMES = (NAME, NAME_FREE, NAME_SETTINGS)
 CLAIMS = ("dfp.nas201_rank", "dfp.nas201_initial", "dfp.nas201_count", "dfp.nas201_beyond", "dfp.nas201_pooling",
           "dfp.nas201_choice", "dfp.nas201_settled")
 # The benchmark's own order, as in the source of NASLib. Of the two orders in use it is the one in which the only cell that
@@ -51,6 +52,12 @@ def connected(edges):
         return bool(graphs.used(edges))
     except ValueError:
         return False
+
+
+def overlaps(edges):
+    """Return the number of overlapping pairs for each atom, N(G) / K, of one cell: what F divides by, known without descent."""
+    net = induced.graph(edges, 4, 1, IMAGE)
+    return net.structural_count / net.atoms
 
 
 def potentials(edges, configuration, device="cpu"):

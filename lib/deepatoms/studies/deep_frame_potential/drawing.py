@@ -14,7 +14,7 @@ from deepatoms.studies.deep_frame_potential import minima as recorded
 from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass
 from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
-from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets
+from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets, spearman
 from deepatoms.theory import dictionaries, frame_potential, induced
 
 FAMILIES = {"chain (Eq. 6)": lambda sizes: induced.chain(sizes), "chain (Eq. 10)": lambda sizes: induced.chain(sizes, "analysis"),
@@ -524,8 +524,8 @@ def _ratio(own, family, convention, size, quantity):
 
 @functools.lru_cache(maxsize=1)
 def cells():
-    """Return F and its rivals on the cells of NAS-Bench-201."""
-    return benchmarks.Cells(results.records(others.NAME))
+    """Return F and its rivals on the cells of NAS-Bench-201, at every setting that is recorded."""
+    return benchmarks.Cells([record for name in others.NAMES for record in results.records(name)])
 
 
 def _with_interval(found):
@@ -575,7 +575,8 @@ def accuracy_against_potential(setting):
 def rivals(setting):
     """Return the table of scores: rank correlations on three data sets, within groups, and the regret of choosing."""
     own, draw = cells(), setting.numpy("rivals")
-    sets = {name: (own.scores(name), own.accuracies(name)) for name in benchmarks.SETS}
+    overlaps = {"overlaps, N(G)/K": own.overlaps}
+    sets = {name: (own.scores(name) | overlaps, own.accuracies(name)) for name in benchmarks.SETS}
     scores, accuracies = sets["cifar10"]
     drawn = candidates(len(accuracies), 10, 2000, draw)
     lines = [f"{'':18}{'CIFAR-10':>20}{'CIFAR-100':>20}{'ImageNet16-120':>20}{'Kendall':>9}{'equal p.':>10}{'same op.':>10}"
@@ -588,4 +589,20 @@ def rivals(setting):
         lines.append(f"{name:18}" + "".join(f"{rank:>20}" for rank in ranks) + f"{kendalltau(score, known).statistic:>9.2f}"
                      + "".join(f"{value:>10.2f}" for value in within) + f"{loss:>8.2f}")
     chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
-    return "\n".join([*lines, f"{'chance':18}{'':69}" + f"{0:>9.2f}{0:>10.2f}{0:>10.2f}{chance:>8.2f}"])
+    lines.append(f"{'chance':18}{0:>20}{0:>20}{0:>20}{0:>9}{0:>10}{0:>10}{chance:>8.2f}")
+    with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
+    return "\n".join([*lines, "", f"Rank correlation of low F with N(G)/K: {with_overlaps:.2f}; with the number of parameters: "
+                      f"{with_count:.2f}."])
+
+
+def settings(setting):
+    """Return the table of how F ranks at each recorded setting, on the cells that all of them have."""
+    own, draw = cells(), setting.numpy("settings")
+    known = {name: own.low(one) for name, one in (others.OTHERS | {"3 cells": others.LEAD, "1 cell, free": others.FREE}).items()
+             if results.key(one) in own.results}
+    *scores, accuracies, groups = benchmarks.valid(*known.values(), own.accuracies("cifar10"), own.groups["same operations"])
+    lines = [f"{len(accuracies):,} cells, CIFAR-10{'':6}{'rank correlation':>20}{'same op.':>10}"]
+    for name, score in zip(known, scores, strict=True):
+        rank, same = correlation(score, accuracies, draw), concordance(score, accuracies, groups, draw)[0]
+        lines.append(f"{name:24}{_with_interval(rank):>20}{same:>10.2f}")
+    return "\n".join(lines)

@@ -21,6 +21,7 @@ from deepatoms.studies.deep_frame_potential.rankings import (
     shuffled,
     spearman,
 )
+from deepatoms.theory.induced import graphs
 
 SETS = benchmarks.SOURCES["nas201"].sets
 CONVOLUTIONS, POOLING = (2, 3), 4
@@ -57,10 +58,21 @@ class Cells:
         return self.column(f"{name} accuracy")
 
     @cached_property
+    def names(self):
+        """The benchmark's names of the cells."""
+        return [name for name, kept in zip(self.table.architectures, self.kept, strict=True) if kept]
+
+    @cached_property
     def operations(self):
         """The operations of each cell in order: array (cells, 6)."""
-        names = [name for name, kept in zip(self.table.architectures, self.kept, strict=True) if kept]
-        return np.array([ast.literal_eval(name) for name in names])
+        return np.array([ast.literal_eval(name) for name in self.names])
+
+    @cached_property
+    def overlaps(self):
+        """N(G) / K of each cell."""
+        used = [tuple(graphs.used(recorded.cell(name))) for name in self.names]
+        found = {edges: recorded.overlaps(edges) for edges in set(used)}
+        return np.array([found[edges] for edges in used])
 
     @cached_property
     def groups(self):
