@@ -7,6 +7,7 @@ DEVICE ?= auto
 CHAPTER ?=
 SETTING ?=
 PORT ?= 8000
+MODULES ?= 2000
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -23,7 +24,7 @@ export DEEPATOMS_STATIC = 1
 lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book serve lab store test quick regress full bench portable faults chapter lock clean
+.PHONY: help book serve lab store test quick regress full bench portable faults conformance chapter lock clean
 .PHONY: lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
@@ -84,6 +85,9 @@ portable: .venv/installed ## tests, and every check measured, under other arithm
 
 faults: .venv/installed ## the long version of the kill tests
 	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs -k kill
+
+conformance: .venv/installed ## random networks and their near misses, the long version: MODULES=2000
+	DEEPATOMS_CONFORMANCE=$(MODULES) $(BIN)/python -m pytest -q -n 2 tests/conformance
 
 chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
 	$(PRESS) chapter $(NAME)

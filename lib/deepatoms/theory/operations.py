@@ -209,8 +209,17 @@ def _infinite(value):
 CLAMP_MAX = Rule(lambda x, high, output: above(x, high, False) + 1,
                  lambda which, x, high: torch.where(which == 1, x, _like(high, x)), 3,
                  convex=lambda x, high, output: _infinite(high))
-SOFTSHRINK = Rule(lambda x, threshold=0.5, output=None: above(x, -threshold, True) + above(x, threshold, False),
-                  lambda which, x, threshold=0.5: (which != 1) * (x - threshold * (which - 1)), 3)
+def _shrunk(x, threshold=0.5, output=None):
+    return above(x, -threshold, True) + above(x, threshold, False)
+
+
+def _shift(x, threshold=0.5, output=None):
+    """Which units are on, and by how much torch moved them: it takes the threshold in single precision, even for float64."""
+    on = _shrunk(x, threshold) != 1
+    return on, output - on * x
+
+
+SOFTSHRINK = Rule(_shrunk, lambda kept, x, threshold=0.5: kept[0] * x + kept[1], 3, kept=_shift)
 THRESHOLD = Rule(lambda x, threshold, value, output: x > threshold,
                  lambda on, x, threshold, value: torch.where(on, x, _like(value, x)),
                  convex=lambda x, threshold, value, output: value == threshold,

@@ -216,7 +216,7 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
         ValueError: If a layer does not accept x.
 
     Source:
-        Ours.
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
 
     >>> seen = watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish(pieces=True))
     >>> seen.held(torch.tensor([[5.0, -7.0]])).tolist()
@@ -257,7 +257,7 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """Return other inputs than x, each moved its own way, at the scale of x: the same at each call.
 
     Source:
-        Ours.
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
 
     >>> displaced(torch.zeros(1, 2)).shape
     torch.Size([1, 2])
@@ -266,69 +266,111 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     return x + float(x.detach().abs().mean() or 1) * noise.to(x)
 
 
+def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return some of a batch's inputs, in their order, between others that are not of it; and which they are.
+
+    Args:
+        x: Inputs, shape (batch, ...).
+        most: How many of them are taken, evenly spaced and with the last.
+
+    Returns:
+        A batch that begins and ends with others, of another size than x, and the positions in x of what stands between.
+
+    Source:
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
+
+    >>> some, rows = company(torch.zeros(3, 2), 2)
+    >>> some.shape, rows.tolist()
+    (torch.Size([4, 2]), [0, 2])
+    """
+    rows = torch.arange(len(x)) if len(x) <= most else torch.linspace(0, len(x) - 1, most).long()
+    after = 2 if len(rows) + 2 == len(x) else 1
+    others = [displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
+    return torch.cat([others[0], x[rows.to(x.device)].detach(), *others[1:]]), rows
+
+
 def _demand_apart(model, x, seen):
-    """A sample's codes and output are its own: the last one is run again, beside another, and moved with its codes held."""
-    beside = 1 if len(x) != 2 else 2
-    some = torch.cat([x[-1:], *(displaced(x[-1:], seed) for seed in range(beside))]).detach()
+    """A sample's codes and output are its own: some are run again, among others, and moved with their codes held."""
+    some, rows = company(x, 4)
     with torch.no_grad():
         again = watch(model, some, Wish(codes=True, pieces=True, signs=False))
+    if [each.operation for each in seen.trace.nonlinearities] != [each.operation for each in again.trace.nonlinearities]:
+        raise NotPiecewiseAffineError(f"{called(model)} does other operations when it is called again; make it a function of its "
+                                      "input alone, without a memory and without branches on values")
     for found, many, few in zip(seen.trace.nonlinearities, seen.leading, again.leading, strict=True):
         if many * len(some) != len(x) * few:
             raise NotPiecewiseAffineError(f"{found.operation} in layer {found.where!r} does not keep the batch on the first "
                                           "axis, so its codes cannot be told apart; put the batch first")
-    demand_alone(model, _first(seen.trace.output, len(x) - 1), _first(again.trace.output, 0), seen.tolerance)
-    _demand_same_codes(model, seen.trace.codes[-1], again.trace.codes[0])
+    demand_alone(model, seen.trace.output, again.trace.output, rows, seen.tolerance)
+    for found, alone in zip(seen.trace.nonlinearities, again.trace.nonlinearities, strict=True):
+        _demand_same_codes(model, found, found.codes[rows.to(x.device)], alone.codes[1:1 + len(rows)])
     _demand_affine(model, again)
 
 
-def _first(output, row):
-    return output[row:row + 1].detach() if isinstance(output, torch.Tensor) and output.ndim else None
-
-
-def demand_alone(model: Model, together: torch.Tensor | None, alone: torch.Tensor | None, tolerance: float) -> None:
+def demand_alone(model: Model, together: torch.Tensor, among: torch.Tensor, rows: torch.Tensor, tolerance: float) -> None:
     """Refuse a model whose output for one sample depends on what stands beside it.
 
+    Args:
+        model: Named in the refusal.
+        together: Outputs for a batch.
+        among: Outputs for some of its inputs and others, as :func:`company` gives them.
+        rows: Which of the batch they are.
+        tolerance: Relative error that is rounding.
+
     Raises:
-        ValueError: If the two outputs differ by more than the tolerance.
+        ValueError: If the outputs of a sample differ by more than the tolerance.
 
     Source:
         Standard.
 
-    >>> demand_alone(torch.relu, torch.ones(1), torch.ones(1), 1e-9)
+    >>> demand_alone(torch.relu, torch.ones(1, 2), torch.ones(3, 2), torch.tensor([0]), 1e-9)
     """
-    if together is None or alone is None:
+    if not isinstance(together, torch.Tensor) or not together.numel():
         return
-    if together.shape != alone.shape:
-        refuse("model", model, "gives outputs whose shape depends on the batch", "keep the batch on the first axis of the output")
-    error = float((alone - together).abs().max()) if together.numel() else 0.0
-    if not error <= tolerance * (1 + float(together.abs().max()) if together.numel() else 1):
-        refuse("model", model, f"lets the samples of a batch influence each other (an output moves by {error:.3g} when its "
-               "sample comes in other company)", "make each output depend on its own sample only; batch norm wants .eval()")
+    if not together.ndim or not among.ndim or together.shape[1:] != among.shape[1:] or len(together) <= int(rows.max()):
+        refuse("model", called(model), "gives outputs whose shape depends on the batch",
+               "keep the batch on the first axis of the output")
+    together, alone = together.detach()[rows.to(together.device)], among.detach()[1:1 + len(rows)]
+    if together.shape != alone.shape or not together.is_floating_point():
+        return
+    error = float((alone - together).abs().max())
+    if not error <= tolerance * (1 + float(together.abs().max())):
+        refuse("model", called(model), f"lets the samples of a batch influence each other (an output moves by {error:.3g} when "
+               "its sample comes in other company)", "make each output depend on its own sample only; batch norm wants .eval()")
 
 
-def _demand_same_codes(model, together, alone):
+def _demand_same_codes(model, found, together, alone):
     """Rounding may turn one unit in a thousand, which lies on its kink; more of them, and the company did it."""
     differing = int((together != alone).sum())
-    if differing > 1e-3 * len(together) + 1:
-        refuse("model", model, f"lets the samples of a batch influence each other ({differing} units change their code when "
-               "their sample comes in other company)", "make each output depend on its own sample only")
+    if differing > 1e-3 * together.numel() + 1:
+        refuse("model", called(model), f"lets the samples of a batch influence each other ({differing} units of "
+               f"{found.operation} in layer {found.where!r} change their code when their sample comes in other company)",
+               "make each output depend on its own sample only")
 
 
 def _demand_affine(model, seen):
     """Along a line, with the pieces held, an affine function has no second difference."""
     step = displaced(seen.x, 7) - seen.x
-    one, two, three = (seen.held(seen.x + times * step) for times in (0, 1, 2))
+    one, (two, three) = seen.trace.output, (seen.held(seen.x + times * step) for times in (1, 2))
     if not isinstance(one, torch.Tensor) or not one.is_floating_point():
         return
     scale = float(torch.stack([one, two, three]).abs().max()) if one.numel() else 0.0
     error = float((one - 2 * two + three).abs().max()) if one.numel() else 0.0
     if not error <= seen.tolerance * (scale + 1e-300):
-        raise NotPiecewiseAffineError(f"{_called(model)} is not affine although every nonlinearity that torch shows keeps its "
+        raise NotPiecewiseAffineError(f"{called(model)} is not affine although every nonlinearity that torch shows keeps its "
                                       f"piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside torch's "
                                       "operations; compute it with torch")
 
 
-def _called(model):
+def called(model: Model) -> str:
+    """Return how messages speak of a model.
+
+    Source:
+        Standard.
+
+    >>> called(torch.nn.ReLU()), called(torch.relu)
+    ('the model (ReLU)', 'the function')
+    """
     return f"the model ({type(model).__name__})" if isinstance(model, torch.nn.Module) else "the function"
 
 
@@ -357,7 +399,7 @@ def _places(model):
 # Calls by which a tensor's numbers leave torch, or its derivative is cut.
 EXITS = {getattr(torch.Tensor, name): name for name in ("numpy", "tolist", "__array__", "data_ptr", "__dlpack__")}
 CUTS = {torch.Tensor.detach: "detach", torch.detach: "detach", torch.Tensor.detach_: "detach_",
-        torch.Tensor.data.__get__: "data"}
+        torch.Tensor.data.__get__: "data"}  # type: ignore[attr-defined]
 
 
 class _Exits(TorchFunctionMode):
@@ -556,7 +598,8 @@ class _Watcher(TorchDispatchMode):
 
     def refuse(self, name, problem, remedy=None):
         """Raise, naming the operation and where it stands."""
-        raise NotPiecewiseAffineError(f"{name} in {_place(self.stack)} {problem}" + (f"; {remedy}" if remedy else ""))
+        raise NotPiecewiseAffineError(f"{name} in {_place(self.stack)} {problem}; "
+                                      f"{remedy or 'use affine operations, ReLU-like activations and pooling in its place'}")
 
 
 def _smallest(factor):

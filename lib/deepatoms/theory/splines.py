@@ -27,6 +27,8 @@ from deepatoms.theory.piecewise import (
     Model,
     NotPiecewiseAffineError,
     Wish,
+    called,
+    company,
     demand_alone,
     demand_batch,
     demand_model,
@@ -161,18 +163,21 @@ def _demand_map(seen, maps):
     scale = (before.abs() + after.abs() + reach).amax(1, keepdim=True)
     if after.shape != before.shape or not bool(((after - predicted).abs() <= seen.tolerance * scale).all()):
         _explain(seen, other, float((after - predicted.detach()).abs().max()))
+    some, rows = company(seen.x.detach(), 8)
     with torch.no_grad():
-        pair = torch.cat([seen.x[-1:], other[-1:] if len(seen.x) != 2 else other]).detach()
-        alone = watch(seen.model, pair, Wish(signs=False)).trace.output
-    demand_alone(seen.model, before[-1:], alone[:1], max(seen.tolerance, 1e2 * torch.finfo(before.dtype).eps))
+        among = watch(seen.model, some, Wish(signs=False)).trace.output
+    demand_alone(seen.model, before, among, rows, max(seen.tolerance, 1e2 * torch.finfo(before.dtype).eps))
 
 
 def _explain(seen, other, error):
     """Say why the map does not hold: others' influence, a kink, or a derivative that is not the function's."""
-    if len(seen.x) > 1:
-        first = torch.cat([other[:1], seen.x[1:].detach()])
-        rest = slice(1, None)
-        demand_alone(seen.model, seen.held(first)[rest], seen.trace.output.detach()[rest], seen.tolerance)
+    for still in (0, 1) if len(seen.x) > 1 else ():
+        rows = torch.arange(still, len(seen.x), 2)
+        moved = other.clone()
+        moved[rows] = seen.x.detach()[rows]
+        output = seen.held(moved)[rows]
+        among = torch.cat([output[:1], output, output[:1]])
+        demand_alone(seen.model, seen.trace.output, among, rows, seen.tolerance)
     for each in seen.trace.nonlinearities:
         if each.ties:
             raise ValueError(f"{each.operation} in layer {each.where!r} sits on its kink in {each.ties} units, where "
@@ -181,8 +186,9 @@ def _explain(seen, other, error):
     reasons = [*seen.unseen, *_own_functions(seen.trace.output), *_hooks(seen.model)]
     said = "torch's derivative of the model is not the function's: " + (
         f"look at {', '.join(reasons[:4])}" if reasons else "a part of it works outside torch's operations, or is not affine")
-    refuse("model", seen.model, f"does not follow its map A x + b at a second point with the same pieces (off by {error:.3g}); "
-           + said, "let torch see the whole model: no no_grad, inference_mode, detach, numpy, or backward of your own in it")
+    refuse("model", called(seen.model), "does not follow its map A x + b at a second point with the same pieces (off by "
+           f"{error:.3g}); {said}",
+           "let torch see the whole model: no no_grad, inference_mode, detach, numpy, or backward of your own in it")
 
 
 def _own_functions(output):
@@ -386,7 +392,7 @@ def _demand_straight(model, x, direction, nearest, output):
     scale = (output[0].abs() + (times.reshape(-1, 1) * output[1]).abs()).amax(1, keepdim=True)
     error = (there - expected).abs()
     if not bool((error <= 1e-9 * (1e-3 + scale)).all()):
-        refuse("model", model, f"is not affine up to the break that was found (off by {float(error.max()):.3g})",
+        refuse("model", called(model), f"is not affine up to the break that was found (off by {float(error.max()):.3g})",
                "let torch see the whole model, and keep one row for each sample")
 
 

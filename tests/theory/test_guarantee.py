@@ -1,0 +1,359 @@
+"""What is returned holds for the function that the model computes, or the call is refused by operation, place and remedy."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deepatoms.theory import partition, splines
+from deepatoms.theory.operations import PIECES
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, Wish, trace, watch
+from deepatoms.theory.untouched import untouched
+
+D = torch.float64
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=D)
+
+
+def dense(*widths, inplace=False):
+    torch.manual_seed(0)
+    layers = [part for pair in zip(widths[:-1], widths[1:], strict=True) for part in (nn.Linear(*pair), nn.ReLU(inplace))]
+    return nn.Sequential(*layers[:-1]).double()
+
+
+class Halved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope
+
+
+class Doubled(Halved):
+    @staticmethod
+    def backward(ctx, slope):
+        return 2 * slope
+
+
+BODY = dense(4, 5)
+
+
+def frozen(x):
+    with torch.no_grad():
+        return BODY(x)
+
+
+@pytest.mark.parametrize("model, words", [
+    (lambda x: x + frozen(x)[:, :4], "no_grad in the model"), (lambda x: x + x.detach(), "detach in the model"),
+    (lambda x: x + x.data, "data in the model"), (Halved.apply, "the backward of Halved"),
+    (lambda x: torch.from_numpy(np.maximum(x.detach().numpy(), 0)), "numpy in the model takes numbers"),
+    (lambda x: x + torch.tensor(x.tolist(), dtype=D), "tolist"), (lambda x: x + x.long(), "converts to integers"),
+    (lambda x: x.div(2, rounding_mode="floor"), "div in the model rounds"), (lambda x: x.view(torch.int64) * x, "bits"),
+    (lambda x: F.prelu(x, x.mean().reshape(1)), "_prelu_kernel"), (lambda x: torch.fft.rfft(x).abs(), "complex"),
+    (lambda x: x + torch.randperm(4), "randperm in the model draws"), (lambda x: x * torch.logical_not(x), "logical_not"),
+    (lambda x: F.batch_norm(x, torch.zeros(4, dtype=D), torch.ones(4, dtype=D), x.mean(0)), "native_batch_norm"),
+    (lambda x: x.relu_().add_(1), "no derivative"), (lambda x: x.relu().unsqueeze(0).flatten(0, 1)[:2], "one vector"),
+    (lambda x: x.argmax(-1, keepdim=True), "holds int64")])
+def test_what_torch_does_not_see_is_refused_by_name(model, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        splines.affine_map(model, normal(3, 4))
+
+
+def test_a_layer_whose_hook_changes_the_slope_is_named():
+    model = dense(4, 5, 3)
+    model[1].register_full_backward_hook(lambda module, below, above: (2 * below[0],))
+    with pytest.raises(ValueError, match="backward hooks of layer '1'"):
+        splines.affine_map(model, normal(3, 4))
+
+
+def test_a_function_with_a_right_backward_of_its_own_is_answered():
+    assert torch.equal(splines.affine_map(Doubled.apply, normal(2, 3))[0], 2 * torch.eye(3, dtype=D).expand(2, 3, 3))
+
+
+def test_modes_around_the_call_do_not_matter():
+    model, x = dense(4, 6, 3), normal(5, 4)
+    expected = splines.affine_map(model, x), partition.region_codes(model, x), splines.distance_to_break(model, x, x.flip(0))
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            made_inside = x.clone()
+            for given in (x, made_inside):
+                found = splines.affine_map(model, given)
+                assert all(torch.equal(a, b) for a, b in zip(found, expected[0], strict=True))  # one computation, twice
+                assert (partition.distance(partition.region_codes(model, given), expected[1]) == 0).all()
+                assert torch.allclose(splines.distance_to_break(model, given, x.flip(0)), expected[2])
+
+
+def test_inference_mode_inside_does_not_hide_the_codes():
+    model, x = dense(4, 6, 3), normal(5, 4)
+
+    def inside(x):
+        with torch.inference_mode():
+            return model(x)
+    seen, hidden = partition.region_codes(model, x), partition.region_codes(inside, x)
+    assert len(seen) == len(hidden) == 1 and np.array_equal(np.asarray(seen[0]), np.asarray(hidden[0]))
+
+
+@pytest.mark.parametrize("samples, chunk", [(257, 256), (257, 1), (1, 256), (2, 2), (3, 2), (5, 5)])
+@pytest.mark.parametrize("model", [lambda x: x - x.mean(0), lambda x: x + x.roll(1, 0).relu(), lambda x: x + x[:1].relu(),
+                                   lambda x: x - x[-1:], lambda x: x / len(x), lambda x: x.cumsum(0)])
+def test_samples_that_influence_each_other_are_refused_at_any_size(model, samples, chunk):
+    for call in (splines.affine_map, partition.region_codes):
+        with pytest.raises(ValueError, match="influence each other|first axis"):
+            call(model, normal(samples, 3), chunk)
+
+
+class Block(nn.Module):
+    def __init__(self, after, shortcut=None):
+        super().__init__()
+        self.branch, self.shortcut, self.after = dense(4, 4, 4), shortcut or nn.Identity(), after
+
+    def forward(self, x):
+        return self.after(self.shortcut(x) + self.branch(x))
+
+
+class Residual(nn.Module):
+    def __init__(self, after, shortcut=None):
+        super().__init__()
+        self.stem, self.head = dense(3, 4), dense(4, 2)
+        self.blocks = nn.ModuleList([Block(after, shortcut), Block(after, shortcut)])
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("after", [nn.ReLU(), lambda x: 2 * x, lambda x: x + 1])
+def test_templates_that_do_not_sum_to_the_map_are_refused(after):
+    with pytest.raises(ValueError, match=r"not divided by its blocks.*shortcut\(x\) \+ branch\(x\)"):
+        splines.block_templates(Residual(after), normal(5, 3))
+
+
+@pytest.mark.parametrize("shortcut", [None, nn.Hardtanh(-0.1, 0.2)])
+def test_templates_sum_to_the_map_also_where_a_shortcut_bends(shortcut):
+    model, x = Residual(nn.Identity(), shortcut), normal(5, 3)
+    assert torch.allclose(splines.block_templates(model, x).sum(1), splines.affine_map(model, x)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("first", [nn.ReLU(inplace=True), nn.Hardtanh(-0.4, 0.6, inplace=True), lambda x: x.mul_(2)])
+def test_a_first_layer_that_works_in_place_changes_nothing_of_the_caller_s(first):
+    x, direction = normal(4, 3), normal(4, 3, seed=1)
+    before, second = x.clone(), dense(3, 5, 2)
+
+    def model(x):
+        return second(first(x))
+
+    def out_of_place(x):
+        return second(first(x * 1.0))
+    assert torch.equal(splines.affine_map(model, x)[0], splines.affine_map(out_of_place, x)[0])  # one computation, twice
+    assert torch.equal(splines.distance_to_break(model, x, direction), splines.distance_to_break(out_of_place, x, direction))
+    partition.region_codes(model, x)
+    assert torch.equal(x, before)
+
+
+def test_codes_can_be_compared_across_batches_and_chunks():
+    model = nn.Sequential(nn.Linear(3, 12), nn.Unflatten(1, (4, 3)), nn.Flatten(0, 0)).double()
+    for pool in (lambda z: z.max(1).values, lambda z: z.sort(2).values, lambda z: z.sign(), lambda z: z.amax((1, 2)),
+                 lambda z: z.argmax(1) * 1.0, lambda z: F.adaptive_max_pool1d(z, 2)):
+        def network(x, pool=pool):
+            return pool(model(x)).flatten(1) if pool(model(x)).ndim > 1 else pool(model(x))[:, None]
+        train, test = normal(20, 3), normal(7, 3, seed=1)
+        whole, parts = partition.region_codes(network, train), partition.region_codes(network, train, 3)
+        assert partition.distance(whole, parts).max() == 0
+        assert partition.distance([layer[:7] for layer in whole], partition.region_codes(network, test)).max() > 0
+
+
+def test_a_kink_that_is_one_is_still_refused_and_off_units_are_not():
+    x = normal(6, 4)
+    for model in (lambda x: F.relu(x - 2).amax(1, keepdim=True), lambda x: torch.maximum(F.relu(x), F.relu(-x - 1)),
+                  lambda x: F.relu(x).abs(), lambda x: torch.linalg.vector_norm(F.relu(x), 1, 1, True)):
+        A, b = splines.affine_map(model, x)
+        step = 1e-6 * normal(6, 4, seed=2)
+        assert torch.allclose(model(x + step), torch.einsum("ncd,nd->nc", A, x + step) + b, atol=1e-15)
+    for model in (torch.abs, lambda x: torch.maximum(x, -x), lambda x: x.amax(1, keepdim=True)):
+        with pytest.raises(ValueError, match="sits on its kink"):
+            splines.affine_map(model, torch.zeros(2, 3, dtype=D))
+
+
+@pytest.mark.parametrize("x, words", [
+    (np.ones((2, 3)), r"x = array of shape \(2, 3\), float64 is not a torch tensor; convert it with torch.as_tensor"),
+    ([[1.0]], "x = .* is not a torch tensor"), (torch.ones(2, 3).to_sparse(), "to_dense"), (torch.ones(3), r"x\[None\]"),
+    (torch.ones(2, 3, dtype=torch.int64), "real floating"), (torch.ones(0, 3), "empty")])
+def test_bad_inputs_are_refused_by_argument_and_remedy(x, words):
+    for call in (splines.affine_map, partition.region_codes, trace):
+        with pytest.raises((ValueError, TypeError), match=words):
+            call(nn.ReLU(), x)
+
+
+def test_scripted_and_lazy_modules():
+    x, model = normal(3, 4), dense(4, 5, 2)
+    expected = splines.affine_map(model, x)[0]
+    with pytest.warns(DeprecationWarning):
+        scripted = torch.jit.script(model)
+    assert torch.allclose(splines.affine_map(scripted, x)[0], expected)
+    assert torch.allclose(splines.affine_map(nn.Sequential(scripted, nn.Identity()), x)[0], expected)
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+    for call in (splines.affine_map, partition.region_codes):
+        with pytest.raises(ValueError, match="'0.weight' that the first batch has yet to shape; run it once"):
+            call(lazy, x)
+    assert torch.nn.parameter.is_lazy(lazy[0].weight)
+
+
+@pytest.mark.parametrize("label", [3, -1, 1.5, torch.tensor([[1]])])
+def test_labels_that_are_none_of_the_classes_are_refused(label):
+    with pytest.raises((ValueError, TypeError), match="label = "):
+        splines.optimal_templates(torch.ones(1), label, 3, 1.0)
+
+
+class Meddler(nn.Module):
+    """A network that writes wherever it can."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3).double()
+        self.norm = nn.BatchNorm1d(3).double()
+        self.register_buffer("calls", torch.zeros(2, dtype=D))
+        self.notes = {}
+
+    def forward(self, x):
+        self.calls[1:] += 1
+        self.notes["x"] = self.last = x
+        self.layer.weight.data.mul_(1.5).div_(1.5)
+        self.layer.weight.requires_grad_(False)
+        np.random.rand(3)
+        random.random()
+        torch.manual_seed(5)
+        torch.set_default_dtype(D)
+        x.mul_(1.0)
+        return self.norm(self.layer(x)).relu()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_of_the_caller_s_changes_also_in_a_refusal(training):
+    model, x = Meddler().train(training), normal(4, 3)
+
+    def state():
+        return [x.clone(), torch.get_rng_state(), torch.from_numpy(np.random.get_state()[1].astype(np.int64)),
+                *(value.clone() for value in model.state_dict().values())], [
+                    random.getstate(), torch.get_default_dtype(), model.training, dict(model.notes), hasattr(model, "last"),
+                    [each.requires_grad for each in model.parameters()], [each.grad for each in model.parameters()]]
+    before = state()
+    for call in (splines.affine_map, partition.region_codes, splines.concavities, trace):
+        try:
+            call(model, x)
+        except NotPiecewiseAffineError:
+            assert training
+        after = state()
+        assert all(map(torch.equal, before[0], after[0])) and before[1] == after[1]
+
+
+def test_what_was_made_inside_is_not_put_back_and_errors_pass():
+    outside = torch.zeros(4)
+    with pytest.raises(KeyError), untouched(None):
+        outside[1:].add_(1)
+        inside = torch.zeros(2).add_(1)
+        raise KeyError
+    assert outside.tolist() == [0] * 4 and inside.tolist() == [1, 1]
+
+
+def test_a_hard_sigmoid_in_float64_is_exact():
+    x = torch.tensor([[0.3, -2.0, 2.5, -3.5, 4.0]], dtype=D)
+    A, b = splines.affine_map(nn.Hardsigmoid(), x)
+    y = torch.tensor([[-2.9, 2.9, -1.0, -4.0, 3.1]], dtype=D)
+    assert (torch.einsum("ncd,nd->nc", A, y) + b - F.hardsigmoid(y)).abs().max() < 1e-15
+
+
+HELD = {"relu": torch.relu, "leaky_relu": lambda x: F.leaky_relu(x, 0.3), "abs": torch.abs, "hardtanh": F.hardtanh,
+        "hardsigmoid": F.hardsigmoid, "clamp": lambda x: x.clamp(-0.5, 0.2), "clamp_min": lambda x: torch.clamp_min(x, 0.1),
+        "clamp_max": lambda x: torch.clamp_max(x, 0.1), "softshrink": F.softshrink, "threshold": lambda x: F.threshold(x, 0.1, 3),
+        "linalg_vector_norm": lambda x: torch.linalg.vector_norm(x, 1, -1), "maximum": lambda x: torch.maximum(x, -x),
+        "norm": lambda x: torch.ops.aten.norm(x, 1, [-1]),
+        "minimum": lambda x: torch.minimum(x, -x), "fmax": lambda x: torch.fmax(x, -x),
+        "fmin": lambda x: torch.fmin(x, -x), "max": lambda x: x.max(1).values, "min": lambda x: x.min(2, True).values,
+        "median": lambda x: x.median(1).values, "nanmedian": lambda x: x.nanmedian(-1).values, "sort": lambda x: x.sort(1)[0],
+        "kthvalue": lambda x: x.kthvalue(2, 1, True).values, "topk": lambda x: x.topk(2, 1).values,
+        "argmin": lambda x: x.argmin(1),
+        "cummax": lambda x: x.cummax(1)[0], "cummin": lambda x: x.cummin(-1)[0], "amax": lambda x: x.amax((1, 3)),
+        "amin": lambda x: x.amin((-1, 1), keepdim=True), "argmax": lambda x: x.argmax(-1, True), "gt": lambda x: x > 0.1,
+        "ge": lambda x: x >= 0.1, "lt": lambda x: x < 0.1, "le": lambda x: x <= 0.1, "sign": torch.sign, "sgn": torch.sgn,
+        "_prelu_kernel": lambda x: F.prelu(x, torch.full((3,), 0.3, dtype=D)), "rrelu_with_noise": F.rrelu,
+        "max_pool2d_with_indices": lambda x: F.max_pool2d(x, 3, 1, 1),
+        "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 3),
+        "max_pool3d_with_indices": lambda x: F.max_pool3d(x, (2, 3, 2), (1, 2, 1), (1, 1, 0)),
+        "adaptive_max_pool3d": lambda x: F.adaptive_max_pool3d(x[:, None], (2, 3, 2))}
+
+
+@pytest.mark.parametrize("name", sorted(PIECES))
+def test_pieces_held_at_the_same_point_give_the_operation_and_its_codes_are_among_its_pieces(name):
+    x = normal(3, 3, 4, 5)
+    seen = watch(HELD[name], x, Wish(codes=True, pieces=True))
+    (found,) = seen.trace.nonlinearities
+    assert found.operation == name and torch.allclose(seen.held(x).double(), seen.trace.output.double(), atol=1e-7)
+    assert 0 <= int(found.codes.min()) and int(found.codes.max()) < found.pieces
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 2}, {"kernel_size": (2, 3, 1), "stride": (1, 2, 1), "padding": (1, 1, 0)},
+                                     {"kernel_size": 2, "dilation": 2, "stride": 1}])
+def test_codes_of_three_dimensional_pooling_are_positions_in_the_window(options):
+    x = normal(2, 1, 5, 6, 5)
+    pool = nn.MaxPool3d(**options)
+    (found,) = trace(pool, x).nonlinearities
+    triple = {key: value if isinstance(value, tuple) else (value,) * 3 for key, value in options.items()}
+    (kernel, stride, padding, gap) = (triple["kernel_size"], triple.get("stride", triple["kernel_size"]),
+                                      triple.get("padding", (0, 0, 0)), triple.get("dilation", (1, 1, 1)))
+    padded = F.pad(x, [side for pad in padding[::-1] for side in (pad, pad)], value=-torch.inf)
+    codes = found.codes.reshape(2, *found.shape)
+    for place in np.ndindex(*codes.shape[2:]):
+        window = padded[(slice(None), 0, *(slice(at * step, at * step + (size - 1) * jump + 1, jump) for at, step, size, jump in
+                                           zip(place, stride, kernel, gap, strict=True)))]
+        assert (window.flatten(1).argmax(1) == codes[(slice(None), 0, *place)]).all()
+
+
+@pytest.mark.parametrize("model", [
+    lambda x: torch.add(x, x.relu(), alpha=-1), lambda x: torch.sub(x, x.relu()), lambda x: torch.rsub(x.relu(), x),
+    lambda x: torch.addmm(x.relu(), x, torch.eye(3), beta=-1), lambda x: torch.lerp(x, x.relu(), -0.5),
+    lambda x: torch.lerp(x.relu(), x, 1.5), lambda x: torch.index_add(x, 1, torch.arange(3), x.relu(), alpha=-1),
+    lambda x: torch.addcmul(x, x.relu(), torch.ones(3), value=-1), lambda x: torch.fft.rfft(x.relu()).real,
+    lambda x: x.relu() / -2,
+    lambda x: F.interpolate(x.relu()[:, None, None], size=(4, 5), mode="bicubic").flatten(1), lambda x: F.threshold(x, 0, 1),
+    lambda x: F.softshrink(x), lambda x: x.topk(1).values, lambda x: torch.addmm(x, x.relu(), torch.eye(3), alpha=-1)])
+def test_no_option_lets_a_concave_function_pass_as_convex(model):
+    assert splines.concavities(model, torch.randn(4, 3))
+
+
+@pytest.mark.parametrize("model", [lambda x: torch.add(x, x.relu(), alpha=2), lambda x: torch.sub(x.relu(), x),
+                                   lambda x: torch.sub(x, x.relu(), alpha=-1), lambda x: torch.lerp(x, x.relu(), 0.5),
+                                   lambda x: torch.linalg.vector_norm(x, 1, -1, True), lambda x: x.max(1, True).values])
+def test_convex_functions_are_proved_convex(model):
+    assert splines.concavities(model, torch.randn(4, 3)) == ()
+
+
+def test_columns_are_refused_where_the_geometry_follows_rows():
+    """The map itself is right in columns; a distance to a break, which tells samples apart at every layer, is refused."""
+    left, right, x = normal(2, 4), normal(4, 3, seed=1), normal(4, 3, seed=2)
+
+    def columns(x):
+        return (left @ torch.relu(right @ x.T)).T
+
+    def rows(x):
+        return torch.relu(x @ right.T) @ left.T
+    assert torch.allclose(splines.affine_map(columns, x)[0], splines.affine_map(rows, x)[0])
+    assert splines.distance_to_break(rows, x, x.flip(0)).shape == (4,)
+    with pytest.raises(ValueError, match="first axis"):
+        splines.distance_to_break(columns, x, x.flip(0))
+
+
+def test_a_distance_that_was_followed_wrong_is_refused(monkeypatch):
+    """Were the walls of an operation not its own (a ceiling that it does not have), the function itself would show it."""
+    from deepatoms.theory.partition import extension
+    monkeypatch.setitem(extension.WALLS, "relu", lambda points, x: extension._between(points, x, 0.0, 1.0))
+    with pytest.raises(ValueError, match="not affine up to the break"):
+        splines.distance_to_break(torch.relu, torch.full((1, 2), 1.5, dtype=D), torch.ones(1, 2, dtype=D))
