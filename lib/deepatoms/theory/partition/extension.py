@@ -3,17 +3,25 @@ r"""The affine pieces of a network around points, each continued beyond its own 
 A batch holds each point p followed by p + d for every direction d. Affine operations run as they are; at a nonlinearity
 the piece that p selects is applied to p + d as well. So the batch carries the affine map of p's region, at the points and
 along the directions, without a derivative being taken, and the walls of the region are where its units' values vanish.
+
+What this takes for granted is checked, not assumed: :func:`demand_known` that every sample of a batch is treated by itself, and
+:func:`demand_pieces` that the pieces are the function's.
 """
 
-import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.partition.guards import InsideTorch, undisturbed
+from deepatoms.theory.partition.rules import FIRST_ONLY, WALLS, Hold, bound
 from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, trace
+
+EXACT = 1e-9  # how far, relative to the numbers compared, pieces and function may lie apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +31,17 @@ class Pieces:
     Attributes:
         layer: Position among the network's nonlinearities.
         operation: The tensor operation.
-        at: Values at the points, shape (points, units) of what changes sign, or (points, windows, cells) of what competes.
+        at: Values at the points, shape (points, units * walls) of what changes sign, or (points, windows, cells) of what
+            competes.
         slopes: Change along each direction, shape (directions, *at.shape).
-        shape: Shape of one sample's units or windows before they were flattened.
+        walls: How many walls each unit has, side by side: two for a clip, one for a rectifier or for what competes.
     """
 
     layer: int
     operation: str
     at: torch.Tensor
     slopes: torch.Tensor
-    shape: tuple
+    walls: int = 1
 
     @property
     def competing(self) -> bool:
@@ -49,7 +58,8 @@ def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
     r"""Return the pieces at one nonlinearity (or at all), and the network's affine map, on the regions of some points.
 
     Args:
-        model: A module in evaluation mode, made of affine operations, ReLU-like activations and max-pooling.
+        model: A module in evaluation mode, made of affine operations and of the nonlinearities in
+            :data:`deepatoms.theory.partition.rules.WALLS`.
         points: Shape (points, ...); inside their regions, not on a wall.
         directions: Shape (directions, ...).
         layer: Position of a nonlinearity: the forward pass ends there; None for all of them and the output.
@@ -58,6 +68,9 @@ def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
         A list of :class:`Pieces`; and the output at the points and its change along each direction, shape
         (1 + directions, points, outputs), None if the pass ended before.
 
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If a nonlinearity is called in a way that its rule does not know.
+
     Source:
         Ours; the pieces are those of Eq. 14, :eq:`spl-eq-14`, and the map that of Theorem 1, :eq:`spl-thm-1`.
 
@@ -65,26 +78,45 @@ def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
     >>> pieces[0].at.tolist(), output[1].tolist()
     ([[3.0, -0.5]], [[1.0, 0.0]])
     """
+    return _run(model, points, directions, layer)[:2]
+
+
+def _run(model, points, directions, layer=None, traced=None):
+    """Run one batch; in the rehearsal, when it is known what was ``traced``, watch what leaves torch as well."""
     batch = torch.cat([points, *(points + direction for direction in directions)])
-    mode = _Extension(len(points), layer)
-    output = None
-    with torch.no_grad():
+    mode, output = _Extension(batch, len(points), layer, traced or ()), None
+    with torch.inference_mode(False), torch.no_grad():
         try:
-            with mode:
+            with nullcontext() if traced is None else InsideTorch(mode.depends), mode:
                 output = model(batch)
         except _Stop:
             pass
     if output is not None:
+        _demand_output(model, output, len(batch))
         output = _affine(output.reshape(1 + len(directions), len(points), -1))
-    return mode.found, output
+    return mode.found, output, mode
+
+
+def _demand_output(model, output, batch):
+    if not isinstance(output, torch.Tensor) or output.ndim == 0 or len(output) != batch:
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        refuse("model", _called(model), f"returns {shape}, not one output for each of the {batch} samples of a batch",
+               "keep the batch on the first axis, and choose one of the outputs that the model returns")
+
+
+def _called(model):
+    return type(model).__name__ if isinstance(model, torch.nn.Module) else getattr(model, "__name__", repr(model))
 
 
 def demand_known(model: Model, x: torch.Tensor) -> int:
     """Refuse a network that is not piecewise affine, or has a nonlinearity whose walls are not known here; count them.
 
+    A rehearsal on three inputs next to x, together and one by one, also refuses a network that does not treat the samples
+    of a batch each by itself, row by row: columns, batch statistics, time first.
+
     Raises:
-        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine, or its
-            walls are not known here.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine, its
+            walls are not known here, or samples are mixed.
 
     Source:
         Standard.
@@ -92,116 +124,227 @@ def demand_known(model: Model, x: torch.Tensor) -> int:
     >>> demand_known(torch.nn.ReLU(), torch.ones(1, 2))
     1
     """
-    with torch.no_grad():
-        found = trace(model, x).nonlinearities
-    for each in found:
-        if each.operation not in WALLS:
-            known = ", ".join(sorted(WALLS))
-            raise NotPiecewiseAffineError(f"{each.operation} in layer {each.where!r} has walls that exact slices do not know; "
-                                          f"they know {known}")
-    return len(found)
+    return rehearse(model, x)[0]
+
+
+def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
+    """Do what :func:`demand_known` says; return the number of nonlinearities, and the bytes that one sample takes.
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: As :func:`demand_known`.
+
+    Source:
+        Standard.
+
+    >>> rehearse(torch.nn.ReLU(), torch.ones(1, 2))[0]
+    1
+    """
+    with undisturbed(model):
+        found = trace(model, x[:1].detach().clone(), codes=False).nonlinearities
+        for each in found:
+            if each.operation not in WALLS:
+                known = ", ".join(sorted(WALLS))
+                raise NotPiecewiseAffineError(f"{each.operation} in layer {each.where!r} has walls that exact slices do not "
+                                              f"know; they know {known}")
+        mode = _demand_by_itself(model, x[:1].detach(), found)
+    return len(found), mode.bytes
+
+
+def _demand_by_itself(model, x, traced):
+    """Compare every value that is compared, and the output, of three samples together and one by one."""
+    generator = torch.Generator().manual_seed(0)
+    near = torch.randn(5, *x.shape[1:], generator=generator, dtype=torch.float64).to(x) * (x.abs().max() + 1)
+    points, directions = x + near[:3], near[3:]
+    try:
+        together, output, mode = _run(model, points, directions, traced=traced)
+        alone = [_run(model, point[None], directions)[:2] for point in points]
+    except (RuntimeError, IndexError) as error:
+        raise NotPiecewiseAffineError(f"{_called(model)} takes x of shape {tuple(x.shape)} but not a batch of several "
+                                      f"such samples ({str(error).splitlines()[0]}); keep the batch on the first axis") from error
+    for layer, pieces in enumerate(together):
+        where = traced[layer].where if layer < len(traced) else ""
+        parts = [one[0][layer] if layer < len(one[0]) else None for one in alone]
+        if any(part is None or part.operation != pieces.operation or part.at.shape[1:] != pieces.at.shape[1:] for part in parts):
+            _mixed(f"{pieces.operation} in layer {where!r}")
+        _demand_equal(f"{pieces.operation} in layer {where!r}", pieces.at, torch.cat([part.at for part in parts]))
+        _demand_equal(f"{pieces.operation} in layer {where!r}", pieces.slopes, torch.cat([part.slopes for part in parts], 1))
+    _demand_equal(f"the output of {_called(model)}", output, torch.cat([one[1] for one in alone], 1))
+    if [pieces.operation for pieces in together] != [each.operation for each in traced]:
+        raise NotPiecewiseAffineError(f"{_called(model)} runs other operations at other inputs: "
+                                      f"{[each.operation for each in traced]} at x; decide with torch.where, not in Python")
+    return mode
+
+
+def _demand_equal(what, together, alone):
+    if together.shape != alone.shape:
+        _mixed(what)
+    together, alone = (torch.nan_to_num(each, 0.0, 0.0, 0.0) for each in (together, alone))  # the padding of pools
+    if bool(((together - alone).abs() > _tolerance(alone) * alone.abs().max()).any()):
+        _mixed(what)
+
+
+def _tolerance(x):
+    return max(EXACT, 1e3 * torch.finfo(x.dtype).eps)
+
+
+def _mixed(what):
+    raise NotPiecewiseAffineError(f"{what} does not treat the samples of a batch each by itself, row by row: three samples give "
+                                  "other values together than one by one; keep the batch on the first axis, and mix no samples")
+
+
+def demand_pieces(model: Model, x: torch.Tensor, values: torch.Tensor, scale: torch.Tensor) -> None:
+    """Refuse pieces that are not the function's: compare them with plain forward passes at points inside the regions.
+
+    Args:
+        model: The network.
+        x: Points inside regions, shape (points, ...).
+        values: What the regions' affine maps say there, shape (points, outputs).
+        scale: Size of the numbers that make them up, shape (points,).
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If the model computes something else.
+
+    Source:
+        Standard.
+
+    >>> x = torch.ones(1, 1)
+    >>> demand_pieces(torch.nn.ReLU(), x, x, x[:, 0])
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        there = model(x.clone()).reshape(len(x), -1)
+    error = (there - values).abs().amax(1)
+    wrong = ~(error <= _tolerance(values) * torch.maximum(scale, there.abs().amax(1)))
+    if bool(wrong.any()):
+        raise NotPiecewiseAffineError(f"{_called(model)} is not affine on {int(wrong.sum())} of {len(x)} regions looked at: its "
+                                      f"output differs by up to {float(error[wrong].nan_to_num(torch.inf).max()):.3g} from their "
+                                      "affine maps; a part of it leaves torch, is random, or keeps a state of its own")
 
 
 def _affine(values):
     return torch.cat([values[:1], values[1:] - values[:1]])
 
 
-class _Extension(TorchDispatchMode):
-    """Apply at every nonlinearity the pieces that the first ``points`` samples of the batch select."""
+# How a tensor depends on the input: through what its region fixes only, or beyond it.
+CONSTANT, VARYING = 1, 2
+BLANK = frozenset(("empty_like", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
+                   "new_empty_strided"))
+HELD = frozenset(("gt", "ge", "lt", "le", "sign"))
 
-    def __init__(self, points, last):
+
+class _Extension(TorchDispatchMode):
+    """Apply at every nonlinearity the pieces that the points of the batch (its first rows) select."""
+
+    def __init__(self, batch, points, last, traced):
         super().__init__()
-        self.points, self.last, self.found = points, last, []
+        self.traced = traced
+        self.hold, self.last, self.found, self.kinds = Hold(len(batch) // points, points), last, [], {}
+        self.samples, self.largest, self.kept = len(batch), 0, 0
+        self._mark(batch, VARYING)
+
+    @property
+    def bytes(self):
+        """Return how many bytes a sample takes: what is kept of it, and the largest operation's arguments and results."""
+        return (3 * self.kept + 3 * self.largest) / self.samples
+
+    def depends(self, value):
+        """Tell whether a tensor depends on the input."""
+        return self._kind(value) > 0
+
+    def _kind(self, value):
+        if isinstance(value, (list, tuple)):
+            return max(map(self._kind, value), default=0)
+        if not isinstance(value, torch.Tensor):
+            return 0
+        kind, alive = self.kinds.get(value.untyped_storage()._cdata, (0, None))
+        return kind if alive is not None and not alive.expired() else 0
+
+    def _mark(self, value, kind):
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(each, torch.Tensor):
+                storage = each.untyped_storage()
+                numbers = each.is_floating_point() or each.is_complex()
+                # The reference is weak, so that activations are freed, and keeps the address from being used again.
+                self.kinds[storage._cdata] = max(kind if numbers else CONSTANT, self._kind(each)), StorageWeakRef(storage)
+        return value
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func._schema.name.removeprefix("aten::")
-        rule = WALLS.get(name.removesuffix("_"))
-        if rule is None:
-            return func(*args, **(kwargs or {}))
-        compared, output = rule(self.points, *args, **(kwargs or {}))
-        self._note(name.removesuffix("_"), compared)
-        if name.endswith("_"):
-            return args[0].copy_(output)
-        return output
+        kwargs = kwargs or {}
+        name = func._schema.name.removeprefix("aten::").removesuffix("_")
+        kind = max(self._kind(args), self._kind(tuple(kwargs.values())))
+        if not kind or name in BLANK:
+            return func(*args, **kwargs)
+        if kind == CONSTANT or name not in WALLS:
+            output = func(*args, **kwargs)
+            self._demand_plain(name, args, kwargs, output, kind)
+        else:
+            output = self._select(name, func, args, kwargs)
+            kind = CONSTANT if name in HELD else kind
+        self.largest = max(self.largest, _nbytes(args) + _nbytes(output))
+        return self._mark(output, kind)
+
+    def _select(self, name, func, args, kwargs):
+        named = bound(func, args, kwargs)
+        if unknown := set(named) - WALLS[name].options:
+            self._refuse(name, f"is called with {', '.join(sorted(unknown))}, which exact slices do not know")
+        if missing := WALLS[name].options - set(named):
+            self._refuse(name, f"is called without {', '.join(sorted(missing))}: its samples may be mixed")
+        if name in FIRST_ONLY and self._kind(tuple(named.values())[1:]) == VARYING:
+            self._refuse(name, "has a bound or a slope that depends on the input; for a bound use torch.maximum or torch.minimum")
+        try:
+            compared, output = WALLS[name].function(self.hold, **named)
+            self._note(name, compared)
+        except ValueError as error:
+            self._refuse(name, str(error))
+        return args[0].copy_(output) if func._schema.name.endswith("_") else output
 
     def _note(self, operation, compared):
-        layer = len(self.found)
+        layer, competing = len(self.found), WALLS[operation].competing
+        self.hold.first(compared)  # the rows are the points and their copies
         if self.last in (None, layer):
-            values = compared.reshape(-1, self.points, *compared.shape[1:])
-            shape = tuple(values.shape[2:4 if operation in POOLS else None])
-            values = values.flatten(2, 3) if operation in POOLS else values.flatten(2)
-            values = _affine(values)
-            self.found.append(Pieces(layer, operation, values[0], values[1:], shape))
+            cells = compared.shape[-1]
+            values = _affine(compared.reshape(self.hold.copies, self.hold.points, -1, cells))
+            values = values if competing else values.flatten(2)
+            self._demand_finite(operation, compared, competing)
+            self.kept += _nbytes(values)
+            self.found.append(Pieces(layer, operation, values[0], values[1:], 1 if competing else cells))
         else:
             self.found.append(None)
         if layer == self.last:
             raise _Stop
 
+    def _demand_finite(self, operation, compared, competing):
+        bad = compared.isnan() | (compared == torch.inf) if competing else ~compared.isfinite()
+        if bool(bad.any()):
+            self._refuse(operation, "compares numbers that are infinite or not numbers; scale the input or the weights down")
 
-def _like(selected, x, points):
-    """Repeat what the points select for their displaced copies."""
-    return selected.repeat(len(x) // points, *[1] * (selected.ndim - 1))
+    def _demand_plain(self, name, args, kwargs, output, kind):
+        """An operation that rounds, or computes in fewer digits, is affine by name only."""
+        if kind != VARYING:
+            return
+        if kwargs.get("rounding_mode") is not None:
+            self._refuse(name, f"rounds (rounding_mode={kwargs['rounding_mode']!r})")
+        given = max((_digits(each) for each in (*args, *kwargs.values()) if self._kind(each) == VARYING), default=0)
+        if _digits(output[0] if isinstance(output, (list, tuple)) else output) < given:
+            self._refuse(name, "returns fewer digits than it is given (a conversion), so it rounds; keep to one type")
 
-
-def _relu(points, x):
-    return x, x * _like(x[:points] > 0, x, points)
-
-
-def _leaky(points, x, slope=0.01):
-    return x, torch.where(_like(x[:points] > 0, x, points), x, slope * x)
-
-
-def _abs(points, x):
-    return x, torch.where(_like(x[:points] > 0, x, points), x, -x)
-
-
-def _between(points, x, low=-1.0, high=1.0):
-    """Two walls a unit, side by side along a new last axis: at the lower and at the upper kink."""
-    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
-    below, above = _like(x[:points] < low, x, points), _like(x[:points] > high, x, points)
-    finite = [end for end in (low, high) if math.isfinite(end)]
-    inside = torch.where(below | above, torch.zeros_like(x), x)
-    for end, beyond in ((low, below), (high, above)):
-        inside = torch.where(beyond, torch.full_like(x, end), inside)
-    return torch.stack([x - end for end in finite], -1), inside
+    def _refuse(self, name, problem):
+        layer = len(self.found)
+        here = [each.where for each in self.traced[layer:layer + 1] if each.operation == name]
+        place = f"in layer {here[0]!r}" if here else f"after {layer} nonlinearities"
+        raise NotPiecewiseAffineError(f"{name} {place} {problem}")
 
 
-def _clamp_min(points, x, low):
-    return _between(points, x, low, None)
+def _digits(value):
+    if isinstance(value, (list, tuple)):
+        return max(map(_digits, value), default=0)
+    numbers = isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
+    return torch.finfo(value.dtype).bits if numbers else 0
 
 
-def _max_pool(points, x, kernel, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
-    """Return the cells of every window (minus infinity in the padding), and the cell that each point selects."""
-    plane = torch.arange(x[0, 0].numel(), dtype=x.dtype, device=x.device).reshape(1, 1, *x.shape[-2:])
-    _, winner = torch.ops.aten.max_pool2d_with_indices(x[:points], kernel, stride, padding, dilation, ceil_mode)
-    cells = _cells(plane, winner.shape[-2:], kernel, stride, padding, dilation)
-    flat = x.flatten(-2)
-    candidates = torch.where(cells >= 0, flat[..., cells.clamp_min(0)], -math.inf)
-    indices = _like(winner, x, points)
-    output = flat.gather(-1, indices.flatten(-2)).reshape(*flat.shape[:-1], *winner.shape[-2:])
-    return candidates, (output, indices)
-
-
-def _cells(plane, size, kernel, stride, padding, dilation):
-    """Return the position in the plane of every cell of every window, shape (windows, cells); -1 in the padding."""
-    kernel, stride, padding, dilation = (_pair(value) for value in (kernel, stride or kernel, padding, dilation))
-    axes = []
-    for axis in (0, 1):
-        start = torch.arange(size[axis], device=plane.device) * stride[axis] - padding[axis]
-        axes.append(start[:, None] + torch.arange(kernel[axis], device=plane.device) * dilation[axis])
-    rows, columns = axes[0][:, None, :, None], axes[1][None, :, None, :]
-    height, width = plane.shape[-2:]
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    return torch.where(inside, rows * width + columns, -1).flatten(2).flatten(0, 1)
-
-
-def _pair(value):
-    return tuple(value) * 2 if len(value) == 1 else tuple(value)
-
-
-WALLS = {"relu": _relu, "leaky_relu": _leaky, "_prelu_kernel": _leaky, "abs": _abs, "hardtanh": _between,
-         "clamp": _between, "clamp_min": _clamp_min, "max_pool2d_with_indices": _max_pool}
-POOLS = ("max_pool2d_with_indices",)
+def _nbytes(value):
+    if isinstance(value, (list, tuple)):
+        return sum(map(_nbytes, value))
+    return value.numel() * value.itemsize if isinstance(value, torch.Tensor) else 0
 
 
 def demand_double(name: str, value: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
-from deepatoms.theory.arguments import real_array
-from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.arguments import integer, real_array
+from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
+from deepatoms.theory.partition.guards import demand_memory, memory, undisturbed
 from deepatoms.theory.piecewise import Model
 
-CHUNK = 64  # points at a time; each takes one forward pass for each of its dimensions
+USUAL = 2**29  # bytes at a time, unless the caller says how many points
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +18,10 @@ class Wall:
 
     Attributes:
         radius: Distance to it, shape (points,); infinite where a region has no wall.
-        step: The shortest step onto it, shape (points, ...); any longer step along it changes the code.
-        layer: Position of its nonlinearity, shape (points,).
-        unit: Its unit or window there, shape (points,).
+        step: The shortest step onto it, shape (points, ...); any longer step along it changes the code. It is 0 for a point
+            that sits on a wall (radius 0) and where there is no wall.
+        layer: Position of its nonlinearity, shape (points,); -1 where there is no wall.
+        unit: Its unit or window there, shape (points,): a unit with two walls, such as one that clips, is counted once.
     """
 
     radius: torch.Tensor
@@ -28,7 +30,7 @@ class Wall:
     unit: torch.Tensor
 
 
-def nearest_walls(model: Model, x: torch.Tensor) -> Wall:
+def nearest_walls(model: Model, x: torch.Tensor, chunk: int | None = None) -> Wall:
     r"""Return the nearest wall of the region around each input.
 
     With the code held fixed, every unit is an affine function :math:`z_k + \langle a_k, e\rangle` of a step e, and the
@@ -37,17 +39,22 @@ def nearest_walls(model: Model, x: torch.Tensor) -> Wall:
 
     .. math:: r(x) = \min_k \frac{|z_k(x)|}{\|a_k\|_2},
 
-    over units with :math:`a_k \ne 0`; a unit whose inputs are all off makes no wall.
+    over units with :math:`a_k \ne 0`; a unit whose inputs are all off makes no wall. One point takes a forward pass for each
+    of its dimensions.
 
     Args:
         model: A module in evaluation mode and float64.
         x: Inputs, shape (points, ...), float64.
+        chunk: Number of points at a time; as many as half a GiB holds if left out.
 
     Returns:
         :class:`Wall`.
 
     Raises:
-        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
+            not known, samples are mixed, or the model computes something else than its pieces inside a region.
+        ValueError: If x is not float64 or does not fit.
+        MemoryError: If so many points at a time need more memory than there is.
 
     Source:
         Lee, Alvarez-Melis and Jaakkola (ICLR 2019), Croce, Andriushchenko and Hein (AISTATS 2019); with max-pooling, ours.
@@ -58,21 +65,33 @@ def nearest_walls(model: Model, x: torch.Tensor) -> Wall:
     ([0.5], [[0.0, 0.5]], [1])
     """
     demand_double("x", real_array("x", x))
-    demand_known(model, x[:1])
+    x = x.detach()
+    size = _points_at_a_time(chunk, x, rehearse(model, x)[1])
     basis = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
-    parts = [_nearest(model, part, basis) for part in x.split(CHUNK)]
+    with undisturbed(model):
+        parts = [_nearest(model, part, basis) for part in x.split(size)]
     radius, step, layer, unit = (torch.cat(column) for column in zip(*parts, strict=True))
     return Wall(radius, step.reshape(x.shape), layer, unit)
 
 
-def in_radius(model: Model, x: torch.Tensor) -> torch.Tensor:
+def _points_at_a_time(chunk, x, sample):
+    one = sample * (1 + x[0].numel())
+    demand_memory("x", x, one, "a single point is too large, for all its dimensions are taken at once; take a smaller network or "
+                  "input, or distance_to_break along some directions")
+    if chunk is None:
+        return max(1, int(USUAL // one))
+    demand_memory("chunk", chunk, integer("chunk", chunk) * one, f"pass chunk={max(1, int(memory() // (2 * one)))}")
+    return chunk
+
+
+def in_radius(model: Model, x: torch.Tensor, chunk: int | None = None) -> torch.Tensor:
     r"""Return the exact distance of each input to the nearest wall of its region, shape (points,).
 
     Args:
-        model, x: As for :func:`nearest_walls`.
+        model, x, chunk: As for :func:`nearest_walls`.
 
     Raises:
-        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError, ValueError, MemoryError: As :func:`nearest_walls`.
 
     Source:
         As :func:`nearest_walls`, :eq:`spl-in-radius`.
@@ -80,26 +99,42 @@ def in_radius(model: Model, x: torch.Tensor) -> torch.Tensor:
     >>> in_radius(torch.nn.ReLU(), torch.tensor([[3.0, -0.5]], dtype=torch.float64)).tolist()
     [0.5]
     """
-    return nearest_walls(model, x).radius
+    return nearest_walls(model, x, chunk).radius
 
 
 def _nearest(model, x, basis):
-    best = None
-    for pieces in observe(model, x, basis)[0]:
-        gap, normals = (_leads if pieces.competing else _levels)(pieces)
-        lengths = torch.linalg.vector_norm(normals, dim=0)
-        scale = lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
-        distance = torch.where(lengths > 1e-12 * scale, gap.abs() / lengths, torch.inf).flatten(1)
-        radius, place = distance.min(1)
-        unit = place // (distance.shape[1] // pieces.at.shape[1])
-        chosen = place.expand(len(normals), -1)[..., None]
-        normal = normals.flatten(2).gather(2, chosen)[..., 0]
-        length = lengths.flatten(1).gather(1, place[:, None])[:, 0]
-        sign = gap.flatten(1).gather(1, place[:, None])[:, 0].sign()
-        step = torch.where(radius.isfinite(), -sign * radius / length, 0.0) * normal
-        found = radius, step.T, torch.full_like(place, pieces.layer), unit
-        best = found if best is None else _nearer(best, found)
-    return best if best is not None else _none(x)
+    found, output = observe(model, x, basis)
+    best = _none(x)
+    for pieces in found:
+        best = _nearer(best, _nearest_of(pieces))
+    _demand_inside(model, x, best, output)
+    return best
+
+
+def _nearest_of(pieces):
+    gap, normals = (_leads if pieces.competing else _levels)(pieces)
+    lengths = torch.linalg.vector_norm(normals, dim=0)
+    scale = lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
+    distance = torch.where(lengths > 1e-12 * scale, gap.abs() / lengths, torch.inf).flatten(1)
+    radius, place = distance.min(1)
+    unit = place // (distance.shape[1] // pieces.at.shape[1] * pieces.walls)
+    chosen = place.expand(len(normals), -1)[..., None]
+    normal = normals.flatten(2).gather(2, chosen)[..., 0]
+    length = lengths.flatten(1).gather(1, place[:, None])[:, 0]
+    sign = gap.flatten(1).gather(1, place[:, None])[:, 0].sign()
+    step = torch.where(radius.isfinite(), -sign * radius / length, 0.0) * normal
+    return radius, step.T, torch.full_like(place, pieces.layer), unit
+
+
+def _demand_inside(model, x, best, output):
+    """Compare the map of each region with the function at two points inside: in some direction, and towards the wall."""
+    radius, step = best[0], best[1]
+    direction = torch.randn(step.shape, generator=torch.Generator().manual_seed(0), dtype=step.dtype).to(step.device)
+    reach = torch.where(radius.isfinite(), radius, 1 + x.flatten(1).abs().amax(1))
+    for way in (0.9 * (reach / torch.linalg.vector_norm(direction, dim=1))[:, None] * direction, 0.99 * step):
+        values = output[0] + torch.einsum("nd,dnc->nc", way, output[1:])
+        scale = output[0].abs().amax(1) + torch.einsum("nd,dnc->nc", way.abs(), output[1:].abs()).amax(1)
+        demand_pieces(model, x + way.reshape(x.shape), values, scale)
 
 
 def _levels(pieces):
@@ -120,5 +155,6 @@ def _nearer(one, other):
 
 
 def _none(x):
+    """Return what is found where there is no wall."""
     whole = torch.full((len(x),), -1, device=x.device)
     return torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device), torch.zeros_like(x).flatten(1), whole, whole
