@@ -412,12 +412,12 @@ def _optimisation_told(setting, starts):
     dead, gaussian, orthogonal, residual = (losses[start] for start in (
         ("plain", "orthogonal", 0.5), ("plain", "Gaussian", comparison.HE), ("plain", "orthogonal", comparison.HE),
         ("resnet", "Gaussian", 0.5)))
-    gain, gap = (gaussian - orthogonal).mean(), (gaussian - residual).mean()
+    gain, gap = (gaussian - orthogonal).mean(), (gaussian[:len(residual)] - residual).mean()
     conditions, scales = {start: np.median(comparison.start_conditions(setting, *start)) for start in starts}, (0.1, 0.5, 1.0)
     climbing = [losses["resnet", "Gaussian", scale].mean() for scale in (*scales, comparison.HE)]
     return (f"Thirty-two layers, eight starts, best on top. Plain nets at s = 1.41: a condition number of 1 lowers the log loss "
             f"by {gain:.2f}, {gain / gap:.0%} of what residual nets with s = 0.5 gain. At s = 0.5 plain nets stay at ln 10, with "
-            "either condition number; residual nets get worse with every larger s. (Digits, ten seeds, a dot each; squares are "
+            "either condition number; residual nets get worse with every larger s. (Digits, a dot a net; squares are "
             "medians, bars run from the lower quartile to the largest singular value.)",
             "Three panels with a row a start. From the top, condition number of a layer and mean log loss: " + "; ".join(
                 f"{_start(start)}, {conditions[start]:.3g}, {losses[start].mean():.2f}" for start in starts) + ".",

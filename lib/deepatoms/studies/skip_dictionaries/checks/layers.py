@@ -102,8 +102,8 @@ def _match(setting, nonzeros):
 def _preactivations(setting):
     samples = 20_000
     draw = setting.numpy("activations")
-    W = dictionaries.normalize(draw.normal(size=(N, N))).T
-    return draw.normal(size=(samples, N)) @ W.T
+    W = dictionaries.normalize(draw.normal(size=(2 * N, N))).T  # square ones can be nearly singular: no single S is best
+    return draw.normal(size=(samples, 2 * N)) @ W.T
 
 
 @check("rsc.s/one_matrix", instances(20_000, "inputs"))

@@ -36,7 +36,8 @@ def _losses_compared(setting, pair, control):
 
 
 def _difference(setting, first, second):
-    return comparison.log_losses(setting, *first) - comparison.log_losses(setting, *second)
+    found = [comparison.log_losses(setting, *start) for start in (first, second)]
+    return found[0][:len(found[1])] - found[1][:len(found[0])]
 
 
 @check("rsc.optimization/faster", experiment(10))
@@ -49,10 +50,10 @@ def faster(setting):
 def explained_by_condition(setting):
     """Take the larger difference, orthogonal minus Gaussian layers, over both scales; He's scale alone is the control."""
     half, he = (_difference(setting, *pair) for pair in ((HALF_ORTHOGONAL, HALF_GAUSSIAN), (HE_ORTHOGONAL, HE_GAUSSIAN)))
-    return Measurement(max(half.mean(), he.mean()), he.mean(), count=len(he))
+    return Measurement(max(half.mean(), he.mean()), he.mean(), count=len(half))
 
 
-@check("rsc.optimization/condition_at_the_right_scale", experiment(10))
+@check("rsc.optimization/condition_at_the_right_scale", experiment(20))
 def condition_at_the_right_scale(setting):
     """Compare orthogonal with Gaussian layers of plain nets at He's scale; at half that scale and less as control."""
     return _losses_compared(setting, (HE_ORTHOGONAL, HE_GAUSSIAN), (HALF_ORTHOGONAL, HALF_GAUSSIAN))
