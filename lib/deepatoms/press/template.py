@@ -15,7 +15,7 @@ SECTIONS = (
     "## Experiments\n\nThe paper's figures, recomputed.",
     "## Explore\n\nAt least one control that answers \"what if\".",
     "## Where the paper is wrong, vague or silent\n\nCounterexample, correction, our choice.",
-    "## The verdicts\n\nComputed from the checks above; the criteria were fixed beforehand.",
+    "## The verdicts\n\nComputed from the checks above; each criterion was fixed before its check was written.",
     "## Your turn\n\nThree exercises: *prove*, *predict*, *break*.",
 )
 
