@@ -263,3 +263,38 @@ def test_assumptions_say_by_how_much_they_hold():
     assert resnests.assumption_1(V, V).margin > 0.1
     assert "product 0" in resnests.assumption_1(V, np.zeros((20, 2))).name
     assert not resnests.assumption_3(2, 3).holds
+
+
+def test_the_coupled_cross_entropy_and_its_gradients_are_those_of_automatic_differentiation():
+    features, states, y = arrays(11, samples=60)
+    labels, rng = y.argmax(1), np.random.default_rng(0)
+    W, B = rng.normal(size=(16, 4)), rng.normal(size=(3, 16))
+    risk, *slopes = resnests.coupled_cross_entropy(resnests.CoupledProblem(states[-2], features[-1], y), labels, W, B)
+    parts = [torch.tensor(part, requires_grad=True) for part in (W, B)]
+    state = torch.tensor(states[-2]) + torch.tensor(features[-1]) @ parts[0].T
+    exact = torch.nn.functional.cross_entropy(state @ parts[1].T, torch.tensor(labels))
+    assert risk == pytest.approx(exact.item())
+    for ours, theirs in zip(slopes, torch.autograd.grad(exact, parts), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-13)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.booleans())
+def test_relu_layers_find_the_maximum(seed, count, chain):
+    values = np.random.default_rng(seed).normal(size=(count, 7))
+    largest, neurons = resnests.relu_maximum(values, chain)
+    np.testing.assert_allclose(largest, values.max(0), atol=1e-12)
+    assert neurons >= 3 * (count - 1)
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: resnests.relu_maximum(np.zeros((0, 2))), "is empty"),
+    (lambda: resnests.neuron_bound(0, 1), "components = 0"),
+    (lambda: resnests.lattice_sets(np.ones((2, 1)), np.ones(2), [np.ones((2, 1))]), "which differ"),
+    (lambda: resnests.coupled_cross_entropy(resnests.CoupledProblem(V, V, V), np.arange(20) % 3,
+                                            np.ones((3, 3)), np.ones((2, 3))),
+     "name 3 classes for 2 outputs")])
+def test_bad_input_to_the_sequels_is_refused(call, said):
+    with pytest.raises(ValueError) as refusal:
+        call()
+    assert said in str(refusal.value)

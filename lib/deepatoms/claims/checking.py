@@ -90,7 +90,7 @@ def experiment(seeds):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A check that has run: the numbers, and how they compare with the criterion fixed beforehand."""
+    """A check that has run: the numbers, and how they compare with its criterion."""
 
     check: str
     measured: float
