@@ -56,3 +56,10 @@ def test_bad_sizes_are_refused():
         sparse_recovery.greedy_recovery(np.eye(3), 0, DRAW)
     with pytest.raises(TypeError, match="atoms = 1.5 is not an integer"):
         sparse_recovery.learned_dictionary(1.5)
+
+
+def test_a_close_pair_changes_one_atom_and_sets_the_coherence():
+    D = dictionaries.identity_hadamard(16)
+    moved = sparse_recovery.with_close_pair(D, 0.97)
+    assert dictionaries.mutual_coherence(moved) == pytest.approx(0.97)
+    assert (np.abs(moved - D).max(0) > 0).sum() == 1
