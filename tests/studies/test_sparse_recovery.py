@@ -62,3 +62,10 @@ def test_dictionaries_that_were_not_optimised_do_not_test_the_welch_bound(monkey
     monkeypatch.setattr(checks.dictionaries, "minimize_coherence", lambda D, steps: dictionaries.Descended(D, True))
     with pytest.raises(ValueError, match="no better than random ones"):
         checks._near_the_bound([np.random.default_rng(seed).normal(size=(4, 7)) for seed in range(3)])
+
+
+def test_a_close_pair_changes_one_atom_and_sets_the_coherence():
+    D = dictionaries.identity_hadamard(16)
+    moved = sparse_recovery.with_close_pair(D, 0.97)
+    assert dictionaries.mutual_coherence(moved) == pytest.approx(0.97)
+    assert (np.abs(moved - D).max(0) > 0).sum() == 1

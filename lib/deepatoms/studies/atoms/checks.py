@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import lasso_path
 
 from deepatoms.claims.checking import EXHAUSTIVE, Measurement, check, instances
-from deepatoms.theory import dictionaries, recovery
+from deepatoms.theory import dictionaries, pursuit, recovery
 
 SIMPLEX_SIZES = range(2, 17)
 
@@ -24,7 +24,7 @@ def prox(setting):
     x, threshold = draw.uniform(-3, 3, 1000), draw.uniform(0, 2, 1000)
     relu = torch.relu(torch.tensor(x - threshold)).numpy()
     return Measurement(np.abs(relu - _prox_by_bisection(x, threshold, curvature=1.0)).max(),
-                       np.abs(relu - _prox_by_bisection(x, threshold, curvature=2.0)).max())
+                       np.abs(relu - _prox_by_bisection(x, threshold, curvature=2.0)).max(), count=len(x))
 
 
 def _prox_by_bisection(x, threshold, curvature):
@@ -47,7 +47,7 @@ def two_forms(setting):
         pairwise = max(abs(a @ b) / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in combinations(D.T, 2))
         unscaled = np.abs(D.T @ D - np.eye(D.shape[1])).max()
         found.append((abs(pairwise - dictionaries.mutual_coherence(D)), abs(pairwise - unscaled)))
-    return Measurement(*np.max(found, axis=0))
+    return Measurement(*np.max(found, axis=0), count=len(found))
 
 
 def _gaussian(draw, scale=np.ones_like, dimensions=(2, 9)):
@@ -88,7 +88,7 @@ def is_bound(setting):
     found += map(dictionaries.simplex_frame, SIMPLEX_SIZES)
     return Measurement(min(dictionaries.mutual_coherence(D) - dictionaries.welch_bound(*D.shape) for D in found),
                        min(dictionaries.mutual_coherence(D) - dictionaries.welch_bound(D.shape[0], 2 * D.shape[1])
-                           for D in found))
+                           for D in found), count=len(found))
 
 
 def _near_the_bound(starts):
@@ -127,10 +127,10 @@ def exhaustive(setting):
     """Search all supports of the same size for a second representation."""
     draw = setting.numpy("exhaustive")
     designs = [dictionaries.identity_hadamard(16)] * 150 + _optimised(setting, 50)
-    others = sum(_has_another(D, *_sparse(draw, D, int(draw.integers(1, _unique_sparsity(D) + 1)))) for D in designs)
+    others = [_has_another(D, *_sparse(draw, D, int(draw.integers(1, _unique_sparsity(D) + 1)))) for D in designs]
     fence = np.zeros(32)
     fence[[0, 4, 8, 12]] = 1
-    return Measurement(others, _has_another(dictionaries.identity_hadamard(16), fence, 4))
+    return Measurement(sum(others), _has_another(dictionaries.identity_hadamard(16), fence, 4), count=len(others))
 
 
 def _sparse(draw, D, sparsity):
@@ -160,12 +160,12 @@ def _random_signs(draw, size):
 
 @functools.lru_cache(maxsize=4)
 def _simplex_misses(setting):
-    """Count misses on simplex frames, d = 3..15, for every sparsity inside the printed bound except the ties."""
+    """Tell the misses on simplex frames, d = 3..15, for every sparsity inside the printed bound except the ties."""
     draw = setting.numpy("simplex_misses")
     pairs = [(d, s) for d in range(3, 16) for s in range(1, _largest_below(dictionaries.two_orthobases_threshold(1 / d)) + 1)
              if 2 * s != d + 1]
-    return sum(_missed(dictionaries.simplex_frame(d), _code(draw, d + 1, draw.choice(d + 1, s, replace=False), 1.0))
-               for d, s in pairs)
+    return [_missed(dictionaries.simplex_frame(d), _code(draw, d + 1, draw.choice(d + 1, s, replace=False), 1.0))
+            for d, s in pairs]
 
 
 @check("dfp.l1/general", instances(93))
@@ -175,22 +175,22 @@ def general(setting):
     D = dictionaries.identity_hadamard(16)
     control = sum(_missed(D, _code(draw, 32, draw.choice(32, s, replace=False), _random_signs(draw, s)))
                   for s in (1, 2, 3) for _ in range(100))
-    return Measurement(_simplex_misses(setting), control)
+    return Measurement(sum(_simplex_misses(setting)), control, count=len(_simplex_misses(setting)))
 
 
 @check("dfp.l1/two_orthobases", instances(300))
 def two_orthobases(setting):
     """Count misses on identity + Hadamard, half of the supports inside a picket fence and its dual."""
     draw = setting.numpy("two_orthobases")
-    misses = 0
+    misses = []
     for dimension in (8, 16, 32):
         D = dictionaries.identity_hadamard(dimension)
         most = _largest_below(dictionaries.two_orthobases_threshold(1 / math.sqrt(dimension)))
         for instance in range(100):
             pool = _fence_and_dual(dimension) if instance % 2 else np.arange(2 * dimension)
             support = draw.choice(pool, draw.integers(1, most + 1), replace=False)
-            misses += _missed(D, _code(draw, 2 * dimension, support, _random_signs(draw, len(support))))
-    return Measurement(misses, _simplex_misses(setting))
+            misses.append(_missed(D, _code(draw, 2 * dimension, support, _random_signs(draw, len(support)))))
+    return Measurement(sum(misses), sum(_simplex_misses(setting)), count=len(misses))
 
 
 def _fence_and_dual(dimension):
@@ -207,17 +207,37 @@ def general_bound(setting):
     draw = setting.numpy("general_bound")
     simplex = [dictionaries.simplex_frame(d) for d in range(3, 16)]
     signed = [*map(dictionaries.identity_hadamard, (8, 16, 32)), *_optimised(setting, 50)[::15]]
-    misses = 0
+    misses = []
     for instance in range(1000):
         one_sign = instance % 2 == 0
         family = simplex if one_sign else signed
         D = family[instance // 2 % len(family)]
         support = draw.choice(D.shape[1], draw.integers(1, _unique_sparsity(D) + 1), replace=False)
         signs = 1.0 if one_sign else _random_signs(draw, len(support))
-        misses += _missed(D, _code(draw, D.shape[1], support, signs))
+        misses.append(_missed(D, _code(draw, D.shape[1], support, signs)))
     control = sum(_missed(D, _code(draw, D.shape[1], draw.choice(D.shape[1], D.shape[1] // 2 + 1, replace=False), 1.0))
                   for D in simplex)
-    return Measurement(misses, control)
+    return Measurement(sum(misses), control, count=len(misses))
+
+
+# ---- greedy recovery (Tropp, 2004) ----
+
+@check("dfp.tropp/greedy", instances(1000))
+def greedy(setting):
+    """Count codes whose support orthogonal matching pursuit misses below the general bound, and (control) beyond it."""
+    draw = setting.numpy("greedy")
+    simplex = [dictionaries.simplex_frame(d) for d in range(3, 16)]
+    family = [*simplex, *map(dictionaries.identity_hadamard, (8, 16, 32)), *_optimised(setting, 50)[::15]]
+    inside = [family[instance % len(family)] for instance in range(1000)]
+    missed = [_greedy_misses(D, _code(draw, D.shape[1], draw.choice(D.shape[1], s, replace=False), _random_signs(draw, s)))
+              for D in inside for s in [int(draw.integers(1, _unique_sparsity(D) + 1))]]
+    beyond = [_greedy_misses(D, _code(draw, D.shape[1], np.arange(D.shape[1] // 2 + 1), 1.0)) for D in simplex]
+    return Measurement(sum(missed), sum(beyond), count=len(missed))
+
+
+def _greedy_misses(D, code):
+    found = pursuit.matching_pursuit(D, (D @ code)[None], np.count_nonzero(code))[0]
+    return bool(((found != 0) != (code != 0)).any())
 
 
 # ---- stability of the LASSO ----
@@ -230,24 +250,26 @@ def any_lambda(setting):
     code[0] = 10.0
     adverse = D @ np.concatenate([np.full(15, -1.0), np.full(17, 15 / 17)])
     x = D @ code + 0.1 * adverse / np.linalg.norm(adverse)
-    small, large = _lasso(D, x, [0.001]), _lasso(D, x, [0.1])
-    return Measurement(_error_over_bound(D, x, code, small[:, 0], 0.1), _error_over_bound(D, x, code, large[:, 0], 0.1))
+    small, large = (_lasso(D, x, [weight], gap=1e-12)[:, 0] for weight in (0.001, 0.1))
+    return Measurement(_error_over_bound(D, x, code, small, 0.1), _error_over_bound(D, x, code, large, 0.1))
 
 
-def _lasso(D, x, lambdas):
+def _lasso(D, x, lambdas, gap=1e-10):
     """Return minimisers of ||x - D w||^2 + lambda ||w||_1 (no factor 1/2, as printed), one column for each lambda."""
     _, codes, gaps = lasso_path(D, x, alphas=np.asarray(lambdas) / (2 * len(x)), tol=1e-14, max_iter=1_000_000)
-    if (worst := gaps.max()) > 1e-10:
-        raise ArithmeticError(f"duality gap = {worst:.1e} exceeds 1e-10; raise max_iter")
+    # scikit-learn halves the objective and divides it by the number of rows.
+    if (worst := 2 * len(x) * gaps.max()) > gap:
+        raise ArithmeticError(f"duality gap = {worst:.1e} exceeds {gap:.0e}; raise max_iter")
     return codes
 
 
 def _error_over_bound(D, x, code, estimate, noise, residual=None):
-    """Return error^2 (1 - mu (4 s - 1)) / (noise + residual)^2, at most 1 where the theorem holds."""
+    """Return error^2 (1 - mu (4 s - 1)) / (noise + residual)^2 as printed, at most 1 where the theorem holds."""
     residual = np.linalg.norm(x - D @ estimate) if residual is None else residual
-    mu = float(dictionaries.mutual_coherence(D))
-    bound = dictionaries.lasso_stability_bound(mu, int(np.count_nonzero(code)), noise, float(residual))
-    return ((estimate - code) ** 2).sum() / bound
+    room = 1 - float(dictionaries.mutual_coherence(D)) * (4 * np.count_nonzero(code) - 1)
+    if room <= 0:
+        raise ValueError(f"sparsity = {np.count_nonzero(code)} is outside the theorem's condition; draw fewer nonzeros")
+    return ((estimate - code) ** 2).sum() * room / (noise + residual) ** 2
 
 
 @check("dfp.eq4/residual_delta", instances(1000))
@@ -256,7 +278,7 @@ def residual_delta(setting):
     draw = setting.numpy("residual_delta")
     found = [_stability_instance(draw, *family, adverse=bool(instance % 2))
              for family, count in _stability_families() for instance in range(count)]
-    return Measurement(*np.max(found, axis=0))
+    return Measurement(*np.max(found, axis=0), count=len(found))
 
 
 def _stability_families():
@@ -295,7 +317,8 @@ def below_coherence(setting):
     found = [(D, _pairs(D)) for D in (_gaussian(draw) for _ in range(5000))]
     found += [_random_chain(draw) for _ in range(5000)]
     simplex = [(D, _pairs(D)) for D in map(dictionaries.simplex_frame, SIMPLEX_SIZES)]
-    return Measurement(max(map(_excess, found + simplex)), max(_excess((D, pairs // 2)) for D, pairs in simplex))
+    return Measurement(max(map(_excess, found + simplex)), max(_excess((D, pairs // 2)) for D, pairs in simplex),
+                       count=len(found) + len(simplex))
 
 
 def _pairs(D):
@@ -335,7 +358,7 @@ def same_bound(setting):
     draw = setting.numpy("same_bound")
     found = [_gaussian(draw, np.exp) for _ in range(10_000)] + [*map(dictionaries.simplex_frame, SIMPLEX_SIZES)]
     return Measurement(min(dictionaries.one_sided_coherence(D) - dictionaries.frame_potential(D) for D in found),
-                       min(_by_larger_norm(D) - dictionaries.frame_potential(D) for D in found))
+                       min(_by_larger_norm(D) - dictionaries.frame_potential(D) for D in found), count=len(found))
 
 
 def _by_larger_norm(D):
@@ -352,7 +375,7 @@ def midpoint(setting):
     rotated = _rotations(draw, 1000, 4) @ ends
     squared = [[dictionaries.frame_potential(D) ** 2 for D in designs] for designs in (ends, rotated, (ends + rotated) / 2)]
     norms = [(designs**2).sum((1, 2)) for designs in (ends, rotated, (ends + rotated) / 2)]
-    return Measurement(_convexity(*squared).min(), _convexity(*norms).min())
+    return Measurement(_convexity(*squared).min(), _convexity(*norms).min(), count=len(ends))
 
 
 def _convexity(first, second, middle):
@@ -378,7 +401,7 @@ def invariance(setting):
         before = dictionaries.frame_potential(A) ** 2
         found.append([abs(dictionaries.frame_potential(Q @ (A * scales)) ** 2 - before)
                       for Q in (_rotations(draw, 1, 4)[0], draw.normal(size=(4, 4)))])
-    return Measurement(*np.max(found, axis=0))
+    return Measurement(*np.max(found, axis=0), count=len(found))
 
 
 @check("dfp.benedetto/all_seeds", instances(300))
@@ -388,7 +411,7 @@ def all_seeds(setting):
     starts = [draw.normal(size=(100, d, k)) for d, k in ((4, 9), (8, 12), (16, 64))]
     excess = [_frame_excess(D) for start in starts for D in dictionaries.minimize_frame_potential(start).best]
     control = [_coherence_excess(D) for start in starts for D in _descend_coherence(start)]
-    return Measurement(max(excess), max(control))
+    return Measurement(max(excess), max(control), count=len(excess))
 
 
 def _frame_excess(D):

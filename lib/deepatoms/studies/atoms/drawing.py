@@ -111,8 +111,8 @@ def two_codes_of_one_signal():
         row.set_title(title, loc="left", fontsize=10)
     axes[2].set_xlabel("atom: spikes 0 to 15, Hadamard 16 to 31")
     return figures.describe(
-        figure, "One signal with two equally sparse codes, just beyond the uniqueness limit. (Exact; identity and Hadamard "
-        "basis, 16 dimensions.)",
+        figure, "One signal with two equally sparse codes, at $1/\\mu = 4$ atoms, where uniqueness ends for two orthogonal "
+        "bases. (Exact; identity and Hadamard basis, 16 dimensions.)",
         "Three rows of stems. The signal has four equal spikes at equal distances. The first code uses the four spike "
         "atoms there. The second uses four Hadamard atoms and no spike at all.")
 
@@ -256,17 +256,27 @@ def recovery_frame(sparsity, noise):
               label="true")
     code.set(xlabel="atom", ylim=(-2.6, 3.4), title=f"{sparsity} of 128 atoms, noise {noise:g}")
     code.legend(loc="upper right", ncols=2, columnspacing=0.8, handletextpad=0.2)
-    stable, unique = dictionaries.stability_threshold(mu), dictionaries.uniqueness_threshold(mu)
+    stable, unique, bases = dictionaries.stability_threshold(mu), dictionaries.uniqueness_threshold(mu), 1 / mu
     rate.axvspan(0.5, stable, color=COLOURS["green"], alpha=0.25, linewidth=0)
-    rate.axvline(unique, color=COLOURS["orange"], linestyle="--", linewidth=1.2)
+    for limit in (unique, bases):
+        rate.axvline(limit, color=COLOURS["orange"], linestyle="--", linewidth=1.2)
     rate.plot(SPARSITIES, [solved[s, noise][2][1] for s in SPARSITIES], "o-", color=COLOURS["blue"], markersize=4)
     rate.plot([sparsity], [share], "o", color="black", markersize=10, fillstyle="none")
     rate.set(xlabel="atoms in the code", title="supports found", ylim=(-0.03, 1.05), xticks=[1, 8, 16, 24], xlim=(0.5, 24.5))
-    covered = ("inside the stability theorem" if sparsity < stable else
-               "beyond the stability theorem, inside uniqueness" if sparsity < unique else "beyond every guarantee")
+    covered = _covered(sparsity, stable, unique, bases)
     return figures.describe(
         figure, f"{sparsity} of 128 atoms, noise {noise:g}: {share:.0%} of the supports found; {covered}. "
                 f"({TRIALS} draws in 64 dimensions.)",
         f"Left, a true code of {sparsity} entries as rings and the estimate as stems. Right, the share of supports found "
         f"against the number of atoms at noise {noise:g}; a green band up to {stable:g} atoms is covered by the stability "
-        f"theorem, a dashed line at {unique:g} is the uniqueness limit. The ring marks {sparsity} atoms, {share:.0%}.")
+        f"theorem; dashed lines at {unique:g} and {bases:g} are the limits of uniqueness in general and "
+        f"for two bases. The ring marks {sparsity} atoms, {share:.0%}.")
+
+
+def _covered(sparsity, stable, unique, bases):
+    """Say which promise covers a sparsity: the general ones, or that of two orthogonal bases."""
+    if sparsity < stable:
+        return "inside the stability theorem"
+    if sparsity < unique:
+        return "beyond the stability theorem, unique for every dictionary of this coherence"
+    return "unique for two orthogonal bases" if sparsity < bases else "beyond these guarantees"

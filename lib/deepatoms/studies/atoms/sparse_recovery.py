@@ -74,6 +74,13 @@ def practical_sparsity(D, draw):
     return found
 
 
+def with_close_pair(D, cosine):
+    """Return a dictionary with its second atom moved so near to the first that their cosine is the given one."""
+    across = D[:, 1] - (D[:, 0] @ D[:, 1]) * D[:, 0]
+    moved = cosine * D[:, 0] + np.sqrt(1 - cosine**2) * across / np.linalg.norm(across)
+    return np.hstack([D[:, :1], moved[:, None], D[:, 2:]])
+
+
 def support_stability(D, signals, sparsity, noise, draw):
     """Return the share of a signal's atoms that greedy pursuit chooses again after noise of that relative norm."""
     disturbance = draw.normal(size=signals.shape)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from deepatoms.runs.prefetch import Remembered
-from deepatoms.theory import multilayer, pursuit, stability
+from deepatoms.theory import convolutional, multilayer, pursuit, stability
 
 CHUNK = 100
 POOL = {"K2-1D": 400, "K3-1D": 350, "K2-compact": 320, "K2-2D": 44, "K3-2D": 44}
@@ -55,6 +56,16 @@ def certified(setting, name, count, kind="soft", nonnegative=False, signed=False
     if len(rows) < count:
         raise ValueError(f"only {len(rows)} of {len(drawn)} drawn signals of {name} are certified; {count} are needed")
     return drawn[rows]
+
+
+def with_random_filters(setting, drawn):
+    """Return the layers' numbers of the same codes when the first layer's filters are Gaussian, of unit norm."""
+    trained, *deeper = drawn.signals.dictionaries
+    draw = setting.torch("random filters")
+    filters = torch.stack([convolutional.normalize_filters(torch.randn(each.shape, dtype=each.dtype, generator=draw))
+                           for each in trained.filters.cpu()])
+    first = convolutional.ConvolutionalDictionary(filters.to(trained.filters.device), trained.grid)
+    return stability.layers([first, *deeper], drawn.signals.codes)
 
 
 def chunks(drawn):
