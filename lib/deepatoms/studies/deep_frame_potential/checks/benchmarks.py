@@ -295,6 +295,7 @@ def synflow_is_as_published(_, found):
     return _recomputed(found, "synflow", "synflow")
 
 
+@check("dfp.nas201_rivals/naswot_nearly", instances(60, of="networks"), records=rivals.NAME)
 @check("dfp.nas201_rivals/naswot", instances(60, of="networks"), records=rivals.NAME)
 def naswot_is_as_published(_, found):
     """Correlate NASWOT computed here with the published one; control: edges read in the other order."""
