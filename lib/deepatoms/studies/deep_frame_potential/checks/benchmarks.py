@@ -206,6 +206,12 @@ def within_same_operations(setting, cells):
     return _within(setting, cells, "same operations")
 
 
+@on_cells("dfp.nas201_beyond/wiring_only")
+def wiring_only(setting, cells):
+    """Order pairs that differ in their wiring only, as what is left of the claim; control: accuracies shuffled within groups."""
+    return _within(setting, cells, "same operations")
+
+
 @on_cells("dfp.nas201_beyond/beside_parameters")
 def beside_parameters(setting, cells):
     """Add the ranks of minus F to those of the parameters; control: F shuffled among the cells."""
