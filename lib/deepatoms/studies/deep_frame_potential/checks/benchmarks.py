@@ -206,6 +206,12 @@ def within_same_operations(setting, cells):
     return _within(setting, cells, "same operations")
 
 
+@on_cells("dfp.nas201_beyond/wiring_only")
+def wiring_only(setting, cells):
+    """Order pairs that differ in their wiring only, as what is left of the claim; control: accuracies shuffled within groups."""
+    return _within(setting, cells, "same operations")
+
+
 @on_cells("dfp.nas201_beyond/beside_parameters")
 def beside_parameters(setting, cells):
     """Add the ranks of minus F to those of the parameters; control: F shuffled among the cells."""
@@ -295,6 +301,7 @@ def synflow_is_as_published(_, found):
     return _recomputed(found, "synflow", "synflow")
 
 
+@check("dfp.nas201_rivals/naswot_nearly", instances(60, of="networks"), records=rivals.NAME)
 @check("dfp.nas201_rivals/naswot", instances(60, of="networks"), records=rivals.NAME)
 def naswot_is_as_published(_, found):
     """Correlate NASWOT computed here with the published one; control: edges read in the other order."""
