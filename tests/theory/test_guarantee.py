@@ -357,3 +357,10 @@ def test_a_distance_that_was_followed_wrong_is_refused(monkeypatch):
     monkeypatch.setitem(extension.WALLS, "relu", lambda points, x: extension._between(points, x, 0.0, 1.0))
     with pytest.raises(ValueError, match="not affine up to the break"):
         splines.distance_to_break(torch.relu, torch.full((1, 2), 1.5, dtype=D), torch.ones(1, 2, dtype=D))
+
+
+def test_a_sparse_matrix_inside_is_a_matrix():
+    matrix, x = normal(3, 4) * (normal(3, 4, seed=1) > 0), normal(2, 4)
+    A, _ = splines.affine_map(lambda x: torch.sparse.mm(matrix.to_sparse(), x.T).T, x)
+    assert torch.allclose(A, matrix.expand(2, 3, 4))
+    assert splines.concavities(lambda x: torch.sparse.mm(matrix.to_sparse(), x.relu().T).T, x)

@@ -83,7 +83,8 @@ SELECTING = {"index_select": (2,), "index": (1,), "gather": (2,), "index_add": (
 # Positions of the two factors of a product.
 FACTORS = {"mul": (0, 1), "mm": (0, 1), "bmm": (0, 1), "mv": (0, 1), "dot": (0, 1), "vdot": (0, 1), "linear": (0, 1),
            "matmul": (0, 1), "addmm": (1, 2), "addmv": (1, 2), "baddbmm": (1, 2), "addbmm": (1, 2), "addr": (1, 2),
-           "addcmul": (1, 2), "convolution": (0, 1), "convolution_overrideable": (0, 1), "cudnn_convolution": (0, 1),
+           "_sparse_addmm": (1, 2), "addcmul": (1, 2), "convolution": (0, 1),
+           "convolution_overrideable": (0, 1), "cudnn_convolution": (0, 1),
            "linalg_cross": (0, 1)}
 # Batch norm: the position of the flag that asks for the batch's own statistics; False if it never does.
 TRAINING_FLAG = {"native_batch_norm": 5, "cudnn_batch_norm": 5, "miopen_batch_norm": 5, "_native_batch_norm_legit": 5,

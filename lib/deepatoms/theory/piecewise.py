@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import real_array, refuse
 from deepatoms.theory.operations import AFFINE, BLANK, NAMED_DIMENSION, PIECES, REMEDIES, TRAINING_FLAG
-from deepatoms.theory.untouched import untouched
+from deepatoms.theory.untouched import storage_name, untouched
 
 # A torch.nn.Module or any function of a batch.
 Model = Callable[..., torch.Tensor]
@@ -199,8 +199,9 @@ class Seen:
 
     @property
     def tolerance(self) -> float:
-        """Return the relative error that rounding may leave."""
-        return min(0.1, max(1e-9, 1e4 * self.epsilon))
+        """Return the relative error that rounding may leave; a GPU multiplies single precision in ten bits unless told not to."""
+        coarse = self.x.is_cuda and self.epsilon >= torch.finfo(torch.float32).eps
+        return min(0.1, max(1e-9, 1e3 * (max(1e-5, self.epsilon) if coarse else self.epsilon)))
 
     def held(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's output at other inputs, as many, with every piece as it was."""
@@ -464,18 +465,18 @@ class _Watcher(TorchDispatchMode):
     def kind(self, value):
         """Return how a tensor, or any of several, depends on the input."""
         if isinstance(value, torch.Tensor):
-            return self.kinds.get(value.untyped_storage()._cdata, FIXED)
+            return self.kinds.get(storage_name(value), FIXED)
         return max(map(self.kind, value), default=FIXED) if isinstance(value, (list, tuple)) else FIXED
 
     def _mark(self, value, kind):
         if isinstance(value, torch.Tensor):
-            storage = value.untyped_storage()
-            self.alive.append(storage)
+            self.alive.append(value.untyped_storage() if value.layout == torch.strided else value)
+            key = storage_name(value)
             if not (value.is_floating_point() or value.is_complex()):
                 kind = min(kind, CONSTANT)
             elif torch.finfo(value.dtype).eps > self.epsilon:
                 self.epsilon = torch.finfo(value.dtype).eps
-            self.kinds[storage._cdata] = max(kind, self.kinds.get(storage._cdata, FIXED))
+            self.kinds[key] = max(kind, self.kinds.get(key, FIXED))
         elif isinstance(value, (list, tuple)):
             for each in value:
                 self._mark(each, kind)
@@ -605,4 +606,5 @@ class _Watcher(TorchDispatchMode):
 def _smallest(factor):
     if not isinstance(factor, torch.Tensor):
         return float(factor)
-    return -float(factor.detach().abs().max()) if factor.is_complex() else float(factor.detach().min())
+    factor = factor.detach() if factor.layout == torch.strided else factor.detach().to_dense()
+    return -float(factor.abs().max()) if factor.is_complex() else float(factor.min())
