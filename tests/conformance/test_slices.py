@@ -204,7 +204,7 @@ def test_a_wall_that_is_kept_silent_is_seen():
     usual = rules.WALLS["hardtanh"]
     def broken(hold, self, min_val, max_val):
         return rules._clamp_min(hold, self, min_val)
-    rules.WALLS["hardtanh"] = rules.Rule(broken)
+    rules.WALLS["hardtanh"] = rules.WallRule(broken)
     try:
         with pytest.raises(NotPiecewiseAffineError, match="is not affine on"):
             partition.slice_segment(nn.Hardtanh(), *torch.tensor([[-3.0, -4.0], [3.0, 5.0]]).double())

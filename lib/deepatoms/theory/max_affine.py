@@ -259,7 +259,7 @@ def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAf
     return found
 
 
-class Layer(NamedTuple):
+class Recipe(NamedTuple):
     """How a kind of layer becomes an operator.
 
     Attributes:
@@ -360,21 +360,21 @@ def _average_pool(layer, shape):
 
 # The options are those of the constructors; device, dtype and inplace change no number.
 LAYERS = {
-    nn.Linear: Layer(_linear, ("in_features", "out_features", "bias")),
-    nn.Conv2d: Layer(_conv, ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
+    nn.Linear: Recipe(_linear, ("in_features", "out_features", "bias")),
+    nn.Conv2d: Recipe(_conv, ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
                      {"padding_mode": "zeros"}),
     # In torch 2.13 and later it may leave out its bias alone.
-    nn.BatchNorm2d: Layer(_batch_norm, ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias"),
+    nn.BatchNorm2d: Recipe(_batch_norm, ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias"),
                           {"training": False}),
-    nn.ReLU: Layer(lambda layer, shape: activation([0.0, 1.0], int(np.prod(shape)))),
+    nn.ReLU: Recipe(lambda layer, shape: activation([0.0, 1.0], int(np.prod(shape)))),
     # Above 1, the larger of the two pieces is not the one that the layer selects.
-    nn.LeakyReLU: Layer(lambda layer, shape: activation([layer.negative_slope, 1.0], int(np.prod(shape))), ("negative_slope",),
+    nn.LeakyReLU: Recipe(lambda layer, shape: activation([layer.negative_slope, 1.0], int(np.prod(shape))), ("negative_slope",),
                         values={"negative_slope": lambda slope: slope <= 1}),
-    nn.MaxPool2d: Layer(_max_pool, ("kernel_size", "stride", "padding", "dilation"),
+    nn.MaxPool2d: Recipe(_max_pool, ("kernel_size", "stride", "padding", "dilation"),
                         {"ceil_mode": False, "return_indices": False}),
-    nn.AvgPool2d: Layer(_average_pool, ("kernel_size", "stride", "padding", "count_include_pad", "divisor_override"),
+    nn.AvgPool2d: Recipe(_average_pool, ("kernel_size", "stride", "padding", "count_include_pad", "divisor_override"),
                         {"ceil_mode": False}),
-    nn.Flatten: Layer(None, ("end_dim",), {"start_dim": 1})}
+    nn.Flatten: Recipe(None, ("end_dim",), {"start_dim": 1})}
 
 
 def chain_map(selected: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -67,7 +67,7 @@ def test_rows_in_any_order_of_a_sample_s_own_are_right():
 
 
 class Untidy(nn.Module):
-    """A module that writes to its input, a buffer and itself, and draws random numbers; ``bad`` ends in a refusal."""
+    """A module that writes to its input, a buffer and itself; ``bad`` draws random numbers and ends in a refusal."""
 
     def __init__(self, bad):
         super().__init__()
@@ -80,7 +80,8 @@ class Untidy(nn.Module):
         self.seen.add_(len(x))
         self.last = x.clamp_(min=-0.5)
         self.train(not self.training).train(not self.training)
-        torch.randperm(3)
+        if self.bad:
+            torch.randperm(3)
         x = F.relu(self.layer(x), inplace=True)
         return torch.sigmoid(x) if self.bad else self.norm(x)
 
