@@ -1,5 +1,7 @@
 """Explicit max-affine operators equal torch's layers, and their product equals autograd's map."""
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -54,6 +56,70 @@ def test_max_affine_operators_are_convex(seed):
     operator = max_affine.MaxAffine(normal(2, 5, 3, seed=seed), normal(2, 5, seed=seed + 1))
     x, y = normal(50, 3, seed=seed + 2), normal(50, 3, seed=seed + 3)
     assert (operator((x + y) / 2) <= (operator(x) + operator(y)) / 2 + 1e-12).all()
+
+
+def variants(layer, *given, **options):
+    """Return ways to build a layer: as it comes, and with each value of each option alone."""
+    return [(layer, given, {})] + [(layer, given, {name: value}) for name, values in options.items() for value in values]
+
+
+BATCH_NORM_S = {"bias": [False]} if "bias" in inspect.signature(nn.BatchNorm2d).parameters else {}
+# For each kind of layer the shape of its input, and ways to build it that vary every option.
+BUILT = {
+    nn.Linear: ((4,), variants(nn.Linear, 4, 3, bias=[False])),
+    nn.Conv2d: ((4, 6, 7), variants(
+        nn.Conv2d, 4, 4, 3, stride=[2, (2, 1)], padding=[1, (2, 0), "same", "valid"], dilation=[2, (1, 2)], groups=[2],
+        bias=[False], padding_mode=["reflect", "circular", "replicate"]) + variants(nn.Conv2d, 4, 2, (2, 3), padding=["same"])),
+    nn.BatchNorm2d: ((4, 3, 2), variants(nn.BatchNorm2d, 4, eps=[0.5], momentum=[None], affine=[False],
+                                         track_running_stats=[False], **BATCH_NORM_S)),
+    nn.ReLU: ((5,), variants(nn.ReLU, inplace=[True])),
+    nn.LeakyReLU: ((5,), variants(nn.LeakyReLU, negative_slope=[0.3, -0.4, 2.0], inplace=[True])),
+    nn.MaxPool2d: ((2, 6, 7), variants(nn.MaxPool2d, 3, stride=[1, (2, 3)], padding=[1, (0, 1)], dilation=[2, (1, 2)],
+                                       return_indices=[True], ceil_mode=[True]) + variants(nn.MaxPool2d, (2, 3))),
+    nn.AvgPool2d: ((2, 6, 7), variants(nn.AvgPool2d, 3, stride=[1, (2, 3)], padding=[1, (0, 1)], ceil_mode=[True],
+                                       count_include_pad=[False], divisor_override=[5]) + [
+        (nn.AvgPool2d, (3, 1, 1), {}), (nn.AvgPool2d, ((3, 2), 1, 1), {"count_include_pad": False})]),
+    nn.Flatten: ((2, 3, 4), variants(nn.Flatten, start_dim=[0, 2], end_dim=[2])),
+}
+REFUSED = {"padding_mode", "return_indices", "ceil_mode", "start_dim", "track_running_stats"}
+
+
+@pytest.mark.parametrize("kind", list(max_affine.LAYERS), ids=lambda kind: kind.__name__)
+def test_every_option_of_an_accepted_layer_is_in_the_table(kind):
+    entry = max_affine.LAYERS[kind]
+    options = set(inspect.signature(kind).parameters) - {"device", "dtype", "inplace"}
+    missing = {*entry.used, *entry.demanded} - {"training"} - options
+    assert options <= {*entry.used, *entry.demanded} and missing <= {"bias"}  # of batch norm, in later versions of torch
+    varied = {name for _, _, given in BUILT[kind][1] for name in given}
+    free = {"in_features", "out_features", "in_channels", "out_channels", "num_features", "kernel_size"}
+    assert options - free <= varied
+
+
+@pytest.mark.parametrize(("kind", "build"), [(kind, build) for kind, (_, builds) in BUILT.items() for build in builds],
+                         ids=lambda each: each.__name__ if isinstance(each, type) else str(each[1:]))
+def test_an_option_is_right_or_refused(kind, build):
+    make, given, options = build
+    shape, layer = BUILT[kind][0], seeded(lambda: make(*given, **options), 0).double().eval()
+    try:
+        found = max_affine.operators([layer, nn.Flatten()], shape)
+    except ValueError as error:
+        assert REFUSED & set(options) or options in ({"negative_slope": 2.0}, {"padding": "same"}), error
+        return
+    x = normal(3, *shape, seed=4)
+    assert torch.allclose(found[0](x.flatten(1)) if found else x.flatten(1), layer(x.clone()).flatten(1), atol=1e-12)
+
+
+def test_a_layer_that_computes_something_else_is_refused():
+    hooked, training = nn.Linear(3, 3).double(), nn.BatchNorm2d(3)
+    hooked.register_forward_hook(lambda layer, given, output: 2 * output)
+    with pytest.raises(ValueError, match="something else"):
+        max_affine.operators([hooked], (3,))
+    with pytest.raises(ValueError, match="training=True"):
+        max_affine.operators([training], (3, 2, 2))
+    with pytest.raises(ValueError, match="not flat"):
+        max_affine.operators([nn.Linear(4, 2)], (3, 4))
+    with pytest.raises(TypeError, match="no operator"):
+        max_affine.operators([nn.Upsample(scale_factor=2)], (3, 4, 4))
 
 
 def test_bad_input_is_refused():

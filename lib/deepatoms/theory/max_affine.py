@@ -8,14 +8,17 @@ for testing: they know nothing of autograd or of torch's convolutions. Propositi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from deepatoms.theory.arguments import integer, real_array, refuse
+
+Sides = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,15 @@ def fully_connected(weight: torch.Tensor, bias: torch.Tensor | None = None) -> M
     return MaxAffine(weight[:, None], bias[:, None])
 
 
-def convolution(weight: torch.Tensor, bias: torch.Tensor | None, shape: tuple[int, int, int], stride: int = 1,
-                padding: int = 0, groups: int = 1) -> MaxAffine:
+def convolution(weight: torch.Tensor, bias: torch.Tensor | None, shape: tuple[int, int, int], stride: Sides = 1,
+                padding: Sides = 0, groups: int = 1, dilation: Sides = 1) -> MaxAffine:
     """Return the operator of a convolution (Prop. 1): R = 1, A the multichannel convolution matrix.
 
     Args:
         weight: Filters in torch's layout, shape (out, in / groups, rows, columns).
         bias: Shape (out,) or None.
         shape: Input shape (channels, rows, columns).
-        stride, padding, groups: As in torch.
+        stride, padding, groups, dilation: As in torch.
 
     Raises:
         ValueError: If the filters do not read as many channels as the input has.
@@ -110,7 +113,7 @@ def convolution(weight: torch.Tensor, bias: torch.Tensor | None, shape: tuple[in
     if per_group * groups != channels:
         refuse("weight", weight, f"reads {per_group * groups} channels, not the {channels} of shape = {shape}",
                "match channels and groups")
-    where = windows((shape[1], shape[2]), (weight.shape[2], weight.shape[3]), stride, padding)
+    where = windows((shape[1], shape[2]), (weight.shape[2], weight.shape[3]), stride, padding, dilation)
     positions, cells = where.shape
     matrix = weight.new_zeros(outputs, positions, channels, rows * columns + 1)  # the last cell stands for padding
     for out in range(outputs):
@@ -123,7 +126,7 @@ def convolution(weight: torch.Tensor, bias: torch.Tensor | None, shape: tuple[in
     return MaxAffine(matrix, bias.repeat_interleave(positions)[:, None])
 
 
-def windows(plane: tuple[int, int], kernel: int | tuple[int, int], stride: int = 1, padding: int = 0) -> torch.Tensor:
+def windows(plane: tuple[int, int], kernel: Sides, stride: Sides = 1, padding: Sides = 0, dilation: Sides = 1) -> torch.Tensor:
     """Return the cells of each window, shape (positions, cells), row-major; padding is numbered rows x columns.
 
     Raises:
@@ -135,14 +138,22 @@ def windows(plane: tuple[int, int], kernel: int | tuple[int, int], stride: int =
     >>> windows((2, 2), (2, 2), 1, 0).tolist()
     [[0, 1, 2, 3]]
     """
-    (rows, columns), (high, wide) = plane, (integer("kernel", side) for side in _pair(kernel))
-    if high > rows + 2 * padding or wide > columns + 2 * padding:
-        refuse("kernel", kernel, f"exceeds the padded plane of {rows + 2 * padding} x {columns + 2 * padding} cells",
-               "pass a smaller kernel or more padding")
-    padded = np.full((rows + 2 * padding, columns + 2 * padding), rows * columns)
-    padded[padding:padding + rows, padding:padding + columns] = np.arange(rows * columns).reshape(rows, columns)
-    seen = np.lib.stride_tricks.sliding_window_view(padded, (high, wide))[::stride, ::stride]
-    return torch.from_numpy(seen.reshape(-1, high * wide).copy())
+    axes = []
+    for size, side, step, before, gap in zip(plane, *map(_pair, (kernel, stride, padding, dilation)), strict=True):
+        reach = integer("dilation", gap) * (integer("kernel", side) - 1) + 1
+        if reach > size + 2 * integer("padding", before, 0):
+            refuse("kernel", kernel, f"exceeds the padded plane of {' x '.join(map(str, _padded(plane, padding)))} cells",
+                   "pass a smaller kernel or more padding")
+        first = np.arange(0, size + 2 * before - reach + 1, integer("stride", step)) - before
+        axes.append(first[:, None] + gap * np.arange(side))
+    rows, columns = axes[0][:, None, :, None], axes[1][None, :, None, :]
+    inside = (rows >= 0) & (rows < plane[0]) & (columns >= 0) & (columns < plane[1])
+    cells = np.where(inside, rows * plane[1] + columns, plane[0] * plane[1])
+    return torch.from_numpy(cells.reshape(cells.shape[0] * cells.shape[1], -1))
+
+
+def _padded(plane, padding):
+    return [size + 2 * before for size, before in zip(plane, _pair(padding), strict=True)]
 
 
 def _pair(value):
@@ -170,8 +181,8 @@ def activation(slopes: Sequence[float], units: int, offsets: Sequence[float] | N
     return MaxAffine(s[:, None] * eye[:, None, :], t.expand(units, -1))
 
 
-def max_pooling(shape: tuple[int, int, int], kernel: int | tuple[int, int], stride: int | None = None,
-                padding: int = 0) -> MaxAffine:
+def max_pooling(shape: tuple[int, int, int], kernel: Sides, stride: Sides | None = None, padding: Sides = 0,
+                dilation: Sides = 1) -> MaxAffine:
     """Return the operator of max-pooling (Prop. 3): R is the pool size, the slopes are unit vectors, padding is never chosen.
 
     Raises:
@@ -183,7 +194,7 @@ def max_pooling(shape: tuple[int, int, int], kernel: int | tuple[int, int], stri
     >>> max_pooling((1, 2, 2), 2)(torch.tensor([[1.0, 4.0, 2.0, 3.0]], dtype=torch.float64)).item()
     4.0
     """
-    channels, where, outside = _pools(shape, kernel, stride, padding)
+    channels, where, outside = _pools(shape, kernel, stride, padding, dilation)
     cells = shape[1] * shape[2]
     one_hot = nn.functional.one_hot(where, cells + 1)[..., :-1].double()  # (positions, pieces, cells)
     slopes = torch.einsum("ab,prd->apbrd", torch.eye(channels, dtype=torch.float64), one_hot)
@@ -192,9 +203,9 @@ def max_pooling(shape: tuple[int, int, int], kernel: int | tuple[int, int], stri
     return MaxAffine(slopes, offsets.repeat(channels, 1))
 
 
-def average_pooling(shape: tuple[int, int, int], kernel: int | tuple[int, int], stride: int | None = None,
-                    padding: int = 0) -> MaxAffine:
-    """Return the operator of average-pooling (Prop. 3): R = 1; padded cells are not counted.
+def average_pooling(shape: tuple[int, int, int], kernel: Sides, stride: Sides | None = None, padding: Sides = 0,
+                    divisor: int | None = None) -> MaxAffine:
+    """Return the operator of average-pooling (Prop. 3): R = 1; padded cells are not counted, unless a divisor is given.
 
     Raises:
         ValueError: If the kernel has no cells, or is larger than the padded plane.
@@ -207,19 +218,21 @@ def average_pooling(shape: tuple[int, int, int], kernel: int | tuple[int, int], 
     """
     pool = max_pooling(shape, kernel, stride, padding)
     inside = torch.isfinite(pool.offsets)
-    mean = pool.slopes.sum(1, keepdim=True) / inside.sum(1)[:, None, None]
+    counted = inside.sum(1) if divisor is None else torch.full((len(inside),), integer("divisor", divisor))
+    mean = pool.slopes.sum(1, keepdim=True) / counted[:, None, None]
     return MaxAffine(mean, torch.zeros(len(mean), 1, dtype=torch.float64))
 
 
-def _pools(shape, kernel, stride, padding):
+def _pools(shape, kernel, stride, padding, dilation):
     channels, rows, columns = shape
-    stride = _pair(kernel)[0] if stride is None else stride
-    where = windows((rows, columns), kernel, stride, padding)
+    where = windows((rows, columns), kernel, kernel if stride is None else stride, padding, dilation)
     return channels, where, where == rows * columns
 
 
 def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAffine]:
     """Return the max-affine operator of every layer of a chain of modules, in order (flattening is left out).
+
+    Each is compared with its layer at one input.
 
     Args:
         layers: Iterable of Linear, Conv2d, BatchNorm2d (evaluation mode), ReLU, LeakyReLU, MaxPool2d, AvgPool2d, Flatten.
@@ -227,6 +240,7 @@ def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAf
 
     Raises:
         TypeError: If a layer has no operator here.
+        ValueError: If a layer has an option that its operator cannot follow, or computes something else.
 
     Source:
         Propositions 1 to 3 of the spline paper.
@@ -236,38 +250,131 @@ def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAf
     """
     found = []
     for layer in layers:
-        if isinstance(layer, nn.Flatten):
-            shape = (int(np.prod(shape)),)
-            continue
-        found.append(_operator(layer, shape))
+        entry = _entry(layer)
+        if entry.build is not None:
+            found.append(entry.build(layer, shape))
+            _demand_layer(layer, shape, found[-1])
         with torch.no_grad():
-            shape = tuple(layer(torch.zeros(1, *shape, dtype=found[-1].slopes.dtype)).shape[1:])
+            shape = tuple(layer(_zeros(layer, shape)).shape[1:])
     return found
 
 
-def _operator(layer, shape):
-    if isinstance(layer, nn.Linear):
-        return fully_connected(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
-    if isinstance(layer, nn.Conv2d):
-        bias = None if layer.bias is None else layer.bias.detach()
-        return convolution(layer.weight.detach(), bias, shape, layer.stride[0], layer.padding[0], layer.groups)
-    if isinstance(layer, nn.BatchNorm2d) and not layer.training:
-        return _batch_norm(layer, shape)
-    if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
-        slope = getattr(layer, "negative_slope", 0.0)
-        return activation([slope, 1.0], int(np.prod(shape)))
-    if isinstance(layer, nn.MaxPool2d):
-        return max_pooling(shape, layer.kernel_size, layer.stride, layer.padding)
-    if isinstance(layer, nn.AvgPool2d):
-        return average_pooling(shape, layer.kernel_size, layer.stride, layer.padding)
-    return refuse("layers", layer, "has no operator here", "use affine_map, which takes any module", TypeError)
+class Recipe(NamedTuple):
+    """How a kind of layer becomes an operator.
+
+    Attributes:
+        build: From the layer and the shape of its input to the operator; None where nothing is computed.
+        used: Options that the operator follows, or that do not change what is computed.
+        demanded: The only value of every other option.
+        values: For some of the options followed, what they must fulfil.
+    """
+
+    build: Callable[[Any, tuple], MaxAffine] | None
+    used: tuple[str, ...] = ()
+    demanded: dict[str, Any] = {}
+    values: dict[str, Callable[[Any], bool]] = {}
+
+
+def _entry(layer):
+    """Return the table's entry of a layer, after all its options were looked at."""
+    entry = LAYERS.get(type(layer))
+    if entry is None:
+        refuse("layers", layer, "has no operator here", "use affine_map, which takes any module", TypeError)
+    for option, value in entry.demanded.items():
+        if getattr(layer, option) != value:
+            refuse("layers", layer, f"has {option}={getattr(layer, option)!r}, which its operator cannot follow",
+                   f"use {option}={value!r}, or affine_map, which takes any module")
+    for option, right in entry.values.items():
+        if not right(getattr(layer, option)):
+            refuse("layers", layer, f"has {option}={getattr(layer, option)!r}, which its operator cannot follow",
+                   "use affine_map, which takes any module")
+    return entry
+
+
+def _zeros(layer, shape):
+    first = next(layer.parameters(), torch.zeros(1, dtype=torch.float64))
+    return torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
+
+
+def _demand_layer(layer, shape, operator):
+    """Compare an operator with its layer at one input: what no option tells of, such as a hook, shows here."""
+    x = _zeros(layer, shape)
+    x = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
+    with torch.no_grad():
+        expected, found = layer(x.clone()).flatten(1), operator(x.flatten(1).to(operator.slopes)).to(x)
+    near = 1e3 * torch.finfo(x.dtype).eps * (1 + float(expected.abs().max()))
+    if expected.shape != found.shape or not bool(((expected - found).abs() <= near).all()):
+        refuse("layers", layer, "computes something else than its operator", "use affine_map, which takes any module")
+
+
+def _linear(layer, shape):
+    if len(shape) != 1:
+        refuse("shape", shape, f"is not flat where {layer!r} reads it", "flatten it before")
+    return fully_connected(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+
+
+def _conv(layer, shape):
+    _demand_image(layer, shape)
+    bias = None if layer.bias is None else layer.bias.detach()
+    return convolution(layer.weight.detach(), bias, shape, layer.stride, _conv_padding(layer), layer.groups, layer.dilation)
+
+
+def _demand_image(layer, shape):
+    if len(shape) != 3:
+        refuse("shape", shape, f"is not (channels, rows, columns) where {layer!r} reads it", "pass the shape of one image")
+
+
+def _conv_padding(layer):
+    if layer.padding == "valid":
+        return 0
+    if layer.padding != "same":
+        return layer.padding
+    total = [gap * (side - 1) for gap, side in zip(layer.dilation, layer.kernel_size, strict=True)]
+    if any(each % 2 for each in total):
+        refuse("layers", layer, "has padding='same' of an even kernel, which pads one side more", "use an odd kernel")
+    return total[0] // 2, total[1] // 2
 
 
 def _batch_norm(layer, shape):
-    scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()
-    shift = layer.bias.detach() - scale * layer.running_mean
+    _demand_image(layer, shape)
+    if layer.running_mean is None:
+        refuse("layers", layer, "takes its statistics from the batch", "use track_running_stats=True")
+    scale = 1 / (layer.running_var + layer.eps).sqrt()
+    scale = scale if layer.weight is None else (layer.weight * scale).detach()
+    shift = -scale * layer.running_mean if layer.bias is None else layer.bias.detach() - scale * layer.running_mean
     cells = int(np.prod(shape[1:]))
     return fully_connected(torch.diag(scale.repeat_interleave(cells)), shift.repeat_interleave(cells))
+
+
+def _max_pool(layer, shape):
+    _demand_image(layer, shape)
+    return max_pooling(shape, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+
+
+def _average_pool(layer, shape):
+    _demand_image(layer, shape)
+    area = int(np.prod(_pair(layer.kernel_size)))
+    divisor = layer.divisor_override or (area if layer.count_include_pad else None)
+    return average_pooling(shape, layer.kernel_size, layer.stride, layer.padding, divisor)
+
+
+# The options are those of the constructors; device, dtype and inplace change no number.
+LAYERS = {
+    nn.Linear: Recipe(_linear, ("in_features", "out_features", "bias")),
+    nn.Conv2d: Recipe(_conv, ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
+                     {"padding_mode": "zeros"}),
+    # In torch 2.13 and later it may leave out its bias alone.
+    nn.BatchNorm2d: Recipe(_batch_norm, ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias"),
+                          {"training": False}),
+    nn.ReLU: Recipe(lambda layer, shape: activation([0.0, 1.0], int(np.prod(shape)))),
+    # Above 1, the larger of the two pieces is not the one that the layer selects.
+    nn.LeakyReLU: Recipe(lambda layer, shape: activation([layer.negative_slope, 1.0], int(np.prod(shape))), ("negative_slope",),
+                        values={"negative_slope": lambda slope: slope <= 1}),
+    nn.MaxPool2d: Recipe(_max_pool, ("kernel_size", "stride", "padding", "dilation"),
+                        {"ceil_mode": False, "return_indices": False}),
+    nn.AvgPool2d: Recipe(_average_pool, ("kernel_size", "stride", "padding", "count_include_pad", "divisor_override"),
+                        {"ceil_mode": False}),
+    nn.Flatten: Recipe(None, ("end_dim",), {"start_dim": 1})}
 
 
 def chain_map(selected: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:

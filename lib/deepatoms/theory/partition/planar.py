@@ -150,7 +150,7 @@ def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None, 
     >>> len(found), found.areas.tolist()
     (4, [0.25, 0.25, 0.25, 0.25])
     """
-    corners = _demand_plane(corners).detach().clone()
+    corners = _demand_plane(corners).clone()
     known, sample = rehearse(model, corners[:1])
     wanted = known if layers is None else integer("layers", layers, 0)
     if wanted > known:
@@ -223,7 +223,7 @@ def _demand_plane(corners):
     real_array("corners", corners)
     if not isinstance(corners, torch.Tensor) or corners.ndim < 2 or len(corners) != 3:
         refuse("corners", corners, "are not three inputs", "pass a tensor of shape (3, ...): a corner and its two neighbours")
-    demand_double("corners", corners)
+    corners = demand_double("corners", corners).detach()
     sides = (corners[1:] - corners[:1]).flatten(1)
     if bool((sides == 0).all(1).any()):
         refuse("corners", corners, "lie on one line, so they span no plane", "move one of them off the line")

@@ -15,7 +15,7 @@ import torch
 aten = torch.ops.aten
 
 
-class Rule(NamedTuple):
+class WallRule(NamedTuple):
     """What a nonlinearity does: a function of the copies and of its arguments; whether cells compete for a maximum."""
 
     function: Callable
@@ -264,16 +264,15 @@ def _sides(value, axes):
     return value * axes if len(value) == 1 else value
 
 
-WALLS = {
-    "relu": Rule(_relu), "leaky_relu": Rule(_leaky), "_prelu_kernel": Rule(_prelu), "rrelu_with_noise": Rule(_rrelu),
-    "abs": Rule(_abs), "threshold": Rule(_threshold), "hardtanh": Rule(_hardtanh), "hardsigmoid": Rule(_hardsigmoid),
-    "clamp": Rule(_clamp), "clamp_min": Rule(_clamp_min), "clamp_max": Rule(_clamp_max), "softshrink": Rule(_softshrink),
-    "maximum": Rule(_larger(1)), "minimum": Rule(_larger(-1)), "fmax": Rule(_larger(1)), "fmin": Rule(_larger(-1)),
-    "gt": Rule(_comparison(torch.gt)), "ge": Rule(_comparison(torch.ge)), "lt": Rule(_comparison(torch.lt)),
-    "le": Rule(_comparison(torch.le)), "sign": Rule(_sign),
-    "max": Rule(_along(1), True), "min": Rule(_along(-1), True), "amax": Rule(_extreme(1), True),
-    "amin": Rule(_extreme(-1), True),
-    "max_pool2d_with_indices": Rule(_max_pool(2), True), "max_pool3d_with_indices": Rule(_max_pool(3), True),
-    "adaptive_max_pool2d": Rule(_adaptive(2), True), "adaptive_max_pool3d": Rule(_adaptive(3), True)}
+SIGNS = {
+    "relu": _relu, "leaky_relu": _leaky, "_prelu_kernel": _prelu, "rrelu_with_noise": _rrelu, "abs": _abs,
+    "threshold": _threshold, "hardtanh": _hardtanh, "hardsigmoid": _hardsigmoid, "clamp": _clamp, "clamp_min": _clamp_min,
+    "clamp_max": _clamp_max, "softshrink": _softshrink, "maximum": _larger(1), "minimum": _larger(-1), "fmax": _larger(1),
+    "fmin": _larger(-1), "gt": _comparison(torch.gt), "ge": _comparison(torch.ge), "lt": _comparison(torch.lt),
+    "le": _comparison(torch.le), "sign": _sign}
+CONTESTS = {
+    "max": _along(1), "min": _along(-1), "amax": _extreme(1), "amin": _extreme(-1), "max_pool2d_with_indices": _max_pool(2),
+    "max_pool3d_with_indices": _max_pool(3), "adaptive_max_pool2d": _adaptive(2), "adaptive_max_pool3d": _adaptive(3)}
+WALLS = {name: WallRule(function, function in CONTESTS.values()) for name, function in {**SIGNS, **CONTESTS}.items()}
 # Arguments of which only the first may depend on the input.
 FIRST_ONLY = frozenset(("leaky_relu", "_prelu_kernel", "clamp", "clamp_min", "clamp_max", "hardtanh"))
