@@ -35,7 +35,7 @@ def test_every_check_of_a_chapter_is_registered_and_stored(path):
 @pytest.mark.parametrize("path", CHAPTERS)
 def test_a_chapter_has_parameters_and_no_core_widget(path):
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    assert code[0].metadata.tags == ["parameters"]
+    assert code[0].metadata.tags == ["hide-cell", "parameters"]
     assert {"profile", "device", "seed"} <= {line.split()[0] for line in code[0].source.splitlines()}
     assert not [cell.source for cell in code if "ipywidgets" in cell.source]
 

@@ -353,8 +353,9 @@ def test_columns_are_refused_where_the_geometry_follows_rows():
 
 def test_a_distance_that_was_followed_wrong_is_refused(monkeypatch):
     """Were the walls of an operation not its own (a ceiling that it does not have), the function itself would show it."""
-    from deepatoms.theory.partition import extension
-    monkeypatch.setitem(extension.WALLS, "relu", lambda points, x: extension._between(points, x, 0.0, 1.0))
+    from deepatoms.theory.partition import rules
+    ceiling = rules.WallRule(lambda hold, self: rules.WALLS["clamp"].function(hold, self, 0.0, 1.0))
+    monkeypatch.setitem(rules.WALLS, "relu", ceiling)
     with pytest.raises(ValueError, match="not affine up to the break"):
         splines.distance_to_break(torch.relu, torch.full((1, 2), 1.5, dtype=D), torch.ones(1, 2, dtype=D))
 

@@ -144,7 +144,7 @@ def _measured(check, outcome):
 
 
 def _details(check, outcomes, source, claim):
-    entries = {"Claim": prose(claim.statement)} if claim else {}
+    entries = {"Claim": prose(f"{claim.place}: {claim.statement}")} if claim else {}
     entries |= {"Quantity": prose(check.quantity), "Tests": ROLES[check.role],
                 "Control": f"{prose(check.control)}. It {MUST[check.control_must]}"
                            + "".join(_control(check, outcome) for outcome in outcomes) + "."}

@@ -315,8 +315,7 @@ def splitting_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonne
         previous, code = code, prox(point, weight / penalty)
         dual, made = point - code, D.synthesize(code)
         best.keep(code, made)
-        given = signal - 2 * made + reached
-        solved = solve(given)
+        solved = solve(given := signal - 2 * made + reached)
         move = D.analyze(solved) - dual
         # D D^T times what was solved for is known, so the point's product follows and every objective is free.
         point, reached = point + RELAXATION * move, reached + RELAXATION * (given - penalty * solved - reached + made)
@@ -330,8 +329,7 @@ def splitting_basis_pursuit(x: AnyArray, D: Any, weight: float | AnyArray, nonne
             penalty, point = factor * penalty, following + (point - following) / factor
             solve = D.resolvent(penalty)
         reached = D.synthesize(point)  # afresh, so that rounding does not add up
-    code = prox(point, weight / penalty)
-    best.keep(code, D.synthesize(code))
+    best.keep(code := prox(point, weight / penalty), D.synthesize(code))
     _warn_unless_converged(signal, D, best.code, weight, nonnegative, iterations, tolerance)
     return _like(x, [best.code])[0]
 

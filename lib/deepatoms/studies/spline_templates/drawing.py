@@ -325,7 +325,7 @@ def templates_by_block():
         "blue; above each stands its inner product.", {"the parts add up to the template": off < 1e-5})
 
 
-def pad(label=7):
+def digit_pad(label=7):
     """Return the still picture and the data of the figure in which a reader draws: the residual net and some test digits."""
     model, test = residual_net()
     twin = copy.deepcopy(model).double()
@@ -333,10 +333,10 @@ def pad(label=7):
     A, scores = splines.affine_map(twin, x)[0][0].flatten(1), twin(x)[0]
     examples = {str(each): [networks.encoded(image) for image in test.images[test.labels == each][:3]] for each in range(10)}
     data = {"layers": networks.as_layers(twin), "shape": [1, 8, 8], "examples": examples, "first": label}
-    return _pad(x, A, scores), data
+    return _still_pad(x, A, scores), data
 
 
-def _pad(x, A, scores):
+def _still_pad(x, A, scores):
     figure = figures.Figure(figsize=(7.2, 3))
     grid = figure.add_gridspec(2, 7)
     _picture(figure.add_subplot(grid[:, :2]), x[0, 0], (8, 8), diverging=False)

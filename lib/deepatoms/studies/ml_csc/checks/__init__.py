@@ -6,4 +6,5 @@ from deepatoms.studies.ml_csc.checks import context, definitions, samples, seque
 __all__ = ["context", "definitions", "sequel", "theorem", "trained"]
 
 prefetch.plan("ml-csc", *((samples.pool, name, False) for name in samples.POOL),
-           (context.noiseless,), (context.pursued,), (context.stable,))
+           (context.noiseless,), (context.pursued,), (context.stable,),
+              *((sequel.gain, number) for number in range(sequel.NETWORKS)))

@@ -9,20 +9,23 @@ from sklearn.linear_model import LogisticRegression
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, check, experiment
+from deepatoms.runs.prefetch import Remembered
 from deepatoms.studies.ml_csc.checks import trained
 from deepatoms.theory import convolutional, pursuit
 
-FITTED, RAISED, NOISE, NETWORKS, IMAGES = 0.1, (0.1, 0.2, 0.4, 0.8), 0.3, 5, 500
+FITTED, RAISED, NOISE, NETWORKS, IMAGES = 0.1, (0.1, 0.2, 0.4, 0.8), 0.3, 10, 500
 
 
 @functools.lru_cache(maxsize=2)
 def gains(setting):
     """Return for each network the accuracy gained by the chosen weight, on noisy and on clean images."""
-    nets = trained.trained(setting)[:NETWORKS]
-    return np.array([_gains(setting, trained.SEEDS * setting.seed + i, net) for i, net in enumerate(nets)])
+    return np.array([gain(setting, number) for number in range(NETWORKS)])
 
 
-def _gains(setting, seed, net):
+@Remembered
+def gain(setting, number):
+    """Return what one network gains on noisy and on clean images."""
+    seed, net = trained.SEEDS * setting.seed + number, trained.trained(setting)[number]
     train, test = (data.load("digits", split, seed) for split in ("train", "test"))
     filters = net.filters[0].cpu()
     classifier = LogisticRegression(max_iter=2000).fit(codes(train.images[:IMAGES], filters, FITTED), train.labels[:IMAGES])
