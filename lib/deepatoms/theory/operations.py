@@ -1,4 +1,4 @@
-r"""What each of torch's operations does to a tensor that depends on the input: one table, read by :mod:`piecewise`.
+r"""What each operation of torch does to a tensor that depends on the input: the table behind :mod:`deepatoms.theory.piecewise`.
 
 An operation is affine in what depends on the input (``AFFINE``), or selects among affine pieces (``PIECES``), or is refused.
 """
