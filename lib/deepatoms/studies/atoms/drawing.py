@@ -42,6 +42,14 @@ def _minimiser(x, threshold, curvature):
     return candidates[(curvature / 2 * (candidates - x) ** 2 + threshold * candidates).argmin(0), 0]
 
 
+def three_to_drag():
+    """Return the still picture and the data of the figure in which a reader drags atoms of the plane."""
+    figure = lines_in_the_plane(3)
+    figures.describe(figure, "Atoms of the plane, and how alike they are: the worst pair decides the coherence, all pairs the frame "
+                     "potential. All of it is computed on this page.", figure.description)
+    return figure, {"angles": [0, 50, 130]}
+
+
 def lines_in_the_plane(atoms):
     """The best arrangement of lines in the plane, and its coherence beside the Welch bound."""
     figure, (plane, curve) = figures.subplots(1, 2, size=(7, 3.4), width_ratios=[1, 1.25])

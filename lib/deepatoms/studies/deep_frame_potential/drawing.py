@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import textwrap
 
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
@@ -540,11 +541,11 @@ def choosing(setting):
     low, count, start = (_with_interval(correlation(scores[name], accuracies, draw))
                          for name in ("F, minimum", "parameters", "F, random filters"))
     same = _with_interval(concordance(scores["F, minimum"], accuracies, own.groups["same operations"], draw))
-    return (f"Choose by F? Over {len(accuracies)} networks of NAS-Bench-201, which others trained, low minimum F ranks the\n"
-            f"accuracy on CIFAR-10 with correlation {low}; the number of parameters with {count};\n"
-            f"F of random filters with {start}. Of two networks made of the same operations, which\n"
-            f"differ in their wiring only, F orders more pairs rightly than wrongly by {same}\n"
-            "(1 would be all of them, 0 a coin).")
+    return textwrap.fill(
+        f"Choose by F? Over {len(accuracies)} networks of NAS-Bench-201, which others trained, low minimum F ranks the accuracy "
+        f"on CIFAR-10 with correlation {low}; the number of parameters with {count}; F of random filters with {start}. Of two "
+        f"networks made of the same operations, which differ in their wiring only, F orders more pairs rightly than wrongly by "
+        f"{same} (1 would be all of them, 0 a coin).", 74)
 
 
 def accuracy_against_potential(setting):
