@@ -45,9 +45,9 @@ def _minimiser(x, threshold, curvature):
 def three_to_drag():
     """Return the still picture and the data of the figure in which a reader drags atoms of the plane."""
     figure = lines_in_the_plane(3)
-    figures.describe(figure, "Atoms of the plane, and how alike they are: the worst pair decides the coherence, all pairs the frame "
-                     "potential. All of it is computed on this page.", figure.description)
-    return figure, {"angles": [0, 50, 130]}
+    caption = ("Atoms of the plane, and how alike they are: the worst pair decides the coherence, all pairs the frame potential. "
+               "All of it is computed on this page.")
+    return figures.describe(figure, caption, figure.description), {"angles": [0, 50, 130]}
 
 
 def lines_in_the_plane(atoms):

@@ -181,8 +181,8 @@ def typed():
     for at, (matrix_, colour, name) in enumerate(((D, BEFORE, "D"), (skip.residual_dictionary(D), AFTER, "I + D"))):
         axes.bar([3 * at, 3 * at + 1], skip.singular_values(matrix_), color=colour, label=name)
     axes.set(xticks=[0.5, 3.5], xticklabels=["D", "I + D"], ylabel="singular values", ylim=(0, 1.3))
-    figures.describe(figure, "A matrix D and the same with the identity added: rank, condition number and singular values, and which "
-                     "claims it breaks. All of it is computed on this page.",
+    figures.describe(figure, "A matrix D and the same with the identity added: rank, condition number and singular values, and "
+                     "which claims it breaks. All of it is computed on this page.",
                      "Two bars of height one for D, minus the identity in the plane, and none for I + D, which is zero.")
     return figure, {"start": "\n".join("  ".join(f"{value:g}" for value in row) for row in D)}
 
