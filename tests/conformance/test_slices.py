@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from random_modules import Calls
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,22 +18,6 @@ from deepatoms.theory.partition import polygons
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
 MODULES = int(os.environ.get("DEEPATOMS_CONFORMANCE", 40))
-
-
-class Call(nn.Module):
-    """A function as a layer."""
-
-    def __init__(self, function, name):
-        super().__init__()
-        self.function, self.name = function, name
-
-    def forward(self, x):
-        """Call it."""
-        return self.function(x)
-
-    def extra_repr(self):
-        """Say which."""
-        return self.name
 
 
 def uniform(rng, low, high):
@@ -86,7 +71,7 @@ POOLS = {
 
 def drawn(rng, kind):
     name = list(kind)[rng.integers(len(kind))]
-    return Call(kind[name](rng), name)
+    return Calls(kind[name](rng), name)
 
 
 def random_module(seed):

@@ -233,7 +233,7 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
                 tuple(dict.fromkeys(watcher.unseen)), tuple(watcher.leading), watcher.epsilon)
 
 
-FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError, AttributeError, AssertionError, KeyError)
+FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, AssertionError, KeyError)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def _gradient(value, at, weights=None, keep=False):
         (gradient,) = torch.autograd.grad(value, at, weights, retain_graph=keep, allow_unused=True)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the model has no derivative in torch: {str(error).splitlines()[0]}; do not overwrite a result that a "
                          "derivative needs, and give functions of your own a backward") from error
     return torch.zeros_like(at) if gradient is None else gradient

@@ -346,8 +346,9 @@ def _still_pad(x, A, scores):
         axes.set_title(f"“{number}” {float(scores[number]):+.1f}", fontsize=9)
     best = int(scores.argmax())
     return figures.describe(
-        figure, "Draw, erase, add noise: the ten scores glide, the ten templates jump wherever a unit changes its code. All of "
-        "it is computed on this page, by the residual net whose blocks are split below. (Digits, residual net.)",
+        figure, "Draw, erase, add noise: the scores are continuous in the drawing, the templates are not; the line below says by "
+        "how much the last change moved either. All of it is computed on this page, by the residual net whose blocks are split "
+        "below. (Digits, residual net.)",
         f"Left a small handwritten digit, right the templates of the ten classes in orange and blue, each with its score; "
         f"{best} scores most.")
 
