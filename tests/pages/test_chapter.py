@@ -57,6 +57,13 @@ def test_the_table_has_every_claim_and_every_check_of_the_chapter(shown):
     assert len(stored) == sum(len(claim.checks) for claim in planned)
 
 
+def test_under_a_kernel_the_verdicts_are_the_same_text_and_checks_bring_their_style(shown, monkeypatch):
+    apart = shown(lambda: chapter.verdicts(CHAPTER))[0]
+    monkeypatch.setattr(chapter, "is_live", lambda: True)
+    assert shown(lambda: chapter.verdicts(CHAPTER))[0] == apart, "nbval compares it, with and without DEEPATOMS_STATIC"
+    assert shown(lambda: chapter.check(CHECK))[0].startswith("<style>")
+
+
 def test_another_chapter_an_unknown_check_and_no_beginning_are_refused(begun, monkeypatch):
     with pytest.raises(ValueError, match="chapter = 'resnests'.*'atoms'"):
         chapter.verdicts("resnests")
