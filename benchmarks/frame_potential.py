@@ -31,7 +31,7 @@ def main(configuration):
     explicit, local = least(lambda: dictionaries.frame_energy(small.dictionary(weights)),
                             lambda: frame_potential.energy(small, weights), rounds=3)
     sizes = least(*(evaluation(induced.cifar("resnet", 2, 4, image=image)) for image in (32, 64)), rounds=15)
-    dense = least(*(evaluation(induced.cifar("densenet", layers=layers, growth=4)) for layers in (4, 6)))
+    dense = least(*(evaluation(induced.densenet(layers=layers, growth=4)) for layers in (4, 6)))
     return {"one net": {"ours, energy with gradient": {**_row(ours, net.atoms, "atoms"), "mebibytes": more},
                         "training step": _row(theirs, configuration["batch"], "images")},
             "small net": {"ours, local interactions": _row(local, small.atoms, "atoms"),

@@ -16,7 +16,7 @@ widths = st.lists(st.integers(1, 12), min_size=2, max_size=5)
 SMALL = {"chain": induced.cifar("chain", blocks=1, width=1, image=20),
          "synthesis": induced.cifar("chain", blocks=1, width=1, form="synthesis", image=20),
          "resnet": induced.cifar("resnet", blocks=1, width=1, image=20),
-         "densenet": induced.cifar("densenet", layers=2, growth=1, first=1, image=20)}
+         "densenet": induced.densenet(layers=2, growth=1, first=1, image=20)}
 
 
 def positive_count(net):

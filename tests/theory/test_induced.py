@@ -77,11 +77,11 @@ def test_published_sizes():
     assert induced.cifar("resnet", blocks=5, width=16).atoms == 303_104
     dense = {(2, 2, 16): 3676, (2, 4, 8): 4936, (4, 4, 8): 15_352, (6, 4, 16): 38_528}
     for (layers, growth, first), count in dense.items():
-        assert induced.cifar("densenet", layers=layers, growth=growth, first=first).parameter_count == count
+        assert induced.densenet(layers=layers, growth=growth, first=first).parameter_count == count
 
 
 def test_unit_magnitudes():
-    net = induced.cifar("densenet", layers=2, growth=2)
+    net = induced.densenet(layers=2, growth=2)
     weights = net.unit(net.init(3))
     assert torch.allclose((weights[0] ** 2).sum((1, 2, 3)), torch.ones(16, dtype=torch.float64))
     assert torch.allclose((weights[2] ** 2).sum((0, 2, 3)), torch.ones(18, dtype=torch.float64))
@@ -104,7 +104,7 @@ def test_sparse_code_meets_the_conditions_of_the_minimum():
     (lambda: induced.chain([3]), "names no layer"),
     (lambda: induced.chain([3, 4], "synthetic"), "choose one of 'synthesis', 'analysis'"),
     (lambda: induced.residual([8, 4, 4, 5]), "joins layers 1 and 3 of different width"),
-    (lambda: induced.cifar("vgg", blocks=1, width=1), "choose one of 'resnet', 'chain', 'densenet'"),
+    (lambda: induced.cifar("vgg", blocks=1, width=1), "choose one of 'resnet', 'chain'"),
     (lambda: induced.cifar("resnet", blocks=1, width=1, image=30), "not divisible by the strides"),
     (lambda: induced.cifar("resnet", blocks=1, width=1, image=8), "smaller than the filters"),
     (lambda: induced.cifar("resnet", blocks=1, width=1, form="synthesis"), "has no skips"),

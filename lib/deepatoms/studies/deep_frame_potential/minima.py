@@ -50,7 +50,7 @@ def _protocol(magnitudes, gain):
 def architecture(configuration):
     """Return the architecture of a configuration."""
     if configuration["family"] == "densenet":
-        return induced.cifar("densenet", layers=configuration["layers"], growth=configuration["growth"])
+        return induced.densenet(layers=configuration["layers"], growth=configuration["growth"])
     family, form = FAMILIES[configuration["family"]]
     net = induced.cifar(family, configuration["blocks"], configuration["width"], form=form)
     scale = configuration.get("norm", 1.0)

@@ -6,9 +6,9 @@ value, ``Net``; weights are a separate list, in torch layout.
 """
 
 from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, chain, dense, residual
-from deepatoms.theory.induced.convolutional import cifar, filter_dictionary, toeplitz_order
+from deepatoms.theory.induced.convolutional import cifar, densenet, filter_dictionary, toeplitz_order
 from deepatoms.theory.induced.graphs import graph
 from deepatoms.theory.induced.inference import agreement, constraints, forward, sparse_code
 
-__all__ = ["Block", "Layer", "Net", "Weight", "agreement", "chain", "cifar", "constraints", "dense", "filter_dictionary",
-           "forward", "graph", "residual", "sparse_code", "toeplitz_order"]
+__all__ = ["Block", "Layer", "Net", "Weight", "agreement", "chain", "cifar", "constraints", "dense", "densenet",
+           "filter_dictionary", "forward", "graph", "residual", "sparse_code", "toeplitz_order"]

@@ -5,48 +5,62 @@ import numpy as np
 from deepatoms.theory import arguments
 from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, chain_of, check_image, residual_of
 
-FAMILIES = ("resnet", "chain", "densenet")
+FAMILIES = ("resnet", "chain")
 
 
-def cifar(family: str, blocks: int | None = None, width: int | None = None, *, layers: int | None = None,
-          growth: int | None = None, first: int = 16, groups: int = 3, form: str = "analysis", image: int = 32) -> Net:
-    r"""Return a convolutional architecture of the paper's Section 5, for square images of three channels.
+def cifar(family: str, blocks: int, width: int, *, groups: int = 3, form: str = "analysis", image: int = 32) -> Net:
+    r"""Return a chain or a residual network of the paper's Section 5, for square images of three channels.
 
     "resnet" is one convolution and three groups of ``blocks`` residual blocks of two 3 x 3 convolutions; the first
     convolution of groups 2 and 3 has stride 2 and doubles the filters, its skip is average pooling and zero channels.
-    "chain" is the same network without the skips. "densenet" is one convolution of ``first`` filters and three groups
-    of ``layers`` convolutions of ``growth`` filters, joined by 1 x 1 convolutions and average pooling.
+    "chain" is the same network without the skips.
 
     Args:
-        family: "resnet", "chain" or "densenet".
-        blocks: residual blocks in each group (resnet, chain).
-        width: filters of the first convolution and group (resnet, chain).
-        layers: layers in each group (densenet).
-        growth: filters of each layer (densenet).
-        first: filters of the first convolution (densenet).
+        family: "resnet" or "chain"; the dense networks are :func:`densenet`.
+        blocks: residual blocks in each group.
+        width: filters of the first convolution and group.
         groups: groups of equal resolution, three in the paper.
         form: "analysis", or for a chain also "synthesis".
         image: height and width of the image, divisible by 4 (by 2**(groups - 1)).
 
     Raises:
-        ValueError: on an unknown family, missing sizes, or an image that does not fit.
+        ValueError: on an unknown family, sizes that are no positive integers, or an image that does not fit.
 
     >>> cifar("resnet", blocks=5, width=16).atoms
     303104
-    >>> cifar("densenet", layers=2, growth=2).parameter_count
-    3676
     """
     arguments.one_of("family", family, FAMILIES)
     image = check_image(image, arguments.integer("groups", groups) - 1)
-    if family == "densenet":
-        return _densenet(arguments.integer("layers", layers), arguments.integer("growth", growth),
-                         arguments.integer("first", first), groups, image)
     net = _groups(arguments.integer("blocks", blocks), arguments.integer("width", width), groups, form, image)
     if family == "chain":
         return net
     if form != "analysis":
         arguments.refuse("form", form, "has no skips", "write a residual network in the analysis form")
     return residual_of(net)
+
+
+def densenet(layers: int, growth: int, *, first: int = 16, groups: int = 3, image: int = 32) -> Net:
+    r"""Return a dense network of the paper's Section 5, for square images of three channels.
+
+    One convolution of ``first`` filters and three groups of ``layers`` convolutions of ``growth`` filters, joined by
+    1 x 1 convolutions and average pooling.
+
+    Args:
+        layers: layers in each group.
+        growth: filters of each layer.
+        first: filters of the first convolution.
+        groups: groups of equal resolution, three in the paper.
+        image: height and width of the image, divisible by 4 (by 2**(groups - 1)).
+
+    Raises:
+        ValueError: on sizes that are no positive integers, or an image that does not fit.
+
+    >>> densenet(layers=2, growth=2).parameter_count
+    3676
+    """
+    image = check_image(image, arguments.integer("groups", groups) - 1)
+    return _densenet(arguments.integer("layers", layers), arguments.integer("growth", growth),
+                     arguments.integer("first", first), groups, image)
 
 
 def _groups(blocks, width, groups, form, image):

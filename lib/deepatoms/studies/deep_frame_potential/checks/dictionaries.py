@@ -174,7 +174,7 @@ def local(setting):
     """Compare Gram matrix, energy and N(G) from local interactions with the explicit dictionary, two groups of layers."""
     nets = [induced.cifar("chain", 1, 2, groups=2, form=form, image=10) for form in ("analysis", "synthesis")]
     nets += [induced.cifar("resnet", 1, 2, groups=2, image=10),
-             induced.cifar("densenet", layers=2, growth=2, first=2, groups=2, image=10)]
+             induced.densenet(layers=2, growth=2, first=2, groups=2, image=10)]
     return Measurement(*np.max([_local_errors(net, net.init(setting.seed)) for net in nets], axis=0), count=len(nets))
 
 
