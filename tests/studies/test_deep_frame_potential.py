@@ -5,25 +5,13 @@ import functools
 import numpy as np
 import pytest
 
-from deepatoms.claims import checking
+from deepatoms.claims import checking, mirrors
 from deepatoms.studies.deep_frame_potential import minima
 from deepatoms.studies.deep_frame_potential.checks import bounds, draws, grid
 from deepatoms.theory import dictionaries
 
 ENTRIES = checking.registered("deep-frame-potential")
-MIRRORS = {"itself": lambda x: x, "-x": lambda x: -x, "1 - x": lambda x: 1 - x, "1 / x": lambda x: 1 / x if x else np.nan}
-# Both ends are extremes that other data reach: every chain has rank correlation -1, every one with altered links +1.
-EXTREMES = {"dfp.weight_decay/more_heavily"}
 SLOW = {"dfp.structure_only/unit_magnitudes", "dfp.structure_only/free_magnitudes", "dfp.analytic/attained"}
-
-
-def mirrored(pairs):
-    """Return how the control follows from what is measured over several draws: a mirror's name, "constant", or nothing."""
-    measured, controls = np.transpose(pairs)
-    if len(pairs) > 1 and np.ptp(measured) == 0:
-        return []
-    found = [name for name, mirror in MIRRORS.items() if np.allclose([mirror(x) for x in measured], controls, rtol=1e-9, atol=0)]
-    return found + ["constant"] * bool(len(pairs) > 1 and np.ptp(controls) == 0 and controls[0] != 0)
 
 
 def noisy(seed):
@@ -37,18 +25,11 @@ def noisy(seed):
     return grid.Grid(records, draw)
 
 
-@pytest.mark.parametrize("pairs, found", [
-    ([(1, -1), (2, -2)], ["-x"]), ([(0.25, 0.75), (0.5, 0.5)], ["1 - x"]), ([(4, 0.25), (2, 0.5)], ["1 / x"]),
-    ([(1, 0.3), (2, 0.3)], ["constant"]), ([(1, 0.3), (2, 0.7)], [])])
-def test_a_mirror_is_seen(pairs, found):
-    assert mirrored(pairs) == found
-
-
 @pytest.mark.parametrize("function", [pytest.param(entry.function.__wrapped__, id=entry.id) for entry in ENTRIES
                                       if entry.scale == "reduced" and hasattr(entry.function, "__wrapped__")])
 def test_controls_of_recorded_checks_are_no_mirrors(function):
     found = [function(noisy(seed)) for seed in range(4)]
-    assert mirrored([(one.measured, one.control) for one in found]) == []
+    assert mirrors.mirror([(one.measured, one.control) for one in found]) is None
 
 
 @functools.cache
@@ -57,15 +38,6 @@ def measured(identifier, seed):
 
 
 QUICK = [entry for entry in ENTRIES if entry.records is None and entry.id not in SLOW]
-
-
-@pytest.mark.parametrize("identifier", [entry.id for entry in QUICK if entry.id not in EXTREMES])
-def test_controls_are_no_mirrors(identifier):
-    """One draw acquits most; where a mirror fits it, a second draw decides."""
-    found = measured(identifier, 0)
-    if mirrored([(found.measured, found.control)]):
-        other = measured(identifier, 1)
-        assert mirrored([(found.measured, found.control), (other.measured, other.control)]) == []
 
 
 def test_every_counted_check_says_its_count():

@@ -11,7 +11,7 @@ import nbformat
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from deepatoms.claims import catalogue
+from deepatoms.claims import catalogue, mirrors
 from deepatoms.pages import figures
 from deepatoms.pages.chapter import stored
 from deepatoms.press import arithmetic, checkout, notebooks
@@ -58,7 +58,8 @@ def read(path):
 
 
 def _compare(path, fresh, shown, stopped, seconds, seed):
-    broken = [stopped] if stopped else differences(read(path), fresh, seed)
+    before = read(path)
+    broken = [stopped] if stopped else differences(before, fresh, seed) + mirrored(before, fresh)
     broken += [f"figure: not in this run: {said}" for said, held in shown.items() if not held]
     return {"chapter": path.stem, "checks": len(fresh), "seconds": round(seconds, 1), "broken": broken}
 
@@ -92,6 +93,15 @@ def difference(before, now, seed):
         return (f"{now['check']}: stored {before['measured']:.6g}, now {now['measured']:.6g}, beyond its tolerance "
                 f"({allowed(check, before['measured']):.2g})")
     return ""
+
+
+def mirrored(before, now):
+    """Say which checks' controls follow from the measured number by one formula in two runs with different seeds."""
+    both = [(outcome, now[key]) for key, outcome in sorted(before.items())
+            if key in now and not outcome["recorded"] and outcome["seed"] != now[key]["seed"]]
+    found = {pair[0]["check"]: mirrors.mirror([(each["measured"], each["control"]) for each in pair]) for pair in both}
+    return [f"{check}: at both seeds its control is {formula} of the measured x; measure it on altered data"
+            for check, formula in found.items() if formula]
 
 
 def within(check, before, now):

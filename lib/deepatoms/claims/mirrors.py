@@ -1,0 +1,49 @@
+"""A control must be measured on altered data: one that follows from the measured number by a formula says nothing."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+FORMULAS = {"x": lambda x: x, "-x": lambda x: -x, "1 / x": lambda x: 1 / x if x else math.nan, "1 - x": lambda x: 1 - x}
+
+
+def mirror(pairs: Sequence[tuple[float, float]]) -> str | None:
+    """Return the formula by which the controls follow from what was measured over several draws, or None.
+
+    Whole numbers are passed over: counts, and extremes that an example attains exactly, can be 0 and 1 by right. So are
+    draws that all measure the same, which tell nothing.
+
+    Args:
+        pairs: (measured, control) for each draw, at least two.
+
+    Returns:
+        "x", "-x", "1 / x", "1 - x", "c x" with the constant c, or None. A control that is the same in
+        every draw may be measured: the ratio of an error to its bound at the zero vector, for one.
+
+    >>> mirror([(0.25, -0.25), (0.5, -0.5)])
+    '-x'
+    >>> mirror([(0.25, 0.75), (0.5, 0.1)]) is None
+    True
+    """
+    measured, controls = zip(*pairs, strict=True)
+    if _same(measured) or _whole(pairs):
+        return None
+    for name, formula in FORMULAS.items():
+        if all(math.isclose(control, formula(x), rel_tol=1e-9, abs_tol=1e-12) for x, control in pairs):
+            return name
+    return _multiple(measured, controls)
+
+
+def _same(values):
+    return any(math.isclose(one, other, rel_tol=1e-6) for one, other in itertools.combinations(values, 2))
+
+
+def _whole(pairs):
+    return all(not math.isfinite(value) or abs(value - round(value)) < 1e-9 for pair in pairs for value in pair)
+
+
+def _multiple(measured, controls):
+    if not all(measured) or not any(controls) or not all(map(math.isfinite, measured + controls)):
+        return None
+    ratios = [control / x for x, control in zip(measured, controls, strict=True)]
+    return f"{ratios[0]:g} x" if all(math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios) else None

@@ -1,0 +1,40 @@
+"""A control that follows from the measured number is seen, whatever the formula; one that is measured is not."""
+
+import random
+
+import pytest
+
+from deepatoms.claims import mirrors
+from deepatoms.press import regress
+
+
+@pytest.mark.parametrize("name, formula", [("x", lambda x: x), ("-x", lambda x: -x), ("1 / x", lambda x: 1 / x),
+                                           ("1 - x", lambda x: 1 - x), ("4 x", lambda x: 4 * x)])
+def test_a_mirror_is_seen(name, formula):
+    assert mirrors.mirror([(x, formula(x)) for x in (0.3, 0.7)]) == name
+
+
+@pytest.mark.parametrize("pairs", [[(1, 0), (2, 0)], [(0.0, 1.0), (1.0, 0.0)], [(0.3, -0.3), (0.3 + 1e-15, -0.3)],
+                                   [(float("inf"), 0.2), (0.5, 0.7)], [(0.0, 0.1), (0.5, 0.6)],
+                                   [(0.3, 0.0), (0.7, 0.0)]])
+def test_counts_and_draws_that_tell_nothing_are_passed_over(pairs):
+    assert mirrors.mirror(pairs) is None
+
+
+def test_measured_controls_are_no_mirrors():
+    draw = random.Random(0)
+    assert not [pairs for pairs in ([(draw.random(), draw.random()) for _ in range(2)] for _ in range(1000))
+                if mirrors.mirror(pairs)]
+
+
+def outcome(seed, measured, control, recorded=False):
+    return {("atoms/check", "laptop"): {"check": "atoms/check", "seed": seed, "measured": measured, "control": control,
+                                        "recorded": recorded}}
+
+
+def test_regress_names_a_mirror_and_only_that():
+    before = outcome(0, 0.25, 0.75)
+    assert regress.mirrored(before, outcome(1, 0.5, 0.5))[0].startswith("atoms/check: at both seeds its control is 1 - x")
+    assert regress.mirrored(before, outcome(1, 0.5, 0.4)) == []
+    assert regress.mirrored(before, outcome(0, 0.5, 0.5)) == []
+    assert regress.mirrored(outcome(0, 0.25, 0.75, recorded=True), outcome(1, 0.5, 0.5)) == []
