@@ -17,7 +17,8 @@ TRIALS = {
               and abs(after["potential"] - before["potential"]) < 0.01 * before["potential"]),
     "ml-csc": (lambda before, after: before["lost"] == [0, 0] and after["lost"][0] <= 0.1 * len(after["signals"])
                and after["lost"][1] > 0.5 * len(after["signals"]),
-               lambda before, after: before["low"] < before["high"] and after["low"] - after["noise"] > after["high"] + after["noise"]),
+               lambda before, after: before["low"] < before["high"]
+               and after["low"] - after["noise"] > after["high"] + after["noise"]),
     "deep-frame-potential": (lambda before, after: before["least"]["residual"] < before["least"]["chain"]
                              and after["least"]["residual"] > after["least"]["chain"],
                              lambda before, after: after["least"] == 0 < before["least"] and after["start"] > 0.1),
@@ -65,7 +66,7 @@ def changed(code, name, value):
 def run(chapter, code, seed):
     names = {"seed": seed}
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        exec(f"{imports(chapter)}\n{code}", names)  # noqa: S102 (a cell of ours)
+        exec(f"{imports(chapter)}\n{code}", names)
     assert said.getvalue().count("\n") in (1, 2), "a trial prints a line or two"
     return names
 
