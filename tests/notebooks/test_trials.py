@@ -18,7 +18,7 @@ TRIALS = {
     "ml-csc": (lambda before, after: before["lost"] == [0, 0] and after["lost"][0] <= 0.1 * len(after["signals"])
                and after["lost"][1] > 0.5 * len(after["signals"]),
                lambda before, after: before["low"] < before["high"]
-               and after["low"] - after["noise"] > after["high"] + after["noise"]),
+               and after["low"] - after["noise"] > after["high"] + after["noise"] + 0.05),
     "deep-frame-potential": (lambda before, after: before["least"]["residual"] < before["least"]["chain"]
                              and after["least"]["residual"] > after["least"]["chain"],
                              lambda before, after: after["least"] == 0 < before["least"] and after["start"] > 0.1),

@@ -8,7 +8,8 @@ from deepatoms.press import pdf
 
 PAGE = ('<html><head><title>{0}</title></head><body><main><h1>{0}<a href="#">#</a></h1><p><a href="{1}.html">there</a> '
         '<a href="https://example.org/">outside</a> <a href="#low">below</a></p><details class="sd-dropdown"><summary>Proof'
-        '</summary><p>Folded words of {0}.</p></details><div style="height: 3000px"></div><p id="low">Low</p></main></body></html>')
+        '</summary><p>Folded words of {0}.</p></details><div style="height: 3000px"></div><p id="low">Low</p></main></body>'
+        '</html>')
 TOC = "root: one\nparts:\n  - caption: Rest\n    chapters:\n      - file: two\n"
 needs_browser = pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no browser is installed")
 
