@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 from deepatoms import _doors
-from deepatoms.pages import vector
+from deepatoms.pages import phone, vector
 from deepatoms.theory.arguments import refuse
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
@@ -106,8 +106,22 @@ def findings(notebook):
 
 
 def page(figure):
-    """Return the HTML of a described figure."""
-    return f'<figure class="deepatoms-figure">\n{svg(figure)}\n<figcaption>{inline(figure.caption)}</figcaption>\n</figure>'
+    """Return the HTML of a described figure, which is drawn twice: for a page, and for a phone."""
+    return (f'<figure class="deepatoms-figure">\n{both(svg(figure), for_phone(figure))}\n'
+            f"<figcaption>{inline(figure.caption)}</figcaption>\n</figure>")
+
+
+def for_phone(figure, prefix=None, places=()):
+    """Return a described figure as SVG text for a phone (it is laid out anew for it, or takes the places of another's axes)."""
+    phone.redraw(figure)
+    place(figure, places)
+    return svg(figure, prefix)
+
+
+def both(wide, narrow):
+    """Return the HTML of two drawings of which the style sheet shows one; the wide one where there is no style sheet."""
+    return (f'<div class="deepatoms-wide">\n{wide}\n</div>\n'
+            f'<div class="deepatoms-narrow" style="display:none">\n{narrow}\n</div>')
 
 
 def plain(figure):

@@ -2,17 +2,19 @@
 
 import re
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.gridspec import GridSpec
 
 WIDTH = 3.6  # inches; the column of a phone
 WORDS = 2.9  # inches beside an axis: what a title, a label or an entry of a legend may take
 LOWEST, HIGHEST = 1.9, 2.8  # inches, of a panel that stood beside others
-LONGEST = 1.3  # inches of a name beside an axis
+LONGEST, ENTRY = 1.3, 2.1  # inches of a name beside an axis, and of one in a legend
 
 
 def redraw(figure):
     """Lay a described figure out for a phone, in place: it is drawn no more for a wide page after this."""
-    stacked = _stack(figure)
+    FigureCanvasAgg(figure)  # it measures words; the SVG has a canvas of its own
+    _stack(figure)
     for axes in figure.axes:
         _break_words(figure, axes)
     for axes in figure.axes:
@@ -20,7 +22,6 @@ def redraw(figure):
             _lift_legend(figure, axes)
     for legend in list(figure.legends):
         _narrow_legend(figure, legend)
-    return stacked
 
 
 def _panels(figure):
@@ -43,8 +44,7 @@ def _stack(figure):
     grid = panels and panels[0][0].get_subplotspec().get_gridspec()
     if not panels or grid.ncols == 1 or all(axes.images for cell in panels for axes in cell):
         pictures = any(axes.images for axes in figure.axes)
-        figure.set_size_inches(WIDTH, height * WIDTH / width if pictures and width > WIDTH else height)
-        return False
+        return figure.set_size_inches(WIDTH, height * WIDTH / width if pictures and width > WIDTH else height)
     _name_axes(panels, grid)
     high = [min(max(height / grid.nrows, LOWEST), HIGHEST)] * len(panels)
     figure.set_size_inches(WIDTH, sum(high))
@@ -52,7 +52,7 @@ def _stack(figure):
     for row, cell in enumerate(panels):
         for axes in cell:
             axes.set_subplotspec(rows[row])
-    return True
+    return None
 
 
 def _name_axes(panels, grid):
@@ -89,7 +89,7 @@ def _inches(figure, text):
 
 def _lines(figure, text, room):
     """Return a text, broken between its words (never within a formula) where it takes more than the room in inches."""
-    taken, words = _inches(figure, text), re.findall(r"(?:\$[^$]*\$|\S)+", text.get_text())
+    taken, words = 1.05 * _inches(figure, text), re.findall(r"(?:\$[^$]*\$|\S)+", text.get_text())
     if taken <= room or "\n" in text.get_text():
         return text.get_text()
     most, lines = max(1, len(text.get_text()) * room / taken), [""]
@@ -121,4 +121,4 @@ def _entries(figure, axes, legend):
     drawn, named = axes.get_legend_handles_labels() if axes else ([], [])
     own = dict(zip(named, drawn, strict=True))
     handles = [own.get(label, handle) for label, handle in zip(labels, legend.legend_handles, strict=True)]
-    return handles, [_lines(figure, text, WORDS - 0.3) for text in legend.get_texts()]
+    return handles, [_lines(figure, text, ENTRY) for text in legend.get_texts()]
