@@ -86,3 +86,16 @@ def test_a_page_holds_both_drawings_and_shows_the_wide_one_where_there_is_no_sty
     page = figures.page(figures.describe(figure, "Found.", "Seen."))
     wide, narrow = page.split('<div class="deepatoms-narrow" style="display:none">')
     assert 'viewBox="0 0 504 216"' in wide and 'viewBox="0 0 259.2' in narrow and page.count('aria-label="Seen."') == 2
+
+
+def test_names_below_an_axis_that_would_meet_are_turned_and_lesser_numbers_left_out():
+    figure, axes = figures.subplots(2, 1)
+    axes[0].bar(range(6), range(6))
+    axes[0].set_xticks(range(6), [f"network {number}" for number in range(6)])
+    axes[1].plot([0.01, 0.09], [1, 2])
+    axes[1].set(xscale="log", xlim=(0.0095, 0.095))
+    measured(figure)
+    for each in axes:
+        boxes = sorted((label.get_window_extent().x0, label.get_window_extent().x1) for minor in (False, True)
+                       for label in each.xaxis.get_ticklabels(minor=minor) if label.get_text())
+        assert all(before[1] <= after[0] for before, after in zip(boxes, boxes[1:], strict=False))

@@ -1,9 +1,11 @@
 """A figure's second drawing, for a screen as narrow as a phone's: panels below each other, words of their full size."""
 
+import itertools
 import re
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.gridspec import GridSpec
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 WIDTH = 3.6  # inches; the column of a phone
 WORDS = 2.9  # inches beside an axis: what a title, a label or an entry of a legend may take
@@ -17,6 +19,7 @@ def redraw(figure):
     _stack(figure)
     for axes in figure.axes:
         _break_words(figure, axes)
+    _thin_ticks(figure)
     for axes in figure.axes:
         if axes.get_legend() is not None:
             _lift_legend(figure, axes)
@@ -42,17 +45,29 @@ def _stack(figure):
     width, height = figure.get_size_inches()
     panels = _panels(figure)
     grid = panels and panels[0][0].get_subplotspec().get_gridspec()
-    if not panels or grid.ncols == 1 or all(axes.images for cell in panels for axes in cell):
-        pictures = any(axes.images for axes in figure.axes)
-        return figure.set_size_inches(WIDTH, height * WIDTH / width if pictures and width > WIDTH else height)
+    if not panels or grid.ncols == 1:
+        return figure.set_size_inches(WIDTH, height)
+    if all(axes.images for cell in panels for axes in cell):
+        columns = grid.ncols if grid.nrows > 1 else _columns(figure, panels)
+        return _arrange(figure, panels, columns, height / grid.nrows * WIDTH / width * grid.ncols / columns)
     _name_axes(panels, grid)
-    high = [min(max(height / grid.nrows, LOWEST), HIGHEST)] * len(panels)
-    figure.set_size_inches(WIDTH, sum(high))
-    rows = GridSpec(len(panels), 1, figure=figure, height_ratios=high)
-    for row, cell in enumerate(panels):
+    return _arrange(figure, panels, 1, min(max(height / grid.nrows, LOWEST), HIGHEST))
+
+
+def _columns(figure, pictures):
+    """Return how many pictures stand beside each other so that their titles do not meet."""
+    widest = max(_inches(figure, cell[0].title) for cell in pictures)
+    return max(1, min(len(pictures), int(WIDTH / max(widest + 0.1, 0.1))))
+
+
+def _arrange(figure, panels, columns, high):
+    """Put the panels into so many columns, each row of the given height in inches."""
+    rows = -(-len(panels) // columns)
+    figure.set_size_inches(WIDTH, rows * high)
+    grid = GridSpec(rows, columns, figure=figure)
+    for place, cell in enumerate(panels):
         for axes in cell:
-            axes.set_subplotspec(rows[row])
-    return None
+            axes.set_subplotspec(grid[place])
 
 
 def _name_axes(panels, grid):
@@ -79,6 +94,25 @@ def _break_words(figure, axes):
     names = axes.get_yticklabels()
     if any(_inches(figure, name) > LONGEST for name in names):
         axes.set_yticks(axes.get_yticks(), [_lines(figure, name, LONGEST) for name in names])
+
+
+def _thin_ticks(figure):
+    """Turn names below an axis that meet, and leave out the lesser numbers of an axis where they do."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        for axis, ends in ((axes.xaxis, ("x0", "x1")), (axes.yaxis, ("y0", "y1"))):
+            if _meet(axis, *ends):
+                axis.set_minor_formatter(NullFormatter())
+                if axis is axes.xaxis and isinstance(axis.get_major_locator(), FixedLocator):
+                    axes.tick_params(axis="x", rotation=90)
+
+
+def _meet(axis, low, high):
+    """Tell whether names or numbers along an axis run into each other."""
+    boxes = [label.get_window_extent() for label in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True))
+             if label.get_text() and label.get_visible()]
+    ends = sorted((getattr(box, low), getattr(box, high)) for box in boxes)
+    return any(before[1] > after[0] for before, after in itertools.pairwise(ends))
 
 
 def _inches(figure, text):
