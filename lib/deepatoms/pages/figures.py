@@ -16,6 +16,7 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib import rcParams
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
@@ -26,6 +27,14 @@ from deepatoms.theory.arguments import refuse
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
 COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00", "purple": "#CC79A7",
            "sky": "#56B4E9", "grey": "#767676"}
+
+# Pictures of numbers. Nothing is drawn where they are zero: the page shows through, light or dark, and more is more colour.
+MAGNITUDE = LinearSegmentedColormap.from_list("magnitude", [to_rgba(COLOURS["blue"], opacity) for opacity in (0, 1)])
+INK = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS["grey"], opacity) for opacity in (0, 1)])
+SIGNED = LinearSegmentedColormap.from_list("signed", [
+    (0, to_rgba(COLOURS["blue"])), (0.5, to_rgba(COLOURS["blue"], 0)), (0.5, to_rgba(COLOURS["red"], 0)), (1, to_rgba(COLOURS["red"]))])
+# Lines of an ordered series, from its first to its last: all are seen on black and on white.
+ORDERED = LinearSegmentedColormap.from_list("ordered", [COLOURS["orange"], COLOURS["red"], "#A0579B", COLOURS["blue"]])
 
 rcParams.update({
     "svg.hashsalt": "deepatoms", "svg.fonttype": "none",
