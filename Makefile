@@ -24,7 +24,7 @@ export DEEPATOMS_STATIC = 1
 lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book serve lab store test quick regress full bench portable faults conformance chapter lock clean
+.PHONY: help book serve pdf lab store test quick regress full bench portable faults conformance chapter lock clean
 .PHONY: lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
@@ -47,6 +47,9 @@ book: .venv/installed ## build the site and print where it is
 
 serve: book          ## build the site and serve it on PORT
 	$(PRESS) serve $(PORT)
+
+pdf: book            ## build the site and print all of it into one PDF, _build/deep-atoms.pdf
+	$(PRESS) pdf
 
 lab: .venv/installed ## open your copies of the chapters (work/) in JupyterLab
 	$(PRESS) lab
@@ -113,7 +116,7 @@ lowest-test:         ## the same with the lowest version of everything that pypr
 lock:                ## write requirements.lock from pyproject.toml
 	$(PYTHON) -m venv _build/lock
 	_build/lock/bin/pip install --quiet $(TORCH)
-	_build/lock/bin/pip install --quiet ".[book,lab,test]"
+	_build/lock/bin/pip install --quiet ".[book,lab,pdf,test]"
 	(echo '# Exact versions of everything, made by `make lock` from pyproject.toml; torch comes first, from $$(TORCH) in the Makefile.'; \
 	 echo 'torch==2.13.0'; _build/lock/bin/pip freeze | grep -v -E '^(deepatoms|torch)\b') > requirements.lock
 

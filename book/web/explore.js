@@ -13,7 +13,7 @@ const deepatoms = (() => {
   }
 
   function parse(svg) {
-    return document.adoptNode(new DOMParser().parseFromString(svg, "text/html").body.firstElementChild);
+    return [...new DOMParser().parseFromString(svg, "text/html").body.children].map(part => document.adoptNode(part));
   }
 
   // A slider for numbers: native, labelled, and played by its button. {row, to}: the row of the page, and how to move it.
@@ -96,7 +96,7 @@ const deepatoms = (() => {
     const frame = figure.querySelector(".deepatoms-frame");
 
     const draw = (svg, words) => {
-      frame.replaceChildren(parse(svg));
+      frame.replaceChildren(...parse(svg));
       caption.innerHTML = words;
       if (caption.querySelector(".math")) globalThis.MathJax?.typesetPromise?.([caption]);
     };

@@ -12,7 +12,9 @@ EXTRAS = {
     "faiss": {"faiss": "faiss-cpu"},
     "data": {"sklearn": "scikit-learn", "pooch": "pooch", "requests": "requests", "filelock": "filelock", "PIL": "pillow"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
-             "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill"},
+             "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill",
+             "latex2mathml": "latex2mathml"},
+    "pdf": {"playwright": "playwright", "pypdf": "pypdf", "segno": "segno"},
     "test": {"pytest": "pytest"},
 }
 

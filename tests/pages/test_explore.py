@@ -38,14 +38,14 @@ def test_every_frame_is_stored_in_the_order_of_the_axes(grid):
     stored = content(grid.page())
     assert stored["captions"] == [f"depth {d}, sigma {s}" for d in (1, 2, 4) for s in (0.5, 1.0)]
     for indices, frame in zip(stored["frames"], grid.frames, strict=True):
-        assert "\n".join(stored["lines"][index] for index in indices) == frame.svg
+        assert "\n".join(stored["lines"][index] for index in indices) == frame.drawn
     assert len(set(stored["lines"])) == len(stored["lines"])
     assert data(grid.page())["axes"] == [{"name": "depth", "values": ["1", "2", "4"], "words": False},
                                          {"name": "sigma", "values": ["0.5", "1"], "words": False}]
 
 
 def test_the_first_frame_shows_without_a_script(grid):
-    assert grid.frames[0].svg in grid.page() and "<input" not in grid.page()
+    assert grid.frames[0].svg in grid.page() and grid.frames[0].narrow in grid.page() and "<input" not in grid.page()
 
 
 def test_an_explorer_is_the_same_on_every_run(grid):
@@ -76,6 +76,7 @@ def test_nothing_jumps_between_frames():
     assert spines(frames[1].svg) and spines(frames[1].svg) == spines(frames[0].svg)
     own = figures.svg(panels(3), Explorer(panels, {"height": [3, 4]}).prefix)
     assert spines(own) != spines(frames[0].svg), "by itself it would stand elsewhere: its labels are narrow"
+    assert spines(frames[1].narrow) and spines(frames[1].narrow) == spines(frames[0].narrow) != spines(frames[0].svg)
 
 
 def test_the_first_layout_is_that_of_any_frame_with_labels_as_wide():

@@ -46,15 +46,14 @@ def check(*identifiers):
 
 
 def verdicts(chapter):
-    """Run the chapter's remaining checks, then show one line for each claim; the scoreboard has the checks beneath it."""
+    """Run the chapter's remaining checks, then show one line for each claim, those that hold closed; the scoreboard has more."""
     setting()
     if chapter != _state["chapter"]:
         refuse("chapter", chapter, f"is not the one that has begun, {_state['chapter']!r}", "name that one")
     outcomes = {entry: _outcome(entry) for entry in checking.registered(chapter)}
     found = [(claim, _verdict(claim)) for claim in catalogue.load().chapter(chapter)]
-    lines = "\n".join(claim_html.claim_line(*pair) for pair in found)
     text = "\n".join(f"{claim.id}: {said.text}" for claim, said in found)
-    _publish(f'<ul class="deepatoms-verdicts">\n{lines}\n</ul>', text, outcomes.values())
+    _publish(claim_html.verdict_list(found), text, outcomes.values())
 
 
 def _entries(identifier):

@@ -202,6 +202,20 @@ def claim_line(claim, verdict):
     return f'<li class="deepatoms-line">{badge(verdict.text)}{flags(verdict)} {prose(claim.statement)}{why} {card}</li>'
 
 
+def verdict_list(found):
+    """Return a chapter's claims with their verdicts, one line each; those that simply hold wait under one line (HTML)."""
+    held = [pair for pair in found if pair[1].text == "holds"]
+    rest = [pair for pair in found if pair[1].text != "holds"]
+    closed = (f'<details class="deepatoms-held"><summary>{badge("holds")} {len(held)} of {len(found)} claims hold as stated'
+              f"</summary>\n{_lines(held)}</details>" if held else "")
+    return _lines(rest) + closed
+
+
+def _lines(found):
+    lines = "\n".join(claim_line(*pair) for pair in found)
+    return f'<ul class="deepatoms-verdicts">\n{lines}\n</ul>\n' if found else ""
+
+
 def claim(claim, verdict, checks, chapter=""):
     """Return a claim as a card that opens: place, verdict and statement; inside, what is wrong with it, evidence, checks."""
     remarks = "".join(f"<p><b>{name}:</b> {prose(text)}</p>" for name, text in (

@@ -31,10 +31,16 @@ PARTS = 4  # steps of a live slider from one stored number to the next
 
 @dataclass(frozen=True)
 class Frame:
-    """One drawn state of an explorer."""
+    """One drawn state of an explorer: for a page, and for a phone (empty where a kernel draws, which no phone does)."""
 
     svg: str
     caption: str
+    narrow: str = ""
+
+    @property
+    def drawn(self):
+        """Return the HTML of both drawings."""
+        return figures.both(self.svg, self.narrow)
 
 
 def explore(draw, start=None, between=(), **axes):
@@ -73,13 +79,13 @@ class Explorer:
         self.draw, self.axes = draw, _checked(axes)
         self.start, self.between = _started(self.axes, start or {}), _continuous(self.axes, between)
         self.prefix = f"e{hashlib.sha256(json.dumps([list(axes), self._texts()]).encode()).hexdigest()[:8]}-"
-        self.places = []  # of the axes in the first frame shown, for all others
+        self.places, self.narrow_places = [], []  # of the axes in the first frame shown, for all others
         self.findings = {}  # by statement, whether every frame that makes it bears it out
-        self.first = self.frame([values[place] for values, place in zip(self.axes.values(), self.start, strict=True)])
-        self.frames = [self.frame(values) for values in itertools.product(*self.axes.values())]
+        self.first = self.frame([values[place] for values, place in zip(self.axes.values(), self.start, strict=True)], True)
+        self.frames = [self.frame(values, True) for values in itertools.product(*self.axes.values())]
 
-    def frame(self, values):
-        """Return the frame at one value for each axis, drawn now."""
+    def frame(self, values, narrow=False):
+        """Return the frame at one value for each axis, drawn now, for a phone too if asked."""
         chosen = dict(zip(self.axes, values, strict=True))
         figure = self.draw(**chosen)
         called = f"draw({', '.join(f'{name}={value!r}' for name, value in chosen.items())})"
@@ -93,7 +99,12 @@ class Explorer:
         figures.place(figure, self.places)
         drawn = figures.svg(figure, self.prefix)
         self.places = self.places or figures.layout(figure)
-        return Frame(drawn, figures.inline(figure.caption))
+        return Frame(drawn, figures.inline(figure.caption), self._narrow(figure) if narrow else "")
+
+    def _narrow(self, figure):
+        drawn = figures.for_phone(figure, f"{self.prefix}n", self.narrow_places)
+        self.narrow_places = self.narrow_places or figures.layout(figure)
+        return drawn
 
     def page(self):
         """Return the HTML that is stored and published."""
@@ -101,7 +112,7 @@ class Explorer:
                 for name, texts in zip(self.axes, self._texts(), strict=True)]
         data = json.dumps({"axes": axes, "start": self.start, "packed": self._packed()}, ensure_ascii=False)
         data = data.replace("<", "\\u003c")
-        page = (f'<figure class="deepatoms-explorer">\n<div class="deepatoms-frame">\n{self.first.svg}\n</div>\n'
+        page = (f'<figure class="deepatoms-explorer">\n<div class="deepatoms-frame">\n{self.first.drawn}\n</div>\n'
                 f'<figcaption>{self.first.caption}</figcaption>\n'
                 f'<script type="application/json">{data}</script>\n</figure>')
         if len(page) > MOST_BYTES:
@@ -123,7 +134,7 @@ class Explorer:
 
     def _packed(self):
         numbers_of_lines = {}
-        indices = [[numbers_of_lines.setdefault(line, len(numbers_of_lines)) for line in frame.svg.split("\n")]
+        indices = [[numbers_of_lines.setdefault(line, len(numbers_of_lines)) for line in frame.drawn.split("\n")]
                    for frame in self.frames]
         content = json.dumps({"lines": list(numbers_of_lines), "frames": indices,
                               "captions": [frame.caption for frame in self.frames]}, ensure_ascii=False, separators=(",", ":"))

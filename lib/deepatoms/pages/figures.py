@@ -16,16 +16,25 @@ from cycler import cycler
 from IPython.display import display
 from matplotlib import rcParams
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 from deepatoms import _doors
-from deepatoms.pages import vector
+from deepatoms.pages import phone, vector
 from deepatoms.theory.arguments import refuse
 
 # Okabe and Ito's palette: distinguishable with every common form of colour blindness.
 COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00", "purple": "#CC79A7",
            "sky": "#56B4E9", "grey": "#767676"}
+
+# Pictures of numbers. Nothing is drawn where they are zero: the page shows through, light or dark, and more is more colour.
+MAGNITUDE = LinearSegmentedColormap.from_list("magnitude", [to_rgba(COLOURS["blue"], opacity) for opacity in (0, 1)])
+INK = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS["grey"], opacity) for opacity in (0, 1)])
+SIGNED = LinearSegmentedColormap.from_list("signed", [
+    (0, to_rgba(COLOURS["blue"])), (0.5, to_rgba(COLOURS["blue"], 0)), (0.5, to_rgba(COLOURS["red"], 0)), (1, to_rgba(COLOURS["red"]))])
+# Lines of an ordered series, from its first to its last: all are seen on black and on white.
+ORDERED = LinearSegmentedColormap.from_list("ordered", [COLOURS["orange"], COLOURS["red"], "#A0579B", COLOURS["blue"]])
 
 rcParams.update({
     "svg.hashsalt": "deepatoms", "svg.fonttype": "none",
@@ -106,8 +115,22 @@ def findings(notebook):
 
 
 def page(figure):
-    """Return the HTML of a described figure."""
-    return f'<figure class="deepatoms-figure">\n{svg(figure)}\n<figcaption>{inline(figure.caption)}</figcaption>\n</figure>'
+    """Return the HTML of a described figure, which is drawn twice: for a page, and for a phone."""
+    return (f'<figure class="deepatoms-figure">\n{both(svg(figure), for_phone(figure))}\n'
+            f"<figcaption>{inline(figure.caption)}</figcaption>\n</figure>")
+
+
+def for_phone(figure, prefix=None, places=()):
+    """Return a described figure as SVG text for a phone (it is laid out anew for it, or takes the places of another's axes)."""
+    phone.redraw(figure)
+    place(figure, places)
+    return svg(figure, prefix)
+
+
+def both(wide, narrow):
+    """Return the HTML of two drawings of which the style sheet shows one; the wide one where there is no style sheet."""
+    return (f'<div class="deepatoms-wide">\n{wide}\n</div>\n'
+            f'<div class="deepatoms-narrow" style="display:none">\n{narrow}\n</div>')
 
 
 def plain(figure):

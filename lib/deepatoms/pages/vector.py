@@ -88,8 +88,7 @@ def _write(element, prefix, used, lines):
     tag = _tag(element)
     attributes = "".join(f' {key}="{html.escape(value)}"' for key, value in _attributes(element, prefix, used).items())
     if tag == "text":
-        formula = ' class="deepatoms-formula"' if len(element) else ""
-        lines.append(f"<text{formula}{attributes}>{_text(element)}</text>")
+        lines.append(f"<text{attributes}>{_text(element)}</text>")
         return
     children = list(_children(element))
     if not children:
@@ -137,9 +136,9 @@ def _short_style(element):
 
 
 def _font(style):
-    """Return size, weight, slant and anchor of a text; a style sheet may enlarge it on a narrow screen."""
+    """Return size, weight, slant and anchor of a text."""
     size = style.get("font-size") or re.search(r"[\d.]+px", style["font"])[0]
-    kept = [f"font-size:calc({_rounded(size.removesuffix('px'), DECIMALS)}px*var(--deepatoms-text,1))"]
+    kept = [f"font-size:{_rounded(size.removesuffix('px'), DECIMALS)}px"]
     shorthand = style.get("font", "").partition("px")[0]
     if style.get("font-weight", "normal") not in ("normal", "400") or "bold" in shorthand or "700" in shorthand:
         kept.append("font-weight:bold")
@@ -175,7 +174,6 @@ def _runs(element):
 
 def _slant(span):
     style = _style(span)
-    # Letters that are placed one by one must not be enlarged: they would run into each other.
     size = f"font-size:{_rounded(style.get('font-size', '10px').removesuffix('px'), DECIMALS)}px"
     slanted = ";font-style:italic" if style.get("font-style") in ("italic", "oblique") else ""
     return f' style="{size}{slanted}"'

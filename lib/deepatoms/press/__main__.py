@@ -10,7 +10,7 @@ import time
 from tqdm import tqdm
 
 from deepatoms import studies
-from deepatoms.press import arithmetic, checkout, lab, notebooks, portable, regress, repeat, site, template
+from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template
 from deepatoms.runs import results
 
 
@@ -25,6 +25,7 @@ def _parser():
     commands = parser.add_subparsers(required=True)
     _add(commands, "build", lambda options: site.build())
     _add(commands, "serve", lambda options: site.serve(options.port)).add_argument("port", type=int)
+    _add(commands, "pdf", lambda options: print(f"The book as one PDF: {pdf.write()}"))
     _add(commands, "lab", lambda options: lab.open_lab(options.arguments)).add_argument("arguments", nargs="*")
     _add(commands, "store", _store).add_argument("chapters", nargs="*")
     _add(commands, "check-changed", _check_changed)

@@ -26,6 +26,7 @@ def setup(app):
     """Register the extension with Sphinx."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("doctree-read", number_equations)
+    app.connect("doctree-read", join_set_up)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_icon)
@@ -39,6 +40,20 @@ def number_equations(app, doctree):
         if match := EQUATION.fullmatch(equation.get("label") or ""):
             equation["number"] = f"{match[1]} {match[2]}"
             domain.equations[equation["label"]] = (app.env.docname, equation["number"])
+
+
+def join_set_up(app, doctree):
+    """Put a hidden cell without outputs into the hidden one before it: the reader has one line to open, not two."""
+    for cell in list(doctree.findall(nodes.container)):
+        before = cell.previous_sibling() if _hidden(cell) else None
+        if before is not None and _hidden(before):
+            before.extend(cell.children)
+            cell.parent.remove(cell)
+
+
+def _hidden(node):
+    return (isinstance(node, nodes.container) and node.get("hide_mode") == "all"
+            and all(part.get("nb_element") == "cell_code_source" for part in node.children))
 
 
 def copy_mathjax(app, failure):

@@ -46,12 +46,19 @@ def structure(family="residual", layers=5, width=4):
 
 
 def picture(axes, matrix):
-    """Draw a matrix's absolute entries; nothing where it is zero."""
-    shown = np.ma.masked_equal(np.abs(matrix), 0)
-    axes.imshow(shown, cmap="viridis_r", vmin=0, vmax=1, aspect="auto" if matrix.shape[0] != matrix.shape[1] else "equal")
+    """Draw a matrix's absolute entries, the larger the fuller; nothing where it is zero."""
+    axes.imshow(np.abs(matrix), cmap=figures.MAGNITUDE, vmin=0, vmax=1,
+                aspect="auto" if matrix.shape[0] != matrix.shape[1] else "equal")
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(True)
+
+
+def _scale_beside(figure, axes):
+    """Put the colours of ``picture`` with their numbers beside the panels."""
+    bar = figure.colorbar(axes.flat[0].images[0], ax=axes, shrink=0.6, label="magnitude of an entry", ticks=[0, 0.5, 1])
+    bar.solids.set_rasterized(True)
+    bar.solids.set_edgecolor("face")
 
 
 def families_side_by_side():
@@ -65,10 +72,11 @@ def families_side_by_side():
         picture(top, B)
         picture(bottom, dictionaries.gram(B))
         fills.append(net.structural_count / net.atoms**2)
-        top.set_title(name)
+        top.set_title(name.partition(" (")[0])
         bottom.set_xlabel(f"{fills[-1]:.0%} filled")
     axes[0, 0].set_ylabel("dictionary")
     axes[1, 0].set_ylabel("Gram matrix")
+    _scale_beside(figure, axes)
     return figures.describe(
         figure, f"Skips fill the Gram matrix: {', '.join(f'{fill:.0%}' for fill in fills)} for chain, residual and dense nets "
         f"of {layers} layers of {width} units, all in the analysis form. (Figures 1 and 2a to c; exact, random weights.)",
@@ -278,8 +286,8 @@ def tightness():
         rows.append([value / least for value in (least, lower, printed, *(_descended(sizes, steps) for steps in STEPS))])
     styles = (("exact minimum", "o", "grey"), ("relaxed lower value", "_", "sky"), ("Eqs. 17-22 minimised", "v", "red"),
               ("descent, 150 steps", "x", "orange"), ("descent, 1,500 steps", "+", "purple"))
-    for (label, marker, colour), column in zip(styles, np.array(rows).T, strict=True):
-        axes.plot(places, column, marker, color=COLOURS[colour], label=label, markersize=9)
+    for (label, marker, colour), column, aside in zip(styles, np.array(rows).T, np.linspace(-0.24, 0.24, 5), strict=True):
+        axes.plot(places + aside, column, marker, color=COLOURS[colour], label=label, markersize=9, markeredgewidth=2)
     axes.set(xticks=places, ylabel="energy / minimum", ylim=(0, 1.6))
     axes.set_xticklabels(["-".join(map(str, sizes)) for sizes in CHAINS])
     axes.legend(ncols=2, fontsize=8)
@@ -348,7 +356,7 @@ def scaling():
     for points, family in zip(envelopes(own, "unit"), ("densenet", "resnet", "chain"), strict=True):
         axes[3].plot(*np.array(points).T, "o", color=LINES[family][1], markersize=3, label=LINES[family][0].split(",")[0])
     axes[3].set_title("together")
-    axes[3].legend(fontsize=7)
+    axes[3].legend(fontsize=8, loc="upper right", handletextpad=0.2)
     axes[0].set(xscale="log", yscale="log")
     axes[0].set_ylabel("minimum F", labelpad=12)
     figure.supxlabel("parameters", fontsize=10)
@@ -362,7 +370,8 @@ def scaling():
         f"{within[0]:,.0f} to {within[-1]:,.0f} parameters, dense is below residual below chain at {ordered.sum()}, and at all "
         f"above {within[~ordered].max():,.0f}. Of the F of the smallest dense network {worst[0]:.0%} is its universal floor, "
         f"of the smallest residual one {worst[1]:.0%}. (Figures 7b, d, f and 2e; {_scale('chain', 'resnet', 'densenet')}.)",
-        "Four panels with logarithmic axes: chains, residual and dense networks, one curve a depth, and the points of all three "
+        "Four panels with logarithmic axes: chains, residual and dense networks, one curve a depth, from orange to "
+        "blue as it grows, and the points of all three "
         "pooled.",
         {"F falls from each network to its neighbours of more layers or more filters in all three families": all(
             grid_checks.falls(own, family).measured == 1 for family in ("chain", "resnet", "densenet"))})
@@ -372,12 +381,16 @@ def _family_panels(axes, own):
     for panel, family in zip(axes, ("chain", "resnet", "densenet"), strict=False):
         label, colour, _ = LINES[family]
         sizes = own.sizes(family)
-        for first in sorted({size[0] for size in sizes}):
+        depths = sorted({size[0] for size in sizes})
+        counted = "layer" if family == "densenet" else "block"
+        for number, first in enumerate(depths):
             line = [size for size in sizes if size[0] == first]
+            ends = {0: f"{first} {counted}{'s' * (first > 1)} a group", len(depths) - 1: f"{first}"}
             panel.plot([own.get(family, size, quantity="parameters") for size in line],
-                       [own.get(family, size) for size in line], "o-", markersize=3, label=f"{first}")
+                       [own.get(family, size) for size in line], "o-", markersize=3, linewidth=1.2, label=ends.get(number),
+                       color=figures.ORDERED(number / (len(depths) - 1)))
         panel.set_title(label.split(",")[0])
-        panel.legend(fontsize=7, title="layers/group" if family == "densenet" else "blocks/group", title_fontsize=7)
+        panel.legend(fontsize=8, loc="upper right", handlelength=1, handletextpad=0.4)
 
 
 def _floor_share(own, family):

@@ -15,6 +15,8 @@ from deepatoms.theory import resnests
 WIDTHS = (2, 8, 11, 14, 16, 17, 24)
 STARTS = tuple(itertools.product((-1.5, -0.5, 0.5, 1.5), (-3.0, -1.5, 0.0, 1.5, 3.0)))
 STEPS = (0.0, 0.3, 0.6, 0.9, 1.2)
+BLOCKS = range(1, 7)
+WIDTH_OF = {"wide: 32 rows": 32, "narrow: 3 rows": 3}
 FEATURES = ("three tanh blocks", "second block predictable")
 
 
@@ -111,24 +113,58 @@ def feature_reuse(setting):
          "no block is predictable from the earlier ones": all(np.min(shares) > 1e-9 for shares in new.values())})
 
 
-def seen_and_unseen(seed):
-    """Training and held-out risk of the first l blocks of random wide nets on halves of diabetes."""
+@functools.lru_cache(maxsize=8)
+def _halves(seed, width):
+    """Training and held-out risks of random nets on halves of diabetes: rows are halves, columns the number of blocks."""
     x, y = tanh.data("diabetes")
     risks = {"training half": [], "held-out half": []}
     for number in range(20):
         rng = np.random.default_rng([seed, 11, number])
-        task = tanh.Task(tanh.draw(rng, 11, 1, [3] * 6, 32), x, y)
+        task = tanh.Task(tanh.draw(rng, 11, 1, [3] * 6, width), x, y)
         order = rng.permutation(len(x))
         halves = dict(zip(risks, (order[:221], order[221:]), strict=True))
         rows = {name: [] for name in risks}
-        for blocks in range(1, 7):
+        for blocks in BLOCKS:
             seen = np.hstack([task.states[blocks - 1], task.features[blocks]])
             heads = np.linalg.lstsq(seen[order[:221]], y[order[:221]], rcond=1e-10)[0]
             for name, half in halves.items():
                 rows[name].append(((seen[half] @ heads - y[half]) ** 2).mean())
         for name in risks:
             risks[name].append(rows[name])
-    return _two_risks({name: np.array(rows) for name, rows in risks.items()})
+    return {name: np.array(rows) for name, rows in risks.items()}
+
+
+def seen_and_unseen(seed):
+    """Training and held-out risk of the first l blocks of random wide nets on halves of diabetes."""
+    return _two_risks(_halves(seed, 32))
+
+
+def adding_frame(setting, blocks, width, net):
+    """Risks of one net as blocks are added, up to a chosen number, on the half that it was solved on and on the other."""
+    rows = WIDTH_OF[width]
+    risks = {name: found[net - 1] for name, found in _halves(setting.seed, rows).items()}
+    figure, axes = figures.subplots(size=(7, 3))
+    for (name, found), colour in zip(risks.items(), ("blue", "orange"), strict=True):
+        axes.plot(BLOCKS[:blocks], found[:blocks], "o-", color=COLOURS[colour], label=name)
+        axes.plot(BLOCKS[blocks - 1], found[blocks - 1], "o", color=COLOURS[colour], markersize=11, fillstyle="none")
+    every = np.concatenate([found[net - 1] for number in WIDTH_OF.values() for found in _halves(setting.seed, number).values()])
+    axes.set(xlabel="blocks", ylabel="risk", xlim=(0.8, 6.2), xticks=BLOCKS, ylim=(0.9 * every.min(), 1.05 * every.max()))
+    axes.legend(loc="upper right")
+    return figures.describe(
+        figure, f"{_added(blocks, risks)} (Diabetes, random net {net} with {rows} rows, the last two matrices solved on one half: "
+        "fixed features.)",
+        f"Two curves over the number of blocks, drawn up to {blocks}. {_added(blocks, risks)}")
+
+
+def _added(blocks, risks):
+    """Say what the last block did to each risk."""
+    said = "; ".join(f"{name} {found[blocks - 1]:.3f}" for name, found in risks.items())
+    if blocks == 1:
+        return f"One block: {said}."
+    moves = [found[blocks - 1] - found[blocks - 2] for found in risks.values()]
+    words = [f"{'lowers' if move < 0 else 'raises'} the {name.split()[0]} risk by {abs(move):.3f}"
+             for name, move in zip(("training", "held-out"), moves, strict=True)]
+    return f"Block {blocks} {words[0]} and {words[1]}: {said}."
 
 
 def _two_risks(risks):

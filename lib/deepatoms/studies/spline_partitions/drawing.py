@@ -151,19 +151,24 @@ def digits_slice(setting):
     corners = torch.stack([corner, corner + 1.2 * (b - a), corner + 1.2 * (c - a)])
     found = partition.slice_plane(model, corners)
     segments = found.decision_boundary()
-    figure, axes = figures.subplots(size=(7, 4.6))
-    axes.imshow(_wall_pixels(found, side), extent=(0, 1, 0, 1), cmap="gray", vmin=0, vmax=1, aspect="equal")
+    figure = figures.Figure(figsize=(7, 4.6))
+    grid = figure.add_gridspec(3, 2, width_ratios=[4, 1])
+    axes = figure.add_subplot(grid[:, 0])
+    axes.imshow(_wall_pixels(found, side), extent=(0, 1, 0, 1), aspect="equal")
     _segments(axes, np.round(segments, 3), color=COLOURS["red"], linewidth=1.2, capstyle="round")
-    for image, label in zip((a, b, c), "017", strict=True):
+    for row, (image, label) in enumerate(zip((a, b, c), "017", strict=True)):
         u, v = _coordinates(found.corners, image)
-        axes.plot(u, v, "o", color=COLOURS["orange"], markersize=9)
-        axes.annotate(label, (u, v), (6, 6), textcoords="offset points", color=COLOURS["orange"], fontsize=14, weight="bold")
+        axes.plot(u, v, "o", color=COLOURS["orange"], markersize=10, markeredgecolor="black")
+        axes.annotate(label, (u, v), (8, 8), textcoords="offset points", fontsize=16, weight="bold")
+        beside = figure.add_subplot(grid[row, 1])
+        beside.imshow(image.reshape(8, 8), cmap=figures.INK, vmin=0)
+        beside.set(xticks=[], yticks=[], title=label)
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
     return figures.describe(
         figure, f"The plane through a 0, a 1 and a 7 is cut into {len(found):,} regions; the decision boundary (red) runs across "
         "them. CNN of few filters with batch norm and max-pooling, trained on digits; every wall is exact.",
-        "A square of fine dark lines on white, straight within and bent at each other, densest between the digits. Three orange "
-        "dots mark the digits 0, 1 and 7; a red line of short straight pieces separates them.")
+        "A square of fine grey lines, straight within and bent at each other, densest between the digits. Three orange "
+        "dots mark the digits 0, 1 and 7, whose pictures stand beside it; a red line of short straight pieces separates them.")
 
 
 def _double(model):
@@ -176,15 +181,17 @@ def _coordinates(corners, image):
 
 
 def _wall_pixels(found, side):
-    """Draw all outlines into one small picture: thousands of polygons would weigh megabytes as lines."""
+    """Draw all outlines into one small picture, grey on nothing: thousands of polygons would weigh megabytes as lines."""
     scale = 3
     picture = Image.new("L", (scale * side, scale * side), 255)
     pen = ImageDraw.Draw(picture)
     for polygon in found.polygons():
         corners = [(scale * side * u, scale * side * (1 - v)) for u, v in polygon]
-        pen.line([*corners, corners[0]], fill=90)
+        pen.line([*corners, corners[0]], fill=0)
     small = picture.resize((side, side), Image.Resampling.BOX)
-    return np.asarray(small) // 16 / 15  # sixteen greys
+    drawn = np.full((side, side, 4), 0.5)
+    drawn[..., 3] = 1 - np.asarray(small) // 16 / 15  # sixteen shades
+    return drawn
 
 
 def occupancy(setting):

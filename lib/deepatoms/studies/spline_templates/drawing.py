@@ -44,7 +44,7 @@ def _digit(setting, label, number=0, batch_norm=False):
 def _picture(axes, values, shape, diverging=True, limit=None):
     limit = limit or float(np.abs(values).max()) or 1.0
     image = np.asarray(values).reshape(shape)
-    axes.imshow(image, cmap="RdBu_r" if diverging else "gray_r", vmin=-limit if diverging else 0, vmax=limit)
+    axes.imshow(image, cmap=figures.SIGNED if diverging else figures.INK, vmin=-limit if diverging else 0, vmax=limit)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -368,22 +368,24 @@ def morph_frame(digits, step):
     """Ten templates of an image on the way from one digit to another, with scores and code changes along the way."""
     first, second = (int(part) for part in digits.split(" to "))
     x, A, products, scores, changes = _morph(chapter.setting(), first, second)
-    figure = figures.Figure(figsize=(7.2, 4.3))
+    figure = figures.Figure(figsize=(7.2, 4.8))
     grid = figure.add_gridspec(3, 6, height_ratios=[1, 1, 1.2])
     _picture(figure.add_subplot(grid[0, 0]), x[step, 0], (8, 8), diverging=False)
     limit = float(A.abs().amax())
     for number in range(10):
         axes = figure.add_subplot(grid[number // 5, 1 + number % 5])
         _picture(axes, A[step, number], (8, 8), limit=limit)
-        axes.set_title(f"“{number}” {float(products[step, number, 0]):+.1f}", fontsize=8.5)
+        axes.set_title(f"“{number}”\n{float(products[step, number, 0]):+.1f}".replace("-", "−"), fontsize=9)
     axes = figure.add_subplot(grid[2, :])
     for number, colour in ((first, "blue"), (second, "orange")):
         axes.plot(np.arange(STEPS), scores[:, number], color=COLOURS[colour], label=f"score of “{number}”")
-    axes.bar(np.arange(STEPS - 1) + 0.5, changes / changes.max() * float(scores.max()) / 2, 0.3, color=COLOURS["grey"],
-             alpha=0.5, label="units that change code")
+    units = axes.twinx()
+    units.bar(np.arange(STEPS - 1) + 0.5, changes, 0.3, color=COLOURS["grey"], alpha=0.5)
+    units.set(ylabel="units that\nchange code", ylim=(0, 2.5 * float(changes.max())), yticks=[0, int(changes.max())])
+    units.spines["right"].set_visible(True)
     axes.axvline(step, color="black", linewidth=1)
     axes.set(xlabel="step", ylabel="score", xlim=(-0.5, STEPS - 0.5), ylim=(0, 1.35 * float(scores.max())), yticks=[0, 5, 10])
-    axes.legend(fontsize=8, loc="upper center", ncols=3)
+    axes.legend(fontsize=9, loc="upper center", ncols=2)
     changed = int(changes[step - 1]) if step else 0
     return figures.describe(
         figure, f"Step {step} from {first} to {second}: {changed} units changed their code since the step before, and the "

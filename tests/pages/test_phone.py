@@ -1,0 +1,101 @@
+"""A figure's drawing for a phone: panels below each other, words that fit, legends that no line runs through."""
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from deepatoms.pages import figures, phone
+
+LONG = "a name so long that no phone has room for it beside the numbers of an axis"
+
+
+def drawn(rows=1, columns=2, size=(7, 3), **options):
+    """Return a figure of lines, redrawn for a phone and measured."""
+    figure, axes = figures.subplots(rows, columns, size, squeeze=False, **options)
+    for number, each in enumerate(axes.flat):
+        each.plot([0, 1], [0, number + 1], label=LONG if number == 0 else "short")
+        each.set(title=f"panel {number}")
+    axes[0, 0].set(ylabel="error", xlabel=LONG)
+    axes[0, 0].legend(loc="center")
+    return figure, axes
+
+
+def measured(figure):
+    phone.redraw(figure)
+    FigureCanvasAgg(figure).draw()
+    return figure.canvas.get_renderer()
+
+
+def test_panels_stand_below_each_other_in_reading_order_and_fill_the_width():
+    figure, axes = drawn(2, 2)
+    measured(figure)
+    boxes = [each.get_position() for each in axes.flat]
+    assert [box.y0 for box in boxes] == sorted((box.y0 for box in boxes), reverse=True)
+    assert all(box.width > 0.6 for box in boxes) and figure.get_size_inches()[0] == phone.WIDTH
+
+
+def test_panels_that_shared_an_axis_say_what_it_is():
+    figure, axes = drawn(1, 2, sharey=True)
+    measured(figure)
+    assert axes[0, 1].get_ylabel() == "error"
+    assert any(label.get_visible() and label.get_text() for label in axes[0, 1].get_yticklabels())
+
+
+def test_pictures_keep_their_grid():
+    figure, axes = figures.subplots(2, 3, (7, 4))
+    for each in axes.flat:
+        each.imshow(np.eye(3))
+    measured(figure)
+    assert axes[0, 0].get_position().y0 == pytest.approx(axes[0, 2].get_position().y0)
+    assert tuple(figure.get_size_inches()) == pytest.approx((3.6, 4 * 3.6 / 7))
+
+
+def test_long_words_are_broken_and_the_legend_stands_above_its_panel_below_the_title():
+    figure, axes = drawn()
+    renderer = measured(figure)
+    first, width = axes[0, 0], figure.get_size_inches()[0] * figure.dpi
+    assert "\n" in first.get_xlabel() and first.xaxis.label.get_window_extent(renderer).width < width
+    legend = first.get_legend().get_window_extent(renderer)
+    assert "\n" in first.get_legend().get_texts()[0].get_text()
+    assert legend.x1 <= width and legend.y0 >= first.get_window_extent(renderer).y1 - 1
+    assert first.title.get_window_extent(renderer).y0 >= legend.y1 - 1
+
+
+def test_long_names_beside_an_axis_are_broken_and_a_formula_never_is():
+    figure, axes = figures.subplots()
+    axes.barh([0, 1], [1, 2])
+    axes.set_yticks([0, 1], [LONG, r"$\mu \leq 1$"])
+    axes.set(title=r"so much is said of $\mu \leq 1 + \frac{1}{2}$ that the title cannot stand in a line")
+    measured(figure)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[0].count("\n") > 2 and names[1] == r"$\mu \leq 1$"
+    assert r"$\mu \leq 1 + \frac{1}{2}$" in axes.get_title() and "\n" in axes.get_title()
+    assert axes.get_position().width > 0.4
+
+
+def test_a_legend_of_the_whole_figure_becomes_one_column():
+    figure, axes = drawn()
+    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    renderer = measured(figure)
+    assert len(figure.legends) == 1
+    assert figure.legends[0].get_window_extent(renderer).x1 <= figure.get_size_inches()[0] * figure.dpi
+
+
+def test_a_page_holds_both_drawings_and_shows_the_wide_one_where_there_is_no_style_sheet():
+    figure, _ = drawn()
+    page = figures.page(figures.describe(figure, "Found.", "Seen."))
+    wide, narrow = page.split('<div class="deepatoms-narrow" style="display:none">')
+    assert 'viewBox="0 0 504 216"' in wide and 'viewBox="0 0 259.2' in narrow and page.count('aria-label="Seen."') == 2
+
+
+def test_names_below_an_axis_that_would_meet_are_turned_and_lesser_numbers_left_out():
+    figure, axes = figures.subplots(2, 1)
+    axes[0].bar(range(6), range(6))
+    axes[0].set_xticks(range(6), [f"network {number}" for number in range(6)])
+    axes[1].plot([0.01, 0.09], [1, 2])
+    axes[1].set(xscale="log", xlim=(0.0095, 0.095))
+    measured(figure)
+    for each in axes:
+        boxes = sorted((label.get_window_extent().x0, label.get_window_extent().x1) for minor in (False, True)
+                       for label in each.xaxis.get_ticklabels(minor=minor) if label.get_text())
+        assert all(before[1] <= after[0] for before, after in zip(boxes, boxes[1:], strict=False))

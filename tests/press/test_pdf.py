@@ -1,0 +1,63 @@
+"""The book as one PDF, on a sample of two pages: order, bookmarks, links inside, and codes of the live pages."""
+
+import shutil
+
+import pytest
+
+from deepatoms.press import pdf
+
+PAGE = ('<html><head><title>{0}</title></head><body><main><h1>{0}<a href="#">#</a></h1><p><a href="{1}.html">there</a> '
+        '<a href="https://example.org/">outside</a> <a href="#low">below</a></p><details class="sd-dropdown"><summary>Proof'
+        '</summary><p>Folded words of {0}.</p></details><div style="height: 3000px"></div><p id="low">Low</p></main></body>'
+        '</html>')
+TOC = "root: one\nparts:\n  - caption: Rest\n    chapters:\n      - file: two\n"
+needs_browser = pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no browser is installed")
+
+
+@pytest.fixture
+def sample(tmp_path):
+    (tmp_path / "html").mkdir()
+    for name, other in (("one", "two"), ("two", "missing")):
+        (tmp_path / "html" / f"{name}.html").write_text(PAGE.format(name, other))
+    (tmp_path / "_toc.yml").write_text(TOC)
+    return tmp_path
+
+
+def written(sample, address):
+    (sample / "_config.yml").write_text(f'sphinx: {{config: {{deepatoms_home: {{address: "{address}"}}}}}}\n')
+    pypdf = pytest.importorskip("pypdf")
+    return pypdf.PdfReader(pdf.write(sample / "html", config=sample / "_config.yml"))
+
+
+@pytest.mark.slow
+@needs_browser
+def test_pages_stand_in_the_order_of_the_contents_with_bookmarks_and_links_inside(sample):
+    book = written(sample, "")
+    texts = [sheet.extract_text() for sheet in book.pages]
+    assert [mark.title for mark in book.outline] == ["one", "two"]
+    second = book.get_destination_page_number(book.outline[1])
+    assert second > 1 and "Folded words of one" in texts[0] and "Folded words of two" in texts[second]
+    assert "example.org" not in "".join(texts), "without an address there is no link to a live page"
+    links = [link.get_object() for link in book.pages[0]["/Annots"]]
+    inside = [book.get_page_number(link["/Dest"][0].get_object()) for link in links if "/Dest" in link]
+    assert second in inside and second - 1 in inside
+    assert [link["/A"]["/URI"] for link in links if "/A" in link] == ["https://example.org/"]
+    last = [link.get_object() for link in book.pages[second]["/Annots"]]
+    assert not any("missing" in str(link) or "127.0.0.1" in str(link) for link in last)
+
+
+@pytest.mark.slow
+@needs_browser
+def test_with_an_address_each_page_leads_to_its_live_one(sample):
+    book = written(sample, "https://example.org/atoms")
+    assert "https://example.org/atoms/one.html" in book.pages[0].extract_text()
+    uris = {link.get_object()["/A"]["/URI"] for sheet in book.pages for link in sheet.get("/Annots", ()) if "/A" in link.get_object()}
+    assert {"https://example.org/atoms/one.html", "https://example.org/atoms/two.html"} <= uris
+
+
+def test_the_order_is_that_of_the_contents_and_an_unbuilt_book_is_refused(sample):
+    assert pdf.documents(sample / "_toc.yml") == ["one", "two"]
+    (sample / "_config.yml").write_text("sphinx: {config: {}}\n")
+    (sample / "html" / "two.html").unlink()
+    with pytest.raises(SystemExit, match=r"two\.html is not in .*; run make book first"):
+        pdf.write(sample / "html", config=sample / "_config.yml")

@@ -1,0 +1,63 @@
+"""Ways out of a page, on a sample of two: links to the source from one line of configuration, formulas without a script."""
+
+import re
+
+import nbformat
+import pytest
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+from deepatoms.site import formulas, home
+
+LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "address": "https://someone.github.io/atoms"}
+EXTENSIONS = ["myst_nb", "deepatoms.site.theme", "deepatoms.site.formulas", "deepatoms.site.home"]
+HIDDEN = {"tags": ["hide-cell"]}
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Return a function that builds two pages with a line of configuration and returns their HTML."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "index.md").write_text("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{toctree}\nchapter\n```\n")
+    cells = [nbformat.v4.new_markdown_cell("# Second"), nbformat.v4.new_code_cell("seed = 0", metadata=HIDDEN),
+             nbformat.v4.new_code_cell("import math", metadata=HIDDEN), nbformat.v4.new_code_cell("math.pi")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={
+        "kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}), source / "chapter.ipynb")
+
+    def pages(line):
+        settings = {"extensions": EXTENSIONS, "html_theme": "sphinx_book_theme", "nb_execution_mode": "off",
+                    "myst_enable_extensions": ["dollarmath"], "deepatoms_home": line}
+        with docutils_namespace():
+            Sphinx(source, None, tmp_path / "out", tmp_path / "trees", "html", settings, status=None, freshenv=True).build()
+        return tuple((tmp_path / "out" / name).read_text("utf-8") for name in ("index.html", "chapter.html"))
+
+    return pages
+
+
+@pytest.mark.slow
+def test_links_to_the_source_come_from_one_line_and_are_absent_without_it(built):
+    index, chapter = built({})
+    assert not re.search(r"github|mybinder|colab", index + chapter)
+    index, chapter = built(LINE)
+    assert f'href="{LINE["repository"]}"' in index
+    assert f'{LINE["repository"]}/edit/main/index.md' in index
+    assert "https://mybinder.org/v2/gh/someone/atoms/main" in chapter
+    assert "https://colab.research.google.com/github/someone/atoms/blob/main/chapter.ipynb" in chapter
+
+
+@pytest.mark.slow
+def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(built):
+    index, chapter = built({})
+    assert index.count("<noscript><math") == 2 and "<mfrac>" in index
+    assert "</math> (dfp 2)</noscript>" in index, "an equation keeps its number"
+    assert formulas.with_formulas(index) == index, "a second time changes nothing"
+    assert chapter.count('<details class="admonition hide') == 1
+    assert re.search(r"seed.*</details>", chapter, re.DOTALL) and re.search(r"math.*</details>", chapter, re.DOTALL)
+
+
+@pytest.mark.parametrize("line, message", [({"site": "x"}, "deepatoms_home = 'site' is no entry"),
+                                           ({"repository": "github.com/x/y"}, "begin it with https://")])
+def test_a_line_that_cannot_be_meant_is_refused(line, message):
+    with pytest.raises(ValueError, match=message):
+        home.theme_options(line)
