@@ -1,5 +1,7 @@
 """Augmentation of a batch is that of each image by itself: padded by reflection, cropped, flipped, standardised."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ def textbook(image, down, right, flip):
 
 def test_each_image_is_one_of_the_textbook_s_and_all_of_them_occur():
     image = pixels(1)
-    ways = torch.stack([textbook(image[0], down, right, flip) for down in range(9) for right in range(9) for flip in (False, True)])
+    ways = torch.stack([textbook(image[0], *way) for way in itertools.product(range(9), range(9), (False, True))])
     made = PREPARE(image.expand(1500, -1, -1, -1), torch.Generator().manual_seed(1))
     way = torch.cdist(made.flatten(1), ways.flatten(1)).argmin(1)
     torch.testing.assert_close(made, ways[way])

@@ -41,7 +41,8 @@ def test_a_training_learns_is_repeatable_and_goes_on(little, tmp_path, precision
 
 
 def test_what_changes_a_number_stands_in_the_configuration():
-    assert {"precision", "epochs", "schedule", "augmentation", "batch_size", "learning_rate", "seed"} <= set(tables.CONFIGURATIONS[0])
+    said = {"precision", "epochs", "schedule", "augmentation", "batch_size", "momentum", "weight_decay", "learning_rate", "seed"}
+    assert said <= set(tables.CONFIGURATIONS[0])
     assert len(tables.CONFIGURATIONS) == 2 * 3 * 5
 
 

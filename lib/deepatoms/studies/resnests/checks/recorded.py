@@ -1,4 +1,4 @@
-"""The orderings of the authors' tables, on the recorded runs: digits, with fewer images and layers, and CIFAR, with fewer epochs."""
+"""The orderings of the authors' tables, on recorded runs: digits with fewer images and layers, CIFAR with fewer epochs."""
 
 import numpy as np
 from scipy import stats
