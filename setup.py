@@ -15,7 +15,7 @@ class WithBook(build_py):
         if not self.editable_mode:
             place = pathlib.Path(self.build_lib, "deepatoms", "_book")
             shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree("book/results", place / "results", ignore=shutil.ignore_patterns("*.part"))
+            shutil.copytree("book/results", place / "results", ignore=shutil.ignore_patterns("*.part", "*.partial", "*.claim"))
             shutil.copytree("book/web", place / "web", ignore=shutil.ignore_patterns("*.png"))
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from benchmarks import __main__ as command
-from benchmarks import costs
+from benchmarks import costs, training
 
 
 def test_the_cost_of_a_child_process_is_counted():
@@ -25,3 +25,8 @@ def test_a_way_runs_in_a_process_of_its_own():
 def test_the_command_lists_its_subjects(capsys):
     command.main([])
     assert capsys.readouterr().out.split() == [*command.RECORDED, *command.PRINTED]
+
+
+def test_both_training_loops_make_their_passes():
+    pairs = training.rates("bfloat16", steps=1, rounds=1)
+    assert len(pairs) == 1 and all(rate > 0 for rate in pairs[0])

@@ -33,7 +33,7 @@ def square(configuration, device):
     return {"square": configuration["number"] ** 2, "padding": "x" * int(os.environ.get("PADDING", "0"))}
 print("ready", flush=True)
 print(results.sweep("squares", [{"number": number} for number in range(8)], square,
-                    effort=results.Effort(minutes=1, jobs=int(os.environ.get("JOBS", "1")))))
+                    effort=results.Effort(minutes=1, jobs=int(os.environ.get("JOBS", "1")), shard=os.environ.get("SHARD"))))
 """
 
 
@@ -70,6 +70,14 @@ def test_a_host_that_has_been_up_for_longer_shares_the_work(place):
     both = [start(*unshared("--time", "--boottime", "900000", "--monotonic", "900000", "--fork")), start()]
     said = [process.communicate(timeout=90) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
+    assert begun(place) == [f"begun {number}" for number in range(8)]
+    assert squares() == [number**2 for number in range(8)]
+
+
+@pytest.mark.slow
+def test_two_shards_at_once_share_the_configurations_without_a_claim_between_them(place):
+    both = [start(SHARD=shard) for shard in ("1/2", "2/2")]
+    assert all("8 configurations, 4 started, 4 recorded now" in process.communicate(timeout=90)[0] for process in both)
     assert begun(place) == [f"begun {number}" for number in range(8)]
     assert squares() == [number**2 for number in range(8)]
 

@@ -1,10 +1,17 @@
 """The checks of Fig. 4 on profiles made up for it: what they say when a claim fails, and whose controls they compute."""
 
+import dataclasses
+import hashlib
+import io
+
 import numpy as np
 import pytest
+import scipy.io
 
 from deepatoms.claims import mirrors
 from deepatoms.claims.checking import EXACT, Registered, Setting, run
+from deepatoms.data import official
+from deepatoms.runs import results
 from deepatoms.studies.spline_partitions import neighbourhoods, penalties, recipes
 from deepatoms.studies.spline_partitions.checks import neighbours
 
@@ -62,3 +69,27 @@ def test_another_recipe_is_another_record():
     assert recorded[0] == {"dataset": "cifar10", "seed": 0} and longer[0]["recipe"]["epochs"] == 7
     assert penalties.configurations(penalties.RECIPE)[0] == {"penalty": "none", "lambda": 0.0, "training": 300, "seeds": 15}
     assert recipes.named({"seed": 0}, {"epochs": 2}, {"epochs": 1}) == {"seed": 0, "recipe": {"epochs": 2}}
+
+
+def test_svhn_is_recorded_from_files_of_its_form(tmp_path, monkeypatch):
+    """Made-up files in the authors' layout; the ones of the experiment are read by the same call."""
+    random = np.random.default_rng(0)
+    files = {}
+    for split, count in (("train", 60), ("test", 50)):
+        written = io.BytesIO()
+        pixels, labels = random.integers(0, 256, (32, 32, 3, count), np.uint8), random.integers(1, 11, (count, 1))
+        scipy.io.savemat(written, {"X": pixels, "y": labels})
+        file = official.FILES["svhn", split][0]
+        files["svhn", split] = (dataclasses.replace(file, md5=hashlib.md5(written.getvalue()).hexdigest()),)
+        (tmp_path / file.name).write_bytes(written.getvalue())
+    monkeypatch.setattr(official, "FILES", files)
+    monkeypatch.setattr(official.files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("DEEPATOMS_DATA", str(tmp_path))
+    monkeypatch.setenv(results.FOLDER, str(tmp_path / "results"))
+    recipe = neighbourhoods.RECIPES["cifar10"] | {"epochs": 1, "training": 50, "queries": 10, "base": 30}
+    few = neighbourhoods.configurations({"svhn": recipe})[:2]
+    planned = results.experiments()[neighbourhoods.SVHN]
+    assert {each["dataset"] for each in planned.configurations} == {"svhn"} and len(planned.configurations) == 10
+    found = [record["result"] for record in results.run(neighbourhoods.SVHN, few, planned.function)]
+    assert all(len(each["trained"]["same_class"]) == 6 and 0 <= each["accuracy"] <= 1 for each in found)
+    assert np.isfinite(neighbours.rise(found, (4, 5)).measured)

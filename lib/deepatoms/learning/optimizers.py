@@ -6,6 +6,7 @@ theory's own descents over energies (``theory.frame_potential``) stay apart: the
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch.optim.adam import adam
@@ -40,6 +41,15 @@ class Adam:
                  beta2=0.999, lr=learning_rate, weight_decay=0.0, eps=1e-8, maximize=False)
 
 
+    def state(self) -> dict[str, Any]:
+        """Return what the next steps depend on, besides the parameters."""
+        return {"means": self.means, "squares": self.squares, "steps": self.steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.means, self.squares, self.steps = (_like(state[name], self.parameters) for name in ("means", "squares", "steps"))
+
+
 class SGD:
     """What ``torch.optim.SGD(parameters, momentum=momentum, nesterov=True, weight_decay=weight_decay)`` does.
 
@@ -61,6 +71,20 @@ class SGD:
                 lr=learning_rate, dampening=0.0, nesterov=True, maximize=False)
 
 
+    def state(self) -> dict[str, Any]:
+        """Return what the next steps depend on, besides the parameters."""
+        return {"velocities": self.velocities}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.velocities = _like(state["velocities"], self.parameters)
+
+
+def _like(kept, parameters):
+    """Return kept tensors, each on the device of its parameter."""
+    return [None if one is None else one.to(values.device) for one, values in zip(kept, parameters, strict=True)]
+
+
 def constant(share: float) -> float:
     """Return 1, the factor on a learning rate that stays.
 
@@ -77,3 +101,14 @@ def cosine(share: float) -> float:
     (1.0, 0.0)
     """
     return (1 + math.cos(math.pi * share)) / 2
+
+
+def one_cycle(share: float) -> float:
+    """Return the factor of a one-cycle schedule: from 1/25 to 1 in the first 30 %, then to 0, both along half a cosine.
+
+    >>> round(one_cycle(0.0), 6), one_cycle(0.3), one_cycle(1.0)
+    (0.04, 1.0, 0.0)
+    """
+    if share < 0.3:
+        return 1 - 0.96 * cosine(share / 0.3)
+    return cosine((share - 0.3) / 0.7)

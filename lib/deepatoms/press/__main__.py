@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from deepatoms import studies
 from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template
-from deepatoms.runs import results
+from deepatoms.runs import prices, results
 
 
 def main(arguments=None):
@@ -118,10 +118,7 @@ def _full(options):
 
 def _list(planned):
     for experiment in planned.values():
-        done = len(results.records(experiment.name))
-        total = len(experiment.configurations)
-        print(f"{experiment.name:32} {done:3} of {total:3} recorded, about {experiment.minutes * (1 - done / total):5.0f} "
-              f"minutes left   {experiment.title}")
+        print(f"{prices.price(experiment)}\n    {experiment.title}")
 
 
 if __name__ == "__main__":

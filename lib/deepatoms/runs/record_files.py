@@ -86,14 +86,15 @@ def write(path: pathlib.Path, name: str, configuration: Any, result: Any, proven
     digest = _digest(json.loads(json.dumps(result, allow_nan=False)))  # of the result as it will be read
     text = json.dumps({"experiment": name, "configuration": configuration, "result": result,
                        "provenance": provenance | {"digest": digest}}, indent=1, sort_keys=True, allow_nan=False)
-    part = _write_part(path, text + "\n")
+    part = write_part(path, (text + "\n").encode())
     os.replace(part, path)
 
 
-def _write_part(path, text):
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.stem}.", suffix=".part", delete=False) as part:
+def write_part(path: pathlib.Path, content: bytes) -> str:
+    """Return the name of a temporary file beside ``path`` that holds the content; nothing is left of it on a full disk."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}.", suffix=".part", delete=False) as part:
         try:
-            part.write(text)
+            part.write(content)
             part.flush()
             os.fsync(part.fileno())
         except OSError:
@@ -124,11 +125,15 @@ def provenance(claims: Iterable[str], device: str, seconds: float) -> dict[str, 
     ``uncommitted`` tells whether the package differed from the commit (None outside a checkout), ``threads`` and ``cpu``
     what else moves the last digits: torch's threads and the instructions that it used.
     """
-    return {"claims": list(claims), "device": _device_name(device), "seconds": round(seconds, 2),
-            "date": datetime.date.today().isoformat(), "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown",
-            "uncommitted": _uncommitted(), "threads": torch.get_num_threads(),
-            "cpu": torch.backends.cpu.get_cpu_capability(), "python": platform.python_version(),
-            **{package: version(package) for package in ("torch", "numpy", "scipy", "deepatoms")}}
+    return {"claims": list(claims), "seconds": round(seconds, 2), "date": datetime.date.today().isoformat(),
+            "uncommitted": _uncommitted(), "python": platform.python_version(), **place(device),
+            **{package: version(package) for package in ("numpy", "scipy", "deepatoms")}}
+
+
+def place(device: str) -> dict[str, Any]:
+    """Return what moves the last digits of a computation: device, threads, instructions, torch's version and the commit."""
+    return {"device": _device_name(device), "threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability(),
+            "torch": version("torch"), "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown"}
 
 
 def _device_name(device):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import socket
+import sys
 import time
 import traceback
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Any
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from deepatoms.runs import claim_files, record_files
+from deepatoms.runs import claim_files, partial_states, record_files
 from deepatoms.theory.arguments import refuse
 
 Configuration = dict[str, Any]
@@ -27,9 +28,9 @@ class Effort:
     """How much is done of a sweep, and by how many.
 
     Args:
-        minutes: nothing is started, nor waited for, after so many.
+        minutes: nothing is started, nor waited for, after so many; what can be continued is broken off at its next step.
         jobs: processes, through ``joblib.Parallel`` and whatever backend is set there.
-        progress: show joblib's.
+        progress: show joblib's, and each step of what can be continued, with the time left.
         shard: ``"i/n"`` for the i-th of n parts of the configurations, by their index.
     """
 
@@ -49,6 +50,15 @@ class Task:
     device: str
     folder: pathlib.Path
     deadline: float | None  # by the folder's clock, the only one that all hosts share
+    progress: bool = False
+
+
+class BrokenOff(Exception):
+    """A computation that is to be continued elsewhere or later; ``state`` is that of its outcome."""
+
+    def __init__(self, state: str, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,9 @@ def sweep(name: str, configurations: Iterable[Configuration], function: Callable
     if todo := {key: wanted[key] for key in own if key not in before}:
         record_files.demand_room(place)
     deadline = claim_files.now(place) + 60 * effort.minutes if todo and effort.minutes is not None else None
-    task = Task(name, function, tuple(claims), device, place, deadline)
+    for key in before:  # whoever wrote the record may have been killed before it removed this
+        partial_path(place, key).unlink(missing_ok=True)
+    task = Task(name, function, tuple(claims), device, place, deadline, effort.progress)
     outcomes = {key: Outcome(key, "recorded") for key in before} | _until_settled(task, todo, effort.jobs, effort.progress)
     outcomes = {key: _seen(task, outcome) for key, outcome in outcomes.items()}
     return _summary(task, wanted, outcomes, effort)
@@ -198,19 +210,41 @@ def attempt(task: Task, key: str, configuration: Configuration) -> Outcome:
                 return Outcome(key, "late")
             began = True
             return Outcome(key, _record(task, key, configuration, claim), began, reason=socket.gethostname())
+    except BrokenOff as end:
+        return Outcome(key, end.state, began, str(end))
     except Exception as error:  # noqa: BLE001 (told by name when the others are done)
         return Outcome(key, "failed", began, f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def _record(task, key, configuration, claim):
     started = time.perf_counter()
-    result = task.function(configuration, task.device)
+    partial = partial_states.PartialState(partial_path(task.folder, key), configuration, task.device,
+                                          lambda partial: _go_on(task, claim, partial))
+    own = (partial,) if getattr(task.function, "resumable", False) else ()
+    result = task.function(configuration, task.device, *own)
     seconds = time.perf_counter() - started
     if not claim.held():  # this process stood still for so long that another took over
         return "held"
-    record_files.write(task.folder / f"{key}.json", task.name, configuration, result,
-                       record_files.provenance(task.claims, task.device, seconds))
+    provenance = record_files.provenance(task.claims, task.device, seconds)
+    record_files.write(task.folder / f"{key}.json", task.name, configuration, result, provenance | partial.told(seconds))
+    partial.path.unlink(missing_ok=True)
     return "done"
+
+
+def _go_on(task, claim, partial):
+    """Tell how far a computation has come; break it off when another has taken it over, or the time is over."""
+    where = f"step {partial.done} of {partial.total}"
+    if task.progress:
+        print(f"{task.name} {partial.path.stem}: {where}, {partial.left() / 60:.0f} minutes left", file=sys.stderr, flush=True)
+    if not claim.held():
+        raise BrokenOff("held", claim_files.holder(task.folder, partial.path.stem))
+    if task.deadline is not None and partial.done < partial.total and claim_files.now(task.folder) >= task.deadline:
+        raise BrokenOff("late", where)
+
+
+def partial_path(folder: pathlib.Path, key: str) -> pathlib.Path:
+    """Return where the partial state of a configuration is kept."""
+    return folder / f"{key}.partial"
 
 
 def _seen(task, outcome):
@@ -226,8 +260,11 @@ def _summary(task, wanted, outcomes, effort):
     failures = [outcome for outcome in outcomes.values() if outcome.state == "failed"]
     held = sorted(outcome.reason for outcome in outcomes.values() if outcome.state == "held")
     reasons = [f"{wanted[one.key]} failed: {one.reason}" for one in failures]
-    if states["late"]:
-        reasons.append(f"{states['late']} not started: the {effort.minutes:g} minutes were over")
+    if late := sum(outcome.state == "late" and not outcome.began for outcome in outcomes.values()):
+        reasons.append(f"{late} not started: the {effort.minutes:g} minutes were over")
+    if broken_off := [outcome.reason for outcome in outcomes.values() if outcome.state == "late" and outcome.began]:
+        reasons.append(f"{len(broken_off)} broken off after {effort.minutes:g} minutes, to be continued by the same command: "
+                       + ", ".join(broken_off))
     if held:
         reasons.append(f"{len(held)} being computed elsewhere: " + ", ".join(held))
     missing = [key for key in wanted if not (task.folder / f"{key}.json").exists()]

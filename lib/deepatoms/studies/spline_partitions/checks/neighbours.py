@@ -45,6 +45,12 @@ def of_profiles(identifier):
     return decorate
 
 
+def of_svhn(identifier, function):
+    """Register a function of profiles on the recorded SVHN nets, if a reader who has its files has recorded them."""
+    check(identifier, experiment(SEEDS), scale="reduced", records=neighbourhoods.SVHN)(
+        lambda setting, records: function(of(records, "svhn"), (4, 5)))
+
+
 def mean(profiles, state, measure):
     """Return a measure's mean over seeds, one entry a layer."""
     return np.mean([profile[state][measure] for profile in profiles], axis=0)
@@ -128,3 +134,7 @@ def above_pixels(profiles, last):
     """Subtract the same-class fraction of pixel neighbours from that of the last layers; labels permuted beside it."""
     best = (mean(profiles, "trained", name)[list(last)].max() for name in ("same_class", "permuted"))
     return Measurement(*(each - _pixels(profiles, "same_class") for each in best), count=len(profiles))
+
+
+of_svhn("spl.fig4_svhn/monotone", class_from_layer_to_layer)
+of_svhn("spl.fig4_svhn/rise", rise)
