@@ -8,6 +8,8 @@ CHAPTER ?=
 SETTING ?=
 PORT ?= 8000
 MODULES ?= 2000
+MODULE ?= theory
+COUNT ?= 60
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -25,7 +27,7 @@ lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
 .PHONY: help book serve lab store test quick regress full bench portable faults conformance chapter lock clean
-.PHONY: lint wheel-test theory-test lowest-test
+.PHONY: mutants lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
@@ -85,6 +87,9 @@ portable: .venv/installed ## tests, and every check measured, under other arithm
 
 faults: .venv/installed ## the long version of the kill tests
 	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs -k kill
+
+mutants: .venv/installed ## do the tests bite? single faults, each against its module's own tests: MODULE=theory COUNT=60 SEED=1
+	$(BIN)/python -m tests.mutants --module $(MODULE) --count $(COUNT) --seed $(SEED)
 
 conformance: .venv/installed ## random networks and their near misses, the long version: MODULES=2000
 	DEEPATOMS_CONFORMANCE=$(MODULES) $(BIN)/python -m pytest -q -n 2 tests/conformance
