@@ -27,7 +27,7 @@ lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
 .PHONY: help book serve lab store test quick regress full bench portable faults conformance chapter lock clean
-.PHONY: mutants lint wheel-test theory-test lowest-test
+.PHONY: manifest mutants lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
@@ -78,6 +78,9 @@ regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE
 
 full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10 SHARD=1/2 JOBS=2
 	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SHARD),--shard $(SHARD)) $(if $(JOBS),--jobs $(JOBS))
+
+manifest: .venv/installed ## list new records, by their sha256, in book/results/SHA256SUMS
+	$(PRESS) manifest
 
 bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
 	$(BIN)/python -m benchmarks $(SUBJECT)

@@ -209,7 +209,7 @@ def _record(task, key, configuration, claim):
     if not claim.held():  # this process stood still for so long that another took over
         return "held"
     record_files.write(task.folder / f"{key}.json", task.name, configuration, result,
-                       record_files.provenance(task.claims, task.device, seconds))
+                       record_files.provenance(task.claims, task.device, seconds, task.function))
     return "done"
 
 
