@@ -147,7 +147,7 @@ def _test(tree, module):
         os.chdir(tree)
         sys.dont_write_bytecode = True  # a fault of the same length, in the same second, would be taken from a cache
         sys.path[:0] = [str(tree / "lib"), str(tree)]
-        for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        for name in [name for name in sys.modules if name.split(".")[0] in ("deepatoms", "tests")]:
             del sys.modules[name]
         os.environ |= {"PYTHONPATH": str(tree / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tree.parent),
                        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # nbval alone takes two seconds to import
