@@ -27,7 +27,7 @@ lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
 .PHONY: help book serve lab store test quick regress full bench portable faults conformance chapter lock clean
-.PHONY: manifest mutants lint wheel-test theory-test lowest-test
+.PHONY: audit manifest mutants lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
@@ -124,6 +124,9 @@ lock:                ## write requirements.lock from pyproject.toml
 	_build/lock/bin/pip install --quiet ".[book,lab,test]"
 	(echo '# Exact versions of everything, made by `make lock` from pyproject.toml; torch comes first, from $$(TORCH) in the Makefile.'; \
 	 echo 'torch==2.13.0'; _build/lock/bin/pip freeze | grep -v -E '^(deepatoms|torch)\b') > requirements.lock
+
+audit:               ## known weaknesses of the locked versions; needs pip-audit and a network
+	$(PYTHON) -m pip_audit --requirement requirements.lock --no-deps --disable-pip
 
 clean:               ## remove the built site and the environment
 	rm -rf _build .venv
