@@ -8,6 +8,8 @@ CHAPTER ?=
 SETTING ?=
 PORT ?= 8000
 MODULES ?= 2000
+MODULE ?= theory
+COUNT ?= 60
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -25,7 +27,7 @@ lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
 .PHONY: help book serve pdf lab store test quick regress full bench portable faults conformance chapter lock clean
-.PHONY: lint wheel-test theory-test lowest-test
+.PHONY: audit manifest mutants lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
@@ -80,6 +82,9 @@ regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE
 full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10 SHARD=1/2 JOBS=2
 	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SHARD),--shard $(SHARD)) $(if $(JOBS),--jobs $(JOBS))
 
+manifest: .venv/installed ## list new records, by their sha256, in book/results/SHA256SUMS
+	$(PRESS) manifest
+
 bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
 	$(BIN)/python -m benchmarks $(SUBJECT)
 
@@ -88,6 +93,9 @@ portable: .venv/installed ## tests, and every check measured, under other arithm
 
 faults: .venv/installed ## the long version of the kill tests
 	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs -k kill
+
+mutants: .venv/installed ## do the tests bite? single faults, each against its module's own tests: MODULE=theory COUNT=60 SEED=1
+	$(BIN)/python -m tests.mutants --module $(MODULE) --count $(COUNT) --seed $(SEED)
 
 conformance: .venv/installed ## random networks and their near misses, the long version: MODULES=2000
 	DEEPATOMS_CONFORMANCE=$(MODULES) $(BIN)/python -m pytest -q -n 2 tests/conformance
@@ -119,6 +127,9 @@ lock:                ## write requirements.lock from pyproject.toml
 	_build/lock/bin/pip install --quiet ".[book,lab,pdf,test]"
 	(echo '# Exact versions of everything, made by `make lock` from pyproject.toml; torch comes first, from $$(TORCH) in the Makefile.'; \
 	 echo 'torch==2.13.0'; _build/lock/bin/pip freeze | grep -v -E '^(deepatoms|torch)\b') > requirements.lock
+
+audit:               ## known weaknesses of the locked versions; needs pip-audit and a network
+	$(PYTHON) -m pip_audit --requirement requirements.lock --no-deps --disable-pip
 
 clean:               ## remove the built site and the environment
 	rm -rf _build .venv

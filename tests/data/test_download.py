@@ -1,14 +1,17 @@
 """The download path, against a server on this machine."""
 
+import gzip
 import hashlib
+import io
 import multiprocessing
 import os
 import signal
+import tarfile
 import time
 
 import pytest
 
-from deepatoms.data import files
+from deepatoms.data import download, files
 from deepatoms.data.files import DamagedFileError, DownloadError, File
 
 CONTENT = bytes(range(256)) * 1200
@@ -115,3 +118,42 @@ def test_a_damaged_file_in_the_cache_is_refused_not_replaced(cache, site, wanted
     path.write_bytes(CONTENT[:1000])
     with pytest.raises(DamagedFileError, match="delete it: the next call downloads it again"):
         files.read([wanted])
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "folder", "larger"])
+def test_an_archive_s_link_folder_or_too_large_file_is_refused(cache, tmp_path, monkeypatch, kind):
+    """Whatever its md5: the archive is the authors' own here."""
+    monkeypatch.setattr(files, "LARGEST", 100)
+    archive = tmp_path / "own" / "set.tar"
+    archive.parent.mkdir()
+    member = tarfile.TarInfo("set/data.bin")
+    member.type = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "folder": tarfile.DIRTYPE}.get(kind, tarfile.REGTYPE)
+    member.linkname, member.size = "/etc/hostname", 101 if kind == "larger" else 0
+    with tarfile.open(archive, "w") as packed:
+        packed.addfile(member, io.BytesIO(bytes(member.size)))
+    monkeypatch.setenv("DEEPATOMS_DATA", str(archive.parent))
+    whole = File("set.tar", hashlib.md5(archive.read_bytes()).hexdigest())
+    with pytest.raises(ValueError, match=r"no plain file|more than 100"):
+        files.locate(File("data.bin", "0" * 32, "set", archive=whole))
+    assert leftovers(cache) == []
+
+
+@pytest.mark.parametrize(("folder", "name"), [("..", "data.bin"), ("set", "../../data.bin"), ("/tmp", "data.bin"),
+                                              ("out", "data.bin")])
+def test_a_file_that_would_lie_outside_the_cache_is_refused(cache, tmp_path, wanted, folder, name):
+    cache.mkdir()
+    (cache / "out").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="lies outside"):
+        files.locate(File(name, wanted.md5, folder, wanted.urls))
+    assert not (tmp_path / "data.bin").exists()
+
+
+def test_what_unpacks_to_too_much_and_a_server_that_does_not_end_are_cut(cache, site, wanted, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 1000)
+    assert files.gunzip(gzip.compress(bytes(1000))) == bytes(1000)
+    with pytest.raises(ValueError, match="unpack to more than 1,000"):
+        files.gunzip(gzip.compress(bytes(1001)))
+    monkeypatch.setattr(download, "LARGEST", 100_000)
+    with pytest.raises(DownloadError, match="more than 100,000 bytes"):
+        files.locate(wanted)
+    assert leftovers(cache) == []

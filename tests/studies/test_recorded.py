@@ -1,13 +1,14 @@
 """The recorded results in the book: whole, with their provenance, and noticed when somebody alters one."""
 
 import json
+import random
 import shutil
 
 import pytest
 
 from deepatoms.claims import catalogue, checking
 from deepatoms.press import regress
-from deepatoms.runs import results
+from deepatoms.runs import manifest, results
 
 CHAPTERS = sorted({claim.chapter for claim in catalogue.load().claims.values()})
 ENTRIES = [entry for chapter in CHAPTERS for entry in checking.registered(chapter) if entry.records]
@@ -28,10 +29,43 @@ def altered(value):
     return value if isinstance(value, (str, bool)) or value is None else 3 * value + 1
 
 
+def test_there_are_records_and_checks_that_read_them():
+    """Without any, the tests below would pass by having nothing to look at."""
+    assert len(FILES) > 200 and len(outcomes()) > 50
+
+
+def test_every_record_is_listed_as_it_is():
+    assert manifest.faults(results.folder()) == [], "make manifest lists new ones; git checkout restores altered ones"
+
+
+def numbers(value, place=()):
+    """Yield the places of all numbers in a record."""
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from numbers(inner, (*place, key))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield place
+
+
+def test_one_altered_number_is_noticed_wherever_it_is(tmp_path):
+    chance = random.Random(0)
+    shutil.copytree(results.folder(), tmp_path / "results")
+    for _ in range(72):
+        source = chance.choice(FILES)
+        record = json.loads(source.read_text())
+        *place, last = chance.choice(list(numbers(record)))
+        inner = record
+        for key in place:
+            inner = inner[key]
+        inner[last] = inner[last] * 1.1 + 1e-9
+        target = tmp_path / "results" / source.relative_to(results.folder())
+        target.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        assert manifest.faults(tmp_path / "results") == [f"{source.parent.name}/{source.name} was altered"]
+        shutil.copy(source, target)
+
+
 def test_regress_notices_an_altered_record(tmp_path, monkeypatch):
     before = outcomes()
-    if not before:
-        pytest.skip("no check reads a complete recorded experiment yet")
     for source in FILES:
         target = tmp_path / source.parent.name / source.name
         target.parent.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """Convolutional dictionaries: every fast product and norm against an explicit matrix or direct loops."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -124,3 +125,41 @@ def test_training_filters_says_whether_it_converged_and_keeps_the_best():
     assert not few.converged and many.converged
     coherences = [[float(convolutional.filter_coherence(design)) for design in found.best] for found in (few, many)]
     assert (np.array(coherences[1]) <= np.array(coherences[0]) + 1e-9).all()
+
+
+def windows(values, kernel, measure):
+    """Return the largest measure of a window of all maps, by visiting every window of the circular grid."""
+    grid = values.shape[1:]
+    found = []
+    for place in itertools.product(*map(range, grid)):
+        cells = {tuple((p + s) % n for p, s, n in zip(place, shift, grid, strict=True))
+                 for shift in itertools.product(*map(range, kernel))}
+        found.append(measure(np.stack([values[(slice(None), *cell)] for cell in cells])))
+    return max(found)
+
+
+@pytest.mark.parametrize(("grid", "kernel"), [((7,), (3,)), ((3,), (5,)), ((4,), (4,)), ((5, 4), (2, 3)), ((2, 6), (3, 2)),
+                                              ((5,), (1,))])
+def test_norms_and_counts_of_patches_are_those_of_every_window(grid, kernel):
+    draw = np.random.default_rng(len(grid) + grid[0])
+    values = draw.normal(size=(3, *grid)) * (draw.random((3, *grid)) < 0.4)
+    values[0].flat[0] = 1.0
+    assert convolutional.patch_norm(values, kernel) == pytest.approx(windows(values, kernel, np.linalg.norm))
+    assert convolutional.patch_count(values, kernel) == windows(values, kernel, np.count_nonzero)
+    stripe = tuple(2 * length - 1 for length in kernel)
+    assert convolutional.stripe_count(values, kernel) == windows(values, stripe, np.count_nonzero)
+
+
+@pytest.mark.parametrize(("channels", "atoms"), [(1, 3), (2, 5), (4, 2), (3, 1), (1, 1)])
+def test_the_resolvent_solves_and_the_norm_is_that_of_the_matrix(channels, atoms):
+    draw = np.random.default_rng(channels + 10 * atoms)
+    filters, penalty = draw.normal(size=(atoms, channels, 3)), 0.7
+    D, whole = convolutional.ConvolutionalDictionary(filters, (8,)), convolutional.matrix(filters, (8,))
+    signals = draw.normal(size=(channels, 8))
+    solved = np.linalg.solve(whole @ whole.T + penalty * np.eye(8 * channels), signals.ravel())
+    assert np.allclose(np.asarray(D.resolvent(penalty)(signals)).ravel(), solved)
+    assert D.squared_norm == pytest.approx(np.linalg.norm(whole, 2) ** 2)
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="penalty = "):
+            D.resolvent(wrong)
+    assert D.unit_excess() == pytest.approx(abs(np.linalg.norm(whole, axis=0) - 1).max())

@@ -131,3 +131,24 @@ def test_a_stationary_point_above_the_least_frame_energy_is_not_taken_for_the_en
 def test_the_stability_bound_promises_nothing_where_the_residual_is_below_the_noise():
     assert dictionaries.lasso_stability_bound(0.1, 1, 0.5, 0.4) == np.inf
     assert np.isfinite(dictionaries.lasso_stability_bound(0.1, 1, 0.5, 0.5))
+
+
+def test_a_search_that_is_too_long_says_how_long_it_would_be():
+    D = np.random.default_rng(0).normal(size=(4, 40))
+    for sparsity in (5, 7, 8):
+        with pytest.raises(ValueError, match=f"makes {math.comb(40, sparsity):,} supports of 40 atoms"):
+            recovery.representations(D, np.ones(4), sparsity)
+    assert recovery._supports(40, 2).shape == (780, 2)
+    for sparsity in (41, 0):
+        with pytest.raises(ValueError, match="sparsity = "):
+            recovery.representations(D, np.ones(4), sparsity)
+
+
+def test_signals_that_fit_no_dictionary_are_refused():
+    D = np.random.default_rng(0).normal(size=(4, 6))
+    for call in (lambda x: recovery.representations(D, x, 1), lambda x: recovery.least_l1(D, x)):
+        for x in (np.ones(3), np.ones(5), np.ones((4, 1))):
+            with pytest.raises(ValueError, match="x = "):
+                call(x)
+    with pytest.raises(ValueError, match="x = .*has no representation"):
+        recovery.least_l1(np.array([[1.0], [0.0]]), np.array([0.0, 1.0]))

@@ -1,5 +1,6 @@
 """The fast evaluation against explicit dictionaries, and the closed forms against descent and random networks."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -241,3 +242,67 @@ def test_rank_shows_conventions_and_abstains_where_they_differ():
 def test_bad_input_is_refused(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_the_spread_of_starts_is_the_range_over_the_mean():
+    minimum = frame_potential.Minimum(0.0, (1.0, 3.0, 2.0), (), (), [])
+    assert minimum.spread == 1.0
+    assert frame_potential.Minimum(0.0, (2.0, 2.0), (), (), []).spread == 0.0
+
+
+def test_energies_that_leave_the_finite_numbers_are_refused():
+    huge = [[torch.full((3, 2), 1e30)]]
+    with pytest.raises(ValueError, match="left the finite numbers"):
+        frame_potential.minimize(induced.chain([2, 3]), "free", starts=huge, descent=Descent(2))
+
+
+def test_the_boundary_that_is_asked_for_is_the_one_that_is_taken():
+    net = SMALL["densenet"]
+    weights = net.init(1)
+    energy, count = frame_potential.zero_padded(net, weights)
+    assert frame_potential.potential(net, weights, "zero") == pytest.approx(np.sqrt(energy / count))
+    circular = float(frame_potential.potential(net, weights))
+    assert circular == pytest.approx(np.sqrt(float(frame_potential.energy(net, weights)) / net.structural_count))
+    assert abs(circular - frame_potential.potential(net, weights, "zero")) > 1e-4
+    with pytest.raises(ValueError, match="boundary = 'mirror'"):
+        frame_potential.potential(net, weights, "mirror")
+
+
+def test_a_budget_admits_what_it_just_pays_for():
+    nets = {"small": induced.chain([4, 3]), "large": induced.chain([4, 9])}
+    counts = [net.parameter_count for net in nets.values()]
+    names = [[row.name for row in frame_potential.rank(nets, budget).rows] for budget in (counts[0], counts[1] - 1, counts[1])]
+    assert names == [["small"], ["small"], ["small", "large"]]
+    assert frame_potential.rank(nets, counts[0] - 1).abstains == f"no candidate has at most {counts[0] - 1} parameters"
+    for budget in (0, -3, 2.5, True):
+        with pytest.raises((TypeError, ValueError), match="budget = "):
+            frame_potential.rank(nets, budget)
+
+
+def test_candidates_that_tie_at_zero_or_mix_conventions_are_not_ranked():
+    nets = {"a": induced.chain([4, 3]), "b": induced.chain([4, 2])}
+    assert frame_potential.rank(nets).chosen is None and "2 candidates tie" in frame_potential.rank(nets).abstains
+    assert frame_potential.rank(nets, potentials={"a": 0.3}).abstains.startswith("conventions")
+    assert frame_potential.rank(nets, potentials={"a": 0.3, "b": 0.2}).chosen.name == "b"
+
+
+@settings(max_examples=40)
+@given(widths, st.integers(0, 1000))
+def test_the_composed_bound_bounds_every_dictionary_of_those_magnitudes(widths, seed):
+    draw, net = np.random.default_rng(seed), induced.chain(widths)
+    shares = [*(draw.uniform(0, 1, width) for width in widths[1:-1]), np.ones(widths[-1])]
+    directions = [u.numpy() for u in net.unit(net.init(seed))]
+    bound = frame_potential.composed_bound(widths, shares)
+    assert frame_potential.energy_of_magnitudes(directions, shares) + sum(widths[1:]) >= bound - 1e-9
+    shuffled = [draw.permutation(layer) for layer in shares]
+    assert frame_potential.composed_bound(widths, shuffled) == pytest.approx(bound)
+
+
+def test_the_composed_bound_worked_out_by_hand_and_its_minimum_by_trying_all():
+    assert frame_potential.composed_bound([2, 2, 2], [np.full(2, 0.5), np.ones(2)]) == pytest.approx(0.5 + 4.5 + 1)
+    assert frame_potential.composed_bound([4, 4, 2], [np.zeros(4), np.ones(2)]) == pytest.approx(0 + 9)
+    for widths in ([2, 3, 2], [3, 2, 3, 2], [2, 4]):
+        layers = [list(itertools.product((0.0, 1.0), repeat=width)) for width in widths[1:-1]]
+        least = min(frame_potential.composed_bound(widths, [*map(np.array, shares), np.ones(widths[-1])])
+                    for shares in itertools.product(*layers))
+        assert frame_potential.composed_minimum(widths) == pytest.approx(least)

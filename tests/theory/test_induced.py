@@ -117,3 +117,18 @@ def test_sparse_code_meets_the_conditions_of_the_minimum():
 def test_bad_input_is_refused(build, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build()
+
+
+@pytest.mark.parametrize(("family", "name"), [("resnet", "blocks"), ("resnet", "width"), ("resnet", "groups"),
+                                              ("densenet", "layers"), ("densenet", "growth"), ("densenet", "first")])
+@pytest.mark.parametrize("value", [0, -1, 2.5, None, True])
+def test_sizes_that_make_no_network_are_refused_by_name(family, name, value):
+    sizes = {"resnet": {"blocks": 1, "width": 2}, "densenet": {"layers": 1, "growth": 2}}[family]
+    with pytest.raises((TypeError, ValueError), match=f"{name} = "):
+        induced.cifar(family, **(sizes | {name: value}))
+
+
+def test_the_random_weights_have_the_variance_that_the_rule_says():
+    weight = induced.chain([200, 300]).init(0, gain=2.0)[0]
+    assert float(weight.var()) == pytest.approx(2 / 200, rel=0.05)
+    assert float(induced.chain([200, 300]).init(0, gain=0.5)[0].var()) == pytest.approx(0.5 / 200, rel=0.05)

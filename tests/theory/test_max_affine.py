@@ -131,3 +131,24 @@ def test_bad_input_is_refused():
         max_affine.operators([nn.Tanh()], (3,))
     with pytest.raises(ValueError, match="one piece"):
         max_affine.activation([0.0, 1.0], 2).after(max_affine.activation([0.0, 1.0], 2))
+
+
+@pytest.mark.parametrize(("layer", "shape", "said"), [
+    (torch.nn.Conv2d(1, 2, 3), (9,), "is not .channels, rows, columns."),
+    (torch.nn.BatchNorm2d(1).eval(), (9,), "is not .channels"),
+    (torch.nn.MaxPool2d(2), (9,), "is not .channels"), (torch.nn.AvgPool2d(2), (3, 3), "is not .channels"),
+    (torch.nn.Linear(9, 2), (1, 3, 3), "is not flat")])
+def test_a_layer_that_reads_another_shape_is_refused(layer, shape, said):
+    with pytest.raises(ValueError, match=f"shape = .*{said}"):
+        max_affine.operators(torch.nn.Sequential(layer), shape)
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding"), [
+    ((2, 5, 4), 2, 1, 0), ((1, 6, 6), 3, 2, 1), ((3, 4, 4), 2, None, 1)])
+def test_pooling_by_operators_is_torch_s(shape, kernel, stride, padding):
+    x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
+    found = max_affine.max_pooling(shape, kernel, stride, padding)(x.flatten(1))
+    assert torch.equal(found, torch.nn.functional.max_pool2d(x, kernel, stride, padding).flatten(1))
+    mean = max_affine.average_pooling(shape, kernel, stride, padding)(x.flatten(1))
+    wanted = torch.nn.functional.avg_pool2d(x, kernel, stride, padding, count_include_pad=False)
+    assert torch.allclose(mean, wanted.flatten(1), atol=1e-12)

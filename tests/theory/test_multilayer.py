@@ -1,5 +1,9 @@
 """The sampler: every layer sparse, exactly consistent, coherence as designed."""
 
+import dataclasses
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +61,35 @@ def test_rows_of_a_batch_keep_their_dictionaries():
 def test_impossible_requests_are_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("kernel", "count", "spacing"), [((9,), 3, 3), ((7,), 3, 3), ((6, 6), 3, 2), ((4, 4), 2, 3)])
+def test_places_are_inside_and_as_far_apart_as_asked_and_no_farther_than_that(kernel, count, spacing):
+    generator, gaps = np.random.default_rng(0), set()
+    for _ in range(3000):
+        places = multilayer._spaced(kernel, count, spacing, generator)
+        if places is not None:
+            assert places.shape == (count, len(kernel)) and (places >= 0).all() and (places < kernel).all()
+            gaps |= {int(abs(one - other).max()) for one, other in itertools.combinations(places, 2)}
+    assert min(gaps) == spacing
+
+
+def test_a_kernel_without_room_is_refused_and_the_shortest_with_room_is_not():
+    assert multilayer._spaced((7,), 3, 3, np.random.default_rng(0)).ravel().tolist() == [0, 3, 6]
+    with pytest.raises(ValueError, match="kernel = .*use at least 7"):
+        multilayer._spaced((6,), 3, 3, np.random.default_rng(0))
+
+
+def test_misleading_noise_raises_the_absent_atom_that_correlates_most_and_turns_with_the_signal():
+    signals = multilayer.draw("K2-compact", 4, np.random.default_rng(0))
+    noise = multilayer.misleading_noise(signals, 0.3)
+    D, absent = signals.dictionaries[0], signals.codes[0] == 0
+    before, after = ((D.analyze(each).abs() * absent).flatten(1).amax(1) for each in (signals.signal, signals.signal + noise))
+    chosen = (D.analyze(signals.signal).abs() * absent).flatten(1).argmax(1, keepdim=True)
+    added = math.prod(D.analyze(each).flatten(1).gather(1, chosen) for each in (noise, signals.signal))
+    assert (after > before).all() and (added > 0).all()
+    turned = dataclasses.replace(signals, signal=-signals.signal, codes=[-code for code in signals.codes])
+    assert torch.allclose(multilayer.misleading_noise(turned, 0.3), -noise)
+    assert torch.allclose(multilayer.worst_noise(turned, 0.3), -multilayer.worst_noise(signals, 0.3))
+    shrunk = D.analyze(multilayer.worst_noise(signals, 0.3)) * signals.codes[0].sign()
+    assert float(shrunk.sum()) < 0

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from deepatoms.theory import splines
 from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
 
 
@@ -131,3 +132,19 @@ def test_codes_of_what_is_overwritten_are_those_of_its_input(overwrite):
     assert torch.equal(found.nonlinearities[0].inputs[0], x)
     low, high = {"hardtanh": (-1, 1), "clamp": (-0.3, 0.4)}.get(found.nonlinearities[0].operation, (0, torch.inf))
     assert torch.equal(found.codes, (x > low).long() + (x > high))
+
+
+def test_the_slope_of_a_leaky_unit_is_torch_s_own_unless_given():
+    x = torch.tensor([[-2.0, 3.0]], dtype=torch.float64)
+    for call in (torch.nn.functional.leaky_relu, lambda x: torch.nn.functional.leaky_relu(x, 0.3)):
+        found = trace(call, x).nonlinearities[0]
+        assert found.codes.tolist() == [[0, 1]]
+        assert torch.equal(splines.affine_map(call, x)[0][0] @ x[0], call(x)[0])
+
+
+def test_a_largest_entry_that_stands_alone_is_no_tie():
+    apart, tied = (torch.tensor([row], dtype=torch.float64) for row in ([1.0, 2.0, 3.0, 0.0], [3.0, 2.0, 3.0, 0.0]))
+    A, b = splines.affine_map(lambda x: x.amax(-1, keepdim=True), apart)
+    assert A.tolist() == [[[0, 0, 1, 0]]] and b.tolist() == [[0]]
+    with pytest.raises(ValueError, match="tie|equal|break|several"):
+        splines.affine_map(lambda x: x.amax(-1, keepdim=True), tied)

@@ -298,3 +298,55 @@ def test_bad_input_to_the_sequels_is_refused(call, said):
     with pytest.raises(ValueError) as refusal:
         call()
     assert said in str(refusal.value)
+
+
+def test_the_direction_of_escape_is_a_unit_and_its_scale_the_best():
+    coupled_problem = coupled(3)
+    width, last, outputs = coupled_problem.sizes
+    draw = np.random.default_rng(0)
+    W, B = 0.1 * draw.normal(size=(width, last)), 0.1 * draw.normal(size=(outputs, width))
+    first, second = coupled_problem.escape_direction(W, B)
+    assert (first**2).sum() + (second**2).sum() == pytest.approx(1)
+
+    def curvature(turn):
+        one, other = first * np.cos(turn) / np.linalg.norm(first), second * np.sin(turn) / np.linalg.norm(second)
+        step = 1e-3
+        values = [coupled_problem.risk(W + t * one, B + t * other) for t in (-step, 0, step)]
+        return (values[0] - 2 * values[1] + values[2]) / step**2
+
+    best = np.arctan2(np.linalg.norm(second), np.linalg.norm(first))
+    assert curvature(best) == pytest.approx(min(curvature(turn) for turn in np.linspace(0.01, 1.56, 300)), rel=1e-3, abs=1e-6)
+
+
+def test_a_probe_counts_the_right_answers():
+    """Labels that are the sign of one input: a linear probe knows all of them, and none once they are exchanged."""
+    net = resnests.random_resnest(2, 2, [2], 4, torch.Generator().manual_seed(0))
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-2.0, 0.0]], dtype=torch.float64)
+    y = (x[:, 0] > 0).long()
+    assert [risk.accuracy for risk in resnests.block_risks(net, (x, y), (x, y))] == [1.0, 1.0, 1.0]
+    assert [risk.accuracy for risk in resnests.block_risks(net, (x, y), (x, 1 - y))] == [0.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match="data = .*differ"):
+        resnests.block_risks(net, (x, y[:3]))
+
+
+def test_a_net_reads_a_batch_and_is_cut_at_its_own_blocks_only():
+    net = resnests.random_resnest(3, 1, [2, 2], 9, torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="x = .*rank 1"):
+        net.trace(torch.ones(3, dtype=torch.float64))
+    assert [len(net.truncated(count).blocks) for count in (1, 2)] == [1, 2]
+    for count in (0, 3, -1):
+        with pytest.raises(ValueError, match="blocks = "):
+            net.truncated(count)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_assumptions_do_not_depend_on_scale_and_their_margin_is_a_ratio(scale):
+    last, y = scale * np.diag([4.0, 2.0, 1.0]), np.ones((3, 1))
+    found = resnests.assumption_1(last, y)
+    assert (found.holds, found.rank, found.margin) == (True, 3, pytest.approx(0.25))
+    flat = resnests.assumption_1(last[:, [0, 1, 1]], y)
+    assert (flat.holds, flat.rank, flat.needed, flat.margin) == (False, 2, 3, 0.0)
+    vanishing = resnests.assumption_1(scale * np.array([[1.0], [1.0]]), np.array([[1.0], [-1.0]]))
+    assert not vanishing.holds and "product 0" in vanishing.name
+    assert resnests.assumption_3(3, 3).holds and not resnests.assumption_3(2, 3).holds
+    assert resnests.assumption_3(6, 3).margin == 2.0

@@ -215,3 +215,65 @@ def test_coding_layer_by_layer_can_miss_a_solution_of_all_layers():
     greedy, _ = skip.deep_coding(x, D, [1, 1])
     other = [np.array([0.0, 0.9]), np.array([0.9, 0.0])]
     assert [bool(skip.is_feasible(x, codes, D, [1, 1], tolerances)) for codes in (greedy, other)] == [False, True]
+
+
+def test_the_best_diagonal_finds_the_slopes_that_made_the_outputs():
+    W, s, h = RNG.normal(size=(4, 4)), RNG.uniform(-1, 1, 4), RNG.normal(size=(50, 4))
+    a = h @ W.T
+    assert np.allclose(skip.best_diagonal(a, s * a), s)
+    assert np.allclose(skip.residual_operator(W, a, s * a), np.eye(4) + np.diag(s) @ W)
+    assert np.allclose(skip.residual_operator(W, a, s * a, skip=False), np.diag(s) @ W)
+    noisy = s * a + RNG.normal(size=a.shape)
+    best = ((noisy - a * skip.best_diagonal(a, noisy)) ** 2).sum()
+    assert all(((noisy - a * (skip.best_diagonal(a, noisy) + step)) ** 2).sum() > best for step in 0.1 * RNG.normal(size=(20, 4)))
+    assert skip.unexplained_share(a, noisy, np.zeros((4, 4))) == pytest.approx(1)
+    assert skip.unexplained_share(a, a @ W.T, W) == pytest.approx(0, abs=1e-20)
+
+
+def test_a_code_is_feasible_up_to_the_sparsity_and_below_the_tolerance():
+    D, code = np.eye(3), np.array([1.0, 2.0, 0.0])
+    x = code + np.array([0.0, 0.0, 0.5])
+    for sparsity, tolerance, feasible in ((2, 0.6, True), (1, 0.6, False), (2, 0.5, False), (3, 0.500001, True)):
+        assert bool(skip.is_feasible(x, [code], [D], [sparsity], [tolerance])) is feasible
+    assert not skip.is_feasible(x, [code], [D], [2], [0.6], equalities=True)
+    assert skip.is_feasible(code, [code], [D], [2], [0.6], equalities=True)
+    both = skip.is_feasible(np.stack([x, code]), [np.stack([code, code])] * 2, [D, D], [2, 2], [0.2, 0.2])
+    assert both.tolist() == [False, True]
+
+
+def test_frame_bounds_are_the_least_and_largest_energy_of_a_unit_signal():
+    D = RNG.normal(size=(3, 7))
+    unit = dictionaries.normalize(D)
+    low, high = skip.frame_bounds(D)
+    directions = RNG.normal(size=(2000, 3))
+    energies = ((directions @ unit) ** 2).sum(1) / (directions**2).sum(1)
+    assert low <= energies.min() <= energies.max() <= high and energies.min() < 1.1 * low and energies.max() > 0.95 * high
+    flat = np.vstack([D[:2], np.zeros(7)])  # spans a plane: the bound is that of the plane
+    assert skip.frame_bounds(flat)[0] > 1e-3
+
+
+def test_babel_by_trying_every_set_of_others():
+    D = dictionaries.normalize(RNG.normal(size=(4, 6)))
+    gram = abs(D.T @ D)
+    for count in (1, 2, 5):
+        tried = max(gram[atom, list(others)].sum() for atom in range(6)
+                    for others in itertools.combinations(set(range(6)) - {atom}, count))
+        assert skip.babel(D, count) == pytest.approx(tried)
+    assert skip.babel(D, 1) == pytest.approx(dictionaries.mutual_coherence(D))
+    for wrong in (0, 6):
+        with pytest.raises(ValueError, match="atoms = "):
+            skip.babel(D, wrong)
+
+
+def test_integers_beyond_64_bits_are_counted_exactly_or_refused():
+    """2**22 is no root of x**3, though 2**66 is 0 in 64 bits; nor may a small type wrap."""
+    assert skip.root_multiplicity(np.array([1, 0, 0, 0]), 2**22) == 0
+    assert skip.root_multiplicity(np.array([1, -120], dtype=np.int8), 120) == 1
+    assert skip.root_multiplicity(np.array([[1, -(2**31), 0], [1, 0, 0]]), 2**31).tolist() == [1, 0]
+    small = np.full((3, 3), 100, dtype=np.int8)
+    assert skip.characteristic_polynomial(small).tolist() == [1, -300, 0, 0]
+    large = np.diag([2**20, 2**20, 2**20])
+    assert skip.characteristic_polynomial(large).tolist() == [1, -3 * 2**20, 3 * 2**40, -(2**60)]
+    with pytest.raises(ValueError, match="64 bits"):
+        skip.characteristic_polynomial(np.diag([2**33, 2**33]))
+    assert skip.exact_rank(np.array([[2**62, 2**62], [2**62, 2**62]])) == 1

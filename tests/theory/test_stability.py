@@ -133,3 +133,30 @@ def test_bad_input_is_refused_by_name(call, said):
 def test_no_certificate_comes_from_numbers_that_mean_nothing(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_the_constants_of_layered_basis_pursuit_worked_out_by_hand():
+    """Weight 4 e, error 7.5 sqrt(p) e, entries above 7.5 e found; the next layer's noise is this one's error."""
+    first, second = stability.basis_pursuit_bounds([LayerNumbers(0.25, 1, 9, 1.0, 1.0), LayerNumbers(0.1, 2, 4, 1.0, 1.0)], 0.02)
+    assert (first.weight, first.found_above, first.error) == pytest.approx((0.08, 0.15, 0.45))
+    assert (second.noise, second.weight, second.found_above, second.error) == pytest.approx((0.45, 1.8, 3.375, 6.75))
+    assert (first.limit, second.limit) == pytest.approx((5 / 3, 11 / 3))
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (2, 1), (1, 1), (2, 2)])
+def test_a_layer_holds_where_it_and_every_one_above_does(counts):
+    layers = [LayerNumbers(0.25, count, 1, 1.0, 1.0) for count in counts]  # the limit is 5/3
+    found = [bool(each.holds) for each in stability.basis_pursuit_bounds(layers, 0.01)]
+    assert found == [counts[0] == 1, counts == (1, 1)]
+    assert bool(stability.unique(layers))
+    assert not stability.unique([*layers, LayerNumbers(0.25, 3, 1, 1.0, 1.0)])
+
+
+@settings(max_examples=60)
+@given(st.floats(0.01, 0.9), st.integers(1, 6), st.floats(0.01, 2))
+def test_the_bound_between_solutions_doubles_without_coherence_and_ends_at_the_limit(mu, s, noise):
+    free = stability.deep_coding_bounds([LayerNumbers(0.0, s, 1, 1.0, 1.0)] * 2, noise)
+    assert free == pytest.approx([2 * noise, 4 * noise])
+    layer = LayerNumbers(mu, s, 1, 1.0, 1.0)
+    if abs(s - stability.uniqueness_limit(layer)) > 1e-6:
+        assert np.isinf(stability.deep_coding_bounds([layer], noise)[0]) == (s > stability.uniqueness_limit(layer))

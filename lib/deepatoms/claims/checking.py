@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import zlib
 from dataclasses import asdict, dataclass, replace
 
@@ -10,6 +11,7 @@ import torch
 
 from deepatoms.claims import catalogue
 from deepatoms.runs import results
+from deepatoms.theory.arguments import refuse
 
 
 class ControlError(AssertionError):
@@ -161,15 +163,43 @@ def run(entry, setting):
     is not a number.
     """
     found = _measure(entry, setting)
-    if found is None:
-        return None
+    return None if found is None else outcome(entry, found, setting.seed)
+
+
+def outcome(entry, found, seed):
+    """Return what a measurement means: how it compares with the catalogue's criterion, and what it rests on.
+
+    Raises ControlError and ValueError as ``run`` does.
+    """
     planned = catalogue.load().check(entry.id)
     _demand_number(planned, found)
     _demand_control(planned, found)
     return Outcome(entry.id, float(found.measured), float(found.control),
                    planned.criterion.judge(found.measured, found.interval), _evidence(entry, found), entry.scale,
-                   setting.seed, entry.records is not None, _pair(found.interval), _pair(found.control_interval),
+                   seed, entry.records is not None, _pair(found.interval), _pair(found.control_interval),
                    found.vacuous)
+
+
+def read(entry, stored):
+    """Return a stored outcome, given as plain data, judged anew by today's catalogue: no stored word is believed.
+
+    Only the numbers and the count of what was measured come from what is stored; the verdict on them, and what kind of
+    evidence they are, do not.
+
+    Raises:
+        ControlError: if the control no longer comes out as the catalogue demands.
+        ValueError: on what is not a number, on a scale that is not the check's, or on fewer instances than it promises.
+    """
+    if stored["scale"] != entry.scale:
+        refuse(f"{entry.id}: scale", stored["scale"], f"is not the check's, {entry.scale}", "make store the chapter again")
+    numbers = (stored["measured"], stored["control"], *(stored.get("interval") or ()), *(stored.get("control_interval") or ()))
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            refuse(f"{entry.id}: measured", number, "is not a number", "make store the chapter again", TypeError)
+    counted = re.search(r"[\d,]*\d", str(stored["evidence"]))
+    count = int(counted[0].replace(",", "")) if counted else 0
+    return outcome(entry, Measurement(stored["measured"], stored["control"], stored.get("interval"),
+                                      stored.get("control_interval"), bool(stored.get("vacuous")), count), stored["seed"])
 
 
 def _evidence(entry, found):

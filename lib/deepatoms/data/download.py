@@ -11,6 +11,7 @@ from tqdm import tqdm
 ATTEMPTS = 3
 CHUNK = 1 << 13  # bytes: what a cut can lose
 SECONDS = 30
+LARGEST = 1 << 30  # bytes: a server that does not end would fill the disk before the md5 is compared
 
 
 class DownloadError(ConnectionError):
@@ -78,5 +79,9 @@ class _Resuming:
         with (open(self.part, "ab" if have else "wb") as part,
               tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=self.part.stem) as bar):
             for chunk in answer.iter_content(CHUNK):
+                have += len(chunk)
+                if have > LARGEST:
+                    self.part.unlink()
+                    raise DownloadError(f"more than {LARGEST:,} bytes arrived; they were thrown away")
                 part.write(chunk)
                 bar.update(len(chunk))

@@ -1,7 +1,9 @@
 """Find, check and fetch the authors' files: nothing is taken for a whole file before its published md5 is found."""
 
 import contextlib
+import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -17,6 +19,8 @@ import pooch
 
 from deepatoms.data.download import DownloadError, fetch
 from deepatoms.theory.arguments import refuse
+
+LARGEST = 1 << 28  # bytes: a third more than any file of the data sets unpacks to
 
 
 class DamagedFileError(ValueError):
@@ -144,11 +148,19 @@ def locate(file: File) -> pathlib.Path:
     found = _there(file)
     if found is not None:
         return found
-    target = cache_folder() / file.folder / file.name
+    target = _inside(cache_folder(), file)
     target.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{target}.lock"):  # another process may be fetching the same file
         if not target.exists():
             _unpack(file, target) if file.archive else _download(file, target)
+    return target
+
+
+def _inside(folder, file):
+    """Return where a file belongs in a folder, and nowhere else: no name climbs out, no link leads out."""
+    target = folder / file.folder / file.name
+    if folder.resolve() not in target.resolve().parents:
+        refuse("file", f"{file.folder}/{file.name}", f"lies outside {folder}", "give it a plain name and folder, without links")
     return target
 
 
@@ -173,4 +185,27 @@ def _unpack(file, target):
     archive = locate(file.archive)
     _read_into(np.empty(archive.stat().st_size, np.uint8), file.archive, archive)
     with tarfile.open(archive) as members:
-        write_whole(target, members.extractfile(f"{file.folder}/{file.name}").read())
+        write_whole(target, members.extractfile(_member(members, f"{file.folder}/{file.name}")).read())
+
+
+def _member(members, name):
+    """Return a member of an archive that is a plain file of its size at most; a link could point anywhere."""
+    member = members.getmember(name)
+    if not member.isreg():
+        refuse("archive", members.name, f"holds no plain file {name}", "delete it: the next call downloads it again")
+    if member.size > LARGEST:
+        refuse("archive", members.name, f"unpacks {name} to {member.size:,} bytes, more than {LARGEST:,}", "delete it")
+    return member
+
+
+def gunzip(content: bytes) -> bytes:
+    """Return what gzip packed, at most ``LARGEST`` bytes of it.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        unpacked = packed.read(LARGEST + 1)
+    if len(unpacked) > LARGEST:
+        refuse("content", f"{len(content):,} bytes", f"unpack to more than {LARGEST:,}", "delete the file they come from")
+    return unpacked

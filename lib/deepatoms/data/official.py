@@ -1,6 +1,5 @@
 """The authors' own files: idx (MNIST), the binary version (CIFAR), MATLAB 5 (SVHN). Never pickle."""
 
-import gzip
 import io
 
 import numpy as np
@@ -69,7 +68,7 @@ def _idx(content):
 
 
 def _mnist(found):
-    images, labels = (_idx(gzip.decompress(content)) for content in files.read(found))
+    images, labels = (_idx(files.gunzip(content)) for content in files.read(found))
     return images[:, None], labels, DIGITS
 
 
@@ -81,7 +80,7 @@ def _cifar(found, label_bytes, names):
 
 def _svhn(found):
     """Read a MATLAB file of X (rows, columns, channels, N) and y, in which 10 stands for the digit 0."""
-    content = scipy.io.loadmat(io.BytesIO(files.read(found)[0]))
+    content = scipy.io.loadmat(io.BytesIO(files.read(found)[0]), variable_names=("X", "y"))
     return np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1)), content["y"].ravel() % 10, DIGITS
 
 

@@ -120,13 +120,13 @@ def check_row(check, outcomes=(), source="", claim=None):
     outcomes = sorted(outcomes, key=lambda outcome: verdicts.SCALES.index(outcome.scale), reverse=True)
     name = f'<span class="deepatoms-name">{prose(check.sentence) or _name(check, claim)}</span>'
     said = _line(name, check, outcomes) if outcomes else f'<b class="deepatoms-result">not run</b> {name}'
-    result = outcomes[0].result if outcomes else "none"
+    result = html.escape(outcomes[0].result) if outcomes else "none"
     return (f'<details class="deepatoms-check" data-result="{result}"><summary>{said}</summary>\n'
             f"<dl>{_details(check, outcomes, source, claim)}</dl></details>")
 
 
 def _name(check, claim):
-    name = check.name.replace("_", " ")
+    name = html.escape(check.name.replace("_", " "))
     return f"{prose(claim.place)}: {name}" if claim else name
 
 
@@ -150,8 +150,12 @@ def _details(check, outcomes, source, claim):
                            + "".join(_control(check, outcome) for outcome in outcomes) + "."}
     if outcomes:
         entries["Evidence"] = "; ".join(_evidence(outcome) for outcome in outcomes)
-    entries["Check"] = f'<a href="{source}" data-check="{check.id}">{check.id}</a>' if source else f"<code>{check.id}</code>"
+    entries["Check"] = _checked(html.escape(check.id), html.escape(source))
     return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in entries.items())
+
+
+def _checked(identifier, source):
+    return f'<a href="{source}" data-check="{identifier}">{identifier}</a>' if source else f"<code>{identifier}</code>"
 
 
 ROLES = {"printed": "the claim as printed", "hypothesis": "the claim as printed, with an added hypothesis",
@@ -167,7 +171,7 @@ def _control(check, outcome):
 def _evidence(outcome):
     origin = "recorded" if outcome.recorded else "measured when the chapter ran"
     vacuous = "; vacuous, because nothing is claimed" * outcome.vacuous
-    return f"{outcome.evidence}, {SCALES[outcome.scale]}, {origin}{vacuous}"
+    return f"{html.escape(outcome.evidence, quote=False)}, {SCALES[outcome.scale]}, {origin}{vacuous}"
 
 
 def style():
@@ -177,6 +181,7 @@ def style():
 
 def badge(verdict):
     """Return a verdict as a label (HTML)."""
+    verdict = html.escape(verdict)
     return f'<b class="deepatoms-verdict" data-verdict="{verdict}">{verdict}</b>'
 
 
@@ -198,7 +203,8 @@ def claim_line(claim, verdict):
     """Return a claim as one line: verdict, what it says, and the link to its card on the scoreboard (HTML)."""
     why = f' <span class="deepatoms-basis">({html.escape(verdict.why, quote=False)})</span>' if verdict.why else ""
     # In JupyterLab the link opens the scoreboard's source; on the site the build points it at the claim's card.
-    card = f'<a href="../book/scoreboard.md" data-document="book/scoreboard" data-query="#{claim.id}"><code>{claim.id}</code></a>'
+    name = html.escape(claim.id)
+    card = f'<a href="../book/scoreboard.md" data-document="book/scoreboard" data-query="#{name}"><code>{name}</code></a>'
     return f'<li class="deepatoms-line">{badge(verdict.text)}{flags(verdict)} {prose(claim.statement)}{why} {card}</li>'
 
 
@@ -221,9 +227,10 @@ def claim(claim, verdict, checks, chapter=""):
     remarks = "".join(f"<p><b>{name}:</b> {prose(text)}</p>" for name, text in (
         ("Issue", claim.issue), ("Corrected", claim.corrected), ("Convention", claim.decides),
         ("Reduced to", claim.reduced if verdict.reduced else ""), ("Criterion revised", claim.revised)) if text)
-    head = (f'<span class="deepatoms-head"><code>{claim.id}</code> <span class="deepatoms-place">{prose(claim.place)}</span> '
+    name, paper, place, said = map(html.escape, (claim.id, claim.paper, claim.chapter, verdict.text))
+    head = (f'<span class="deepatoms-head"><code>{name}</code> <span class="deepatoms-place">{prose(claim.place)}</span> '
             f"{badge(verdict.text)}{flags(verdict)}</span>")
-    identity = f'id="{claim.id}" data-paper="{claim.paper}" data-chapter="{claim.chapter}" data-verdict="{verdict.text}"'
+    identity = f'id="{name}" data-paper="{paper}" data-chapter="{place}" data-verdict="{said}"'
     foot = " · ".join(filter(None, (basis(verdict), chapter)))
     return (f'<details class="deepatoms-claim" {identity}><summary>{head}\n<span>{prose(claim.statement)}</span></summary>\n'
             f'{remarks}<p class="deepatoms-basis">{foot}</p>\n{"".join(checks)}</details>')

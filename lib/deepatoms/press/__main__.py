@@ -6,12 +6,13 @@ import pkgutil
 import subprocess
 import sys
 import time
+from collections import Counter
 
 from tqdm import tqdm
 
 from deepatoms import studies
 from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template
-from deepatoms.runs import prices, results
+from deepatoms.runs import manifest, prices, record_files, results
 
 
 def main(arguments=None):
@@ -39,6 +40,7 @@ def _parser():
     elsewhere.add_argument("--setting", action="append", choices=arithmetic.SETTINGS)
     elsewhere.add_argument("--chapter", action="append", default=[])
     elsewhere.add_argument("--no-tests", dest="tests", action="store_false")
+    _add(commands, "manifest", _list_records)
     record = _add(commands, "full", _full)
     record.add_argument("experiment", nargs="?")
     record.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -112,13 +114,25 @@ def _full(options):
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
     print(summary, *summary.traces, sep="\n")
+    _list_records(None)
     if summary.failed:
         raise SystemExit(1)
+
+
+def _list_records(options):
+    """Put new records into the list of all, by their sha256; one that was altered since it was listed is refused."""
+    try:
+        print(f"{manifest.add(results.folder())} new records listed in {results.folder() / manifest.NAME}")
+    except ValueError as fault:
+        raise SystemExit(str(fault)) from None
 
 
 def _list(planned):
     for experiment in planned.values():
         print(f"{prices.price(experiment)}\n    {experiment.title}")
+        found = results.records(experiment.name)
+        for age, count in Counter(filter(None, map(record_files.age, found))).items():
+            print(f"    {count} {age}")
 
 
 if __name__ == "__main__":

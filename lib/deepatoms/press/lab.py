@@ -18,6 +18,8 @@ from deepatoms.pages import claim_html
 from deepatoms.press import checkout, notebooks
 
 WORK = checkout.ROOT / "work"
+# This machine only, and by its own name: another that leads here is refused.
+HERE = ("--ServerApp.ip=127.0.0.1", "--ServerApp.allow_remote_access=False")
 ROLE = re.compile(r"\{(func|class|meth|mod|eq|cite|doc)\}`([^`]+)`")
 EQUATION = re.compile(r"\$\$\n(.*?)\n\$\$ \(([\w-]+)\)", re.DOTALL)
 BLOCK = re.compile(r"^(`{3,}|:{3,})\{(dropdown|admonition)\} *(.*?)\n(.*?)\n\1 *$", re.DOTALL | re.MULTILINE)
@@ -29,7 +31,7 @@ def open_lab(arguments=()):
         print(working_copy(path))
     os.environ["DEEPATOMS_STATIC"] = "0"
     _without_news()
-    command = [Path(sys.executable).with_name("jupyter"), "lab", f"--ServerApp.root_dir={checkout.ROOT}",
+    command = [Path(sys.executable).with_name("jupyter"), "lab", f"--ServerApp.root_dir={checkout.ROOT}", *HERE,
                f"--LabApp.default_url=/lab/tree/{WORK.name}/{checkout.chapters()[0].name}", *arguments]
     raise SystemExit(subprocess.run(command, cwd=checkout.ROOT, check=False).returncode)
 

@@ -27,10 +27,21 @@ class Pages(http.server.SimpleHTTPRequestHandler):
         """Return the site's page with per cent signs doubled: the server fills in its own words by them."""
         return (checkout.SITE / "404.html").read_text("utf-8").replace("%", "%%")
 
+    def send_head(self):
+        """Answer whoever asks for this machine by its own name: another name that leads here is another site's trick."""
+        host, port = (self.headers.get("Host") or "").lower(), self.server.server_address[1]
+        if host not in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            return self.send_error(http.HTTPStatus.MISDIRECTED_REQUEST)
+        return super().send_head()
+
 
 def serve(port):
     """Serve the built site on this machine until interrupted."""
-    handler = functools.partial(Pages, directory=checkout.SITE)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        print(f"http://127.0.0.1:{port}/  (Ctrl-C stops)")
-        server.serve_forever()
+    with server(port) as serving:
+        print(f"http://127.0.0.1:{serving.server_address[1]}/  (Ctrl-C stops)")
+        serving.serve_forever()
+
+
+def server(port):
+    """Return the server of the built site, for this machine only; port 0 stands for any that is free."""
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Pages, directory=checkout.SITE))

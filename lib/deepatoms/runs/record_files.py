@@ -11,13 +11,14 @@ import pathlib
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from deepatoms import _doors
+from deepatoms.runs import origins
 from deepatoms.theory.arguments import refuse
 
 FOLDER = "DEEPATOMS_RESULTS"
@@ -119,14 +120,16 @@ def demand_room(place: pathlib.Path) -> None:
                f"free it, or set {FOLDER} to a folder of your own", OSError)
 
 
-def provenance(claims: Iterable[str], device: str, seconds: float) -> dict[str, Any]:
+def provenance(claims: Iterable[str], device: str, seconds: float, function: Callable | None = None) -> dict[str, Any]:
     """Return what a reader needs to trust and repeat a record: claims, device, versions, commit, date, duration ...
 
+    ``code`` has the digests of the modules that ``function``, the experiment, rests on (``origins.code``);
     ``uncommitted`` tells whether the package differed from the commit (None outside a checkout), ``threads`` and ``cpu``
     what else moves the last digits: torch's threads and the instructions that it used.
     """
     return {"claims": list(claims), "seconds": round(seconds, 2), "date": datetime.date.today().isoformat(),
-            "uncommitted": _uncommitted(), "python": platform.python_version(), **place(device),
+            "uncommitted": _uncommitted(), "code": origins.code(function) if function else {},
+            "python": platform.python_version(), **place(device),
             **{package: version(package) for package in ("numpy", "scipy", "deepatoms")}}
 
 
@@ -134,6 +137,15 @@ def place(device: str) -> dict[str, Any]:
     """Return what moves the last digits of a computation: device, threads, instructions, torch's version and the commit."""
     return {"device": _device_name(device), "threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability(),
             "torch": version("torch"), "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown"}
+
+
+def age(record: dict[str, Any]) -> str:
+    """Return in words whether the code that made a record has changed since; nothing if it has not."""
+    code = record["provenance"].get("code")
+    if not code:
+        return "made before code was noted"
+    changed = origins.changed(code)
+    return f"made before {', '.join(changed)} changed" if changed else ""
 
 
 def _device_name(device):

@@ -225,7 +225,7 @@ def _record(task, key, configuration, claim):
     seconds = time.perf_counter() - started
     if not claim.held():  # this process stood still for so long that another took over
         return "held"
-    provenance = record_files.provenance(task.claims, task.device, seconds)
+    provenance = record_files.provenance(task.claims, task.device, seconds, task.function)
     record_files.write(task.folder / f"{key}.json", task.name, configuration, result, provenance | partial.told(seconds))
     partial.path.unlink(missing_ok=True)
     return "done"

@@ -90,6 +90,7 @@ class ConvolutionalDictionary:
         >>> D.resolvent(3.0)(torch.tensor([[4.0, 8.0, -4.0, -8.0]])).round(decimals=6)
         tensor([[ 1.,  2., -1., -2.]])
         """
+        arguments.number("penalty", penalty, 1e-300)
         symbols = self.spectrum.movedim(-1, -3)
         identity = torch.eye(self.channels, dtype=self.spectrum.dtype, device=self.spectrum.device)
         systems = symbols.mT @ symbols.conj() + penalty * identity

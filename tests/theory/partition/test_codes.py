@@ -122,3 +122,15 @@ def test_bad_neighbours_are_refused():
         partition.region_codes(nn.ReLU(), torch.zeros(0, 3))
     with pytest.raises(NotPiecewiseAffineError, match="gelu"):
         partition.region_codes(nn.GELU(), torch.zeros(2, 3))
+
+
+def test_codes_of_other_layers_networks_and_batches_are_not_compared():
+    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    nets = [nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU()).double() for _ in range(2)]
+    first, other = (partition.region_codes(net, x) for net in nets)
+    assert (partition.distance(first, first) == 0).all() and partition.distance(first, first).shape == (2, 6)
+    for a, b, said in ((first[0], first[1], "do not belong to layer 0"), (first[0], other[0], "another network"),
+                       (first[0][:2], first[0][:3], "cannot be paired"), (first, first[:1], "do not match the 2 layers")):
+        with pytest.raises(ValueError, match=said):
+            partition.distance(a, b)
+    assert partition.distance(first[0][:1], first[0]).shape == (6,)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import polygons
+from deepatoms.theory.partition import polygons, segment
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 from deepatoms.theory.splines import distance_to_break
 
@@ -184,3 +184,15 @@ def test_bad_input_is_refused():
         partition.slice_plane(nn.Sequential(nn.Linear(2, 2), nn.Sigmoid()).double(), little.box())
     with pytest.raises(NotPiecewiseAffineError, match="sort"):
         partition.slice_plane(lambda x: x.sort(1).values, little.box())
+
+
+@pytest.mark.parametrize("side", [1.0, 10.0])
+def test_a_segment_is_refused_exactly_where_rounding_blurs_a_billionth_of_it(side):
+    limit = 1e-9 * side / np.finfo(float).eps
+    for far, refused in ((0.99 * limit, False), (1.01 * limit, True)):
+        start = torch.full((2,), far, dtype=torch.float64)
+        if refused:
+            with pytest.raises(ValueError, match="end = .*so near"):
+                segment.demand_apart("end", start, torch.full((1, 2), side, dtype=torch.float64), start)
+        else:
+            segment.demand_apart("end", start, torch.full((1, 2), side, dtype=torch.float64), start)

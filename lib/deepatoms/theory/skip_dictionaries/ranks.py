@@ -52,13 +52,14 @@ def characteristic_polynomial(matrices: np.ndarray) -> np.ndarray:
     r"""Return the integer coefficients of :math:`\det(\lambda I - A)`, highest power first (Faddeev and LeVerrier).
 
     Args:
-        matrices: integer array of shape (..., n, n), small enough for 64 bits.
+        matrices: integer array of shape (..., n, n).
 
     Returns:
-        Integer array of shape (..., n + 1).
+        Integer array of shape (..., n + 1), int64.
 
     Raises:
         TypeError: On entries that are not integers.
+        ValueError: On matrices that are not square, or coefficients beyond 64 bits.
 
     Source:
         Faddeev and LeVerrier, standard.
@@ -66,15 +67,17 @@ def characteristic_polynomial(matrices: np.ndarray) -> np.ndarray:
     >>> characteristic_polynomial(np.array([[2, 1], [0, 3]]))
     array([ 1, -5,  6])
     """
-    A = _integers(matrices)
-    n = A.shape[-1]
+    n = _integers(matrices).shape[-1]
+    if matrices.ndim < 2 or matrices.shape[-2] != n:
+        arguments.refuse("matrices", matrices, "is not square", "pass shape (..., n, n)")
+    A = _wide(matrices, n, n)
     one = np.eye(n, dtype=A.dtype)
     coefficients = [np.ones(A.shape[:-2], dtype=A.dtype)]
     M = np.zeros_like(A)
     for power in range(1, n + 1):
         M = A @ M + coefficients[-1][..., None, None] * one
-        coefficients.append(-np.trace(A @ M, axis1=-2, axis2=-1) // power)
-    return np.stack(coefficients, axis=-1)
+        coefficients.append(np.asarray(-np.trace(A @ M, axis1=-2, axis2=-1) // power, dtype=A.dtype))
+    return _narrow("matrices", np.stack(coefficients, axis=-1))
 
 
 def root_multiplicity(coefficients: np.ndarray, root: int) -> Any:
@@ -93,7 +96,8 @@ def root_multiplicity(coefficients: np.ndarray, root: int) -> Any:
     >>> root_multiplicity(characteristic_polynomial(np.array([[2, 1], [0, 2]])), 2)
     np.int64(2)
     """
-    root, quotient = arguments.integer("root", root, minimum=-(2**31)), np.array(_integers(coefficients))
+    root = arguments.integer("root", root, minimum=-(2**31))
+    quotient = _wide(_integers(coefficients), 1 + abs(root), coefficients.shape[-1]).copy()
     multiplicity, still = np.zeros(quotient.shape[:-1], dtype=np.int64), np.ones(quotient.shape[:-1], dtype=bool)
     while quotient.shape[-1] > 1:
         for power in range(1, quotient.shape[-1]):
@@ -102,6 +106,18 @@ def root_multiplicity(coefficients: np.ndarray, root: int) -> Any:
         multiplicity += still
         quotient = quotient[..., :-1]
     return multiplicity[()]
+
+
+def _wide(values, factor, power):
+    """Return integers in 64 bits where sums of products of ``power`` of them stay within, else without a limit."""
+    largest = max((abs(int(end)) for end in (values.min(), values.max())), default=0) if values.size else 0
+    return values.astype(np.int64 if (2 * factor * (1 + largest)) ** power < 2**62 else object)
+
+
+def _narrow(name, values):
+    if values.dtype == object and any(abs(value) >= 2**63 for value in values.ravel()):
+        arguments.refuse(name, values, "needs more than 64 bits", "pass smaller entries")
+    return values.astype(np.int64)
 
 
 def _integers(values):
