@@ -24,7 +24,6 @@ from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
 from deepatoms.theory.piecewise import Model
 
-CHUNK = 4_000_000  # numbers held at once while regions are refined
 USUAL = 2**28  # bytes of activations at once
 CHECKED = 1000  # regions whose affine map is compared with the function
 Many = TypeVar("Many", bound=Cells)
@@ -123,16 +122,15 @@ class _Work(NamedTuple):
 
 def _refine(work, cells, budget):
     """Cut every region by the units of one nonlinearity, as many regions at a time as memory allows."""
-    directions, found, start, size = work.corners[1:] - work.corners[:1], [], 0, min(64, work.most)
-    while start < len(cells):
-        part = cells.take(np.arange(start, min(start + size, len(cells))))
+    directions, found = work.corners[1:] - work.corners[:1], []
+    for start in range(0, len(cells), work.most):
+        part = cells.take(np.arange(start, min(start + work.most, len(cells))))
         budget.before, budget.ahead = sum(map(len, found)), len(cells) - start - len(part)
         centres = part.centres
         pieces = observe(work.model, located(work.corners, centres), directions, work.layer)[0][work.layer]
         functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
         split = Contest.of(functions) if pieces.competing else Units.of(functions)
         found.append(sweep(part, split, budget)[0])
-        start, size = start + size, max(1, min(work.most, CHUNK // (functions.at[0].size * len(work.corners))))
     return type(cells).join(found)
 
 
