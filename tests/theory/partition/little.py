@@ -49,6 +49,11 @@ def box(low=-1.0, high=1.0):
     return torch.tensor([[low, low], [high, low], [low, high]], dtype=torch.float64)
 
 
+def cube(low=-1.0, high=1.0):
+    """Return the corners of a cube of space."""
+    return low + (high - low) * torch.cat([torch.zeros(1, 3), torch.eye(3)]).double()
+
+
 def images(count, seed=0, size=6):
     """Return normal images of one channel, float64."""
     return torch.randn(count, 1, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -116,9 +116,9 @@ def test_more_regions_than_the_limit_are_refused_with_their_number():
 
 
 def test_progress_is_told(monkeypatch):
-    from deepatoms.theory.partition import planar
+    from deepatoms.theory.partition import refine
     clock = iter(range(0, 10**6, 2))
-    monkeypatch.setattr(planar.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(refine.time, "monotonic", lambda: next(clock))
     told = []
     partition.slice_plane(little.seeded(lambda: little.dense(2, 12, 3)), little.box(-3, 3), progress=told.append)
     assert told and all("regions so far, in nonlinearity 1 of 1" in each for each in told)

@@ -162,10 +162,9 @@ def test_the_decision_boundary_is_where_the_two_highest_tie(case):
 def test_a_cut_keeps_the_area(seed):
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.uniform(0, 2 * np.pi, (5, 7)), 1)
-    vertices, counts = np.stack([np.cos(angles), np.sin(angles)], 2), np.full(5, 7)
-    values = vertices @ rng.normal(size=2) + rng.normal() / 2
-    parts = [polygons.areas(*part) for part in polygons.cut(vertices, counts, values)]
-    assert np.allclose(sum(parts), polygons.areas(vertices, counts), atol=1e-14)
+    cells = polygons.Polygons.of(np.stack([np.cos(angles), np.sin(angles)], 2), np.full(5, 7))
+    (upper, rows), (lower, _) = cells.cut(cells.points @ rng.normal(size=2) + rng.normal() / 2)
+    assert np.allclose(upper.sizes + lower.sizes, cells.sizes[rows], atol=1e-14)
 
 
 def test_bad_input_is_refused():

@@ -3,8 +3,8 @@ r"""The partition that a piecewise affine network makes of its input space: code
 The equations are those of Balestriero and Baraniuk, *A Spline Theory of Deep Networks* (ICML 2018), Section 7, under the
 paper's numbers. Every unit of a nonlinearity selects one of its affine pieces; the selections, unit by unit, are the *code*
 of an input (Eq. 14), and the inputs with one code form a convex *region*. What follows from it is here: a distance between
-codes (Eq. 15) with exact nearest neighbours, exact partitions of a segment and of a plane, and the exact distance to the
-nearest wall of a region.
+codes (Eq. 15) with exact nearest neighbours, exact partitions of a segment, of a plane and of space, and the exact distance
+to the nearest wall of a region.
 """
 
 from deepatoms.theory.partition.codes import LayerCodes, distance, region_codes
@@ -12,8 +12,9 @@ from deepatoms.theory.partition.counting import most_regions, planar_regions
 from deepatoms.theory.partition.neighbours import Neighbours, neighbours
 from deepatoms.theory.partition.planar import PlanarSlice, slice_plane
 from deepatoms.theory.partition.segment import slice_segment
+from deepatoms.theory.partition.spatial import Mesh, SpaceSlice, slice_space
 from deepatoms.theory.partition.walls import Wall, in_radius, nearest_walls
 
-__all__ = ["LayerCodes", "Neighbours", "PlanarSlice", "Wall", "distance", "in_radius",
+__all__ = ["LayerCodes", "Mesh", "Neighbours", "PlanarSlice", "SpaceSlice", "Wall", "distance", "in_radius",
            "most_regions", "nearest_walls", "neighbours", "planar_regions", "region_codes",
-           "slice_plane", "slice_segment"]
+           "slice_plane", "slice_segment", "slice_space"]

@@ -8,6 +8,7 @@ What this takes for granted is checked, not assumed: :func:`demand_known` that e
 :func:`demand_pieces` that the pieces are the function's.
 """
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -302,19 +303,20 @@ class _Extension(TorchDispatchMode):
         self.hold.first(compared)  # the rows are the points and their copies
         if self.last in (None, layer):
             cells = compared.shape[-1]
-            values = _affine(compared.reshape(self.hold.copies, self.hold.points, -1, cells))
+            values = compared.reshape(self.hold.copies, self.hold.points, -1, cells)
             values = values if competing else values.flatten(2)
             self._demand_finite(operation, compared, competing)
             self.kept += _nbytes(values)
-            self.found.append(Pieces(layer, operation, values[0], values[1:], 1 if competing else cells))
+            # A copy: the operation may write its result over what it compares.
+            self.found.append(Pieces(layer, operation, values[0].clone(), values[1:] - values[:1], 1 if competing else cells))
         else:
             self.found.append(None)
         if layer == self.last:
             raise _Stop
 
     def _demand_finite(self, operation, compared, competing):
-        bad = compared.isnan() | (compared == torch.inf) if competing else ~compared.isfinite()
-        if bool(bad.any()):
+        low, high = (float(end) for end in compared.aminmax()) if compared.numel() else (0.0, 0.0)  # NaN shows in both
+        if math.isnan(high) or high == math.inf or (low == -math.inf and not competing):
             self._refuse(operation, "compares numbers that are infinite or not numbers; scale the input or the weights down")
 
     def _demand_plain(self, name, args, kwargs, output, kind):

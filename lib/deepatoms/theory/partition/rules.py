@@ -73,11 +73,11 @@ def _number(x):
 
 def _signs(*levels):
     """Return levels side by side along a new last axis: the walls of each unit."""
-    return torch.stack(torch.broadcast_tensors(*levels), -1)
+    return levels[0][..., None] if len(levels) == 1 else torch.stack(torch.broadcast_tensors(*levels), -1)
 
 
 def _relu(hold, self):
-    return _signs(self), torch.where(hold(hold.first(self) > 0), self, torch.zeros_like(self))
+    return _signs(self), torch.where(hold(hold.first(self) > 0), self, 0.0)
 
 
 def _lean(hold, x, slope):

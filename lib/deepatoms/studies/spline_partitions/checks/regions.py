@@ -221,10 +221,69 @@ def degrees(setting):
     return [[average_degree(partition.slice_plane(model, BOX)) for model in models] for models in (relus, maxima)]
 
 
-def _one_maximum():
+def _one_maximum(dimension=2):
     """Return the maximum of 60 tangent planes of a paraboloid: its regions are the Voronoi cells of 60 random points."""
-    points = 6 * torch.rand(60, 2, dtype=torch.float64) - 3
+    side = 6 if dimension == 2 else 4
+    points = side * torch.rand(60, dimension, dtype=torch.float64) - side / 2
     return nn.Sequential(_layer(points, -points.square().sum(1) / 2), nn.Unflatten(1, (1, 60)), nn.MaxPool1d(60), nn.Flatten())
+
+
+SPACE = torch.tensor([[-2.0, -2, -2], [2, -2, -2], [-2, 2, -2], [-2, -2, 2]], dtype=torch.float64)
+SPACE_WIDTHS = ((3, 16, 3), (3, 8, 8, 3), (3, 6, 6, 6, 3))
+
+
+class Skipped(nn.Module):
+    """Two residual blocks of eight units: ReLU layers with an identity around each."""
+
+    def __init__(self, inputs):
+        super().__init__()
+        self.stem, self.last = nn.Linear(inputs, 8), nn.Linear(8, 3)
+        self.blocks = nn.ModuleList([nn.Linear(8, 8) for _ in range(2)])
+        self.double().eval()
+
+    def forward(self, x):
+        """Return three scores."""
+        x = torch.relu(self.stem(x))
+        for block in self.blocks:
+            x = x + torch.relu(block(x))
+        return self.last(x)
+
+
+def pooled(inputs):
+    """Return a network that takes the maximum of windows of four units in place of a ReLU, twice."""
+    layers = [nn.Linear(inputs, 24), nn.Unflatten(1, (1, 24)), nn.MaxPool1d(4), nn.Flatten(),
+              nn.Linear(6, 24), nn.Unflatten(1, (1, 24)), nn.MaxPool1d(4), nn.Flatten(), nn.Linear(6, 3)]
+    return nn.Sequential(*layers).double().eval()
+
+
+@lru_cache(maxsize=2)
+def degrees_in_space(setting):
+    """Return the average degrees in space of nine ReLU networks and of three Voronoi diagrams."""
+    relus = [seeded(networks.relu_network, 100 * setting.seed + number, widths=widths)
+             for widths in SPACE_WIDTHS for number in range(3)]
+    maxima = [seeded(_one_maximum, 100 * setting.seed + number, dimension=3) for number in range(3)]
+    return [[average_degree(partition.slice_space(model, SPACE)) for model in models] for models in (relus, maxima)]
+
+
+@check("spl.degree/space", instances(9, of="networks"))
+def average_in_space(setting):
+    """Count the faces that two regions share, exactly; under one maximum more regions meet in an edge."""
+    relus, maxima = degrees_in_space(setting)
+    return Measurement(max(relus), min(maxima), count=len(relus))
+
+
+def degree_shares(setting, build):
+    """Return the average degree over 2 d of three networks in the plane, and of three in space."""
+    plane, space = ([seeded(build, 100 * setting.seed + number, inputs=inputs) for number in range(3)] for inputs in (2, 3))
+    return [*(average_degree(partition.slice_plane(model, BOX)) / 4 for model in plane),
+            *(average_degree(partition.slice_space(model, SPACE)) / 6 for model in space)]
+
+
+@check("spl.degree_skips/average", instances(6, of="networks"))
+def average_with_skips(setting):
+    """Count the sides and faces that two regions share, with skips around the layers."""
+    shares = degree_shares(setting, Skipped)
+    return Measurement(max(shares), min(degrees_in_space(setting)[1]) / 6, count=len(shares))
 
 
 @check("spl.degree/average", instances(12, of="networks"))

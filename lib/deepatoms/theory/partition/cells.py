@@ -1,0 +1,135 @@
+r"""Convex cells by the thousand, as flat arrays: what polygons and polyhedra share.
+
+The corners of all cells stand in one array, cell after cell, with the number of corners of each. A corner closer to a wall than
+rounding lies on it, so that a wall through a corner does not cut off a sliver.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+
+ROUNDING = 1e-13
+
+
+class Affine(NamedTuple):
+    """One affine function for each of some cells.
+
+    Attributes:
+        offsets: Values at the origin of the slice, shape (cells,).
+        slopes: Shape (dimension, cells).
+    """
+
+    offsets: np.ndarray
+    slopes: np.ndarray
+
+    @classmethod
+    def about(cls, at: np.ndarray, slopes: np.ndarray, centres: np.ndarray) -> Affine:
+        """Return the functions with these values at centres of shape (cells, dimension)."""
+        return cls(at - np.einsum("dn,nd->n", slopes, centres), slopes)
+
+
+class Cells(ABC):
+    """Convex cells.
+
+    Attributes:
+        points: Corners, shape (corners of all cells, dimension).
+        counts: Number of corners of each cell, shape (cells,).
+    """
+
+    points: np.ndarray
+    counts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Return the place of each cell's first corner."""
+        return np.cumsum(self.counts) - self.counts
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Return the mean of each cell's corners, which lies inside; shape (cells, dimension)."""
+        return np.add.reduceat(self.points, self.starts) / self.counts[:, None] if len(self) else self.points[:0]
+
+    def reach(self, centres: np.ndarray) -> np.ndarray:
+        """Return how far each cell reaches from a point along each axis, shape (cells, dimension)."""
+        return np.maximum.reduceat(abs(self.points - np.repeat(centres, self.counts, 0)), self.starts)
+
+    def inside(self, random: np.random.Generator) -> np.ndarray:
+        """Return a random point inside each cell, shape (cells, dimension)."""
+        weights = random.uniform(0.1, 1.0, (len(self.points), 1))
+        return np.add.reduceat(weights * self.points, self.starts) / np.add.reduceat(weights, self.starts)
+
+    def evaluate(self, rows: np.ndarray, function: Affine) -> np.ndarray:
+        """Return one affine function for each of some cells at its corners, cell after cell."""
+        counts = self.counts[rows]
+        corners = self.points[ragged(self.starts[rows], counts)]
+        values = np.repeat(function.offsets, counts)
+        for axis, slopes in enumerate(function.slopes):
+            values += corners[:, axis] * np.repeat(slopes, counts)
+        return values
+
+    def extremes(self, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lowest and the highest of such values on each of these cells."""
+        if not len(rows):
+            return values, values
+        counts = self.counts[rows]
+        starts = np.cumsum(counts) - counts
+        return np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+
+    def spread(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Return one number for each of some cells, once for each of its corners."""
+        return np.repeat(numbers, self.counts[rows])
+
+    @property
+    @abstractmethod
+    def sizes(self) -> np.ndarray:
+        """Return the area or volume of each cell."""
+
+    @abstractmethod
+    def take(self, rows: np.ndarray) -> Self:
+        """Return some of the cells."""
+
+    @classmethod
+    @abstractmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Return several sets of cells as one."""
+
+    @abstractmethod
+    def cut(self, values: np.ndarray) -> list[tuple[Self, np.ndarray]]:
+        """Return the parts above and below zero of the cells that have both, each with the rows of its cells.
+
+        Args:
+            values: An affine function for each cell at its corners; exact zeros lie on the wall.
+        """
+
+
+def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the numbers start, start + 1, ... of several runs, one run after the other.
+
+    Source:
+        Standard.
+
+    >>> ragged(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
+
+
+def settle(values: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
+    """Set to zero what rounding cannot tell from it.
+
+    Source:
+        Standard.
+
+    >>> settle(np.array([1e-16, 0.5]), 1.0).tolist()
+    [0.0, 0.5]
+    """
+    return np.where(abs(values) <= ROUNDING * scale, 0.0, values)

@@ -1,0 +1,408 @@
+r"""The refinement of a partition into convex cells, nonlinearity by nonlinearity, in any dimension that has its cells.
+
+Each cell so far lies in one region of the nonlinearities before, so the next one compares *affine* functions on it. Every cell
+keeps a list of what may still cut it; the first entry cuts, and each of the two parts keeps of the list what crosses it. So no
+function is evaluated on a cell that it has missed before, and all cells are cut at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from deepatoms.theory.arguments import integer, real_array, refuse
+from deepatoms.theory.partition.cells import Affine, Cells, ragged, settle
+from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
+from deepatoms.theory.partition.guards import undisturbed
+from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
+from deepatoms.theory.piecewise import Model
+
+USUAL = 2**28  # bytes of activations at once
+CHECKED = 1000  # regions whose affine map is compared with the function
+Many = TypeVar("Many", bound=Cells)
+
+
+class Functions(NamedTuple):
+    """Affine functions on regions, each about the region's centre.
+
+    Attributes:
+        at: Values at the centres, shape (regions, units) or (regions, windows, cells).
+        slopes: Slopes in the slice's coordinates, shape (dimension, *at.shape).
+        centres: Shape (regions, dimension).
+    """
+
+    at: np.ndarray
+    slopes: np.ndarray
+    centres: np.ndarray
+
+
+class Budget:
+    """How many regions there may be, and who wants to hear of them.
+
+    Args:
+        limit: The largest number of regions.
+        progress: Called with a sentence at most once a second, or None.
+        layer: The nonlinearity at work.
+        layers: Number of nonlinearities.
+    """
+
+    def __init__(self, limit: int, progress: Callable[[str], object] | None, layer: int, layers: int) -> None:
+        self.limit, self.progress, self.layer, self.layers = limit, progress, layer, layers
+        self.before, self.ahead, self.told = 0, 0, time.monotonic()
+
+    def regions(self, count: int) -> None:
+        """Take note of how many regions there are while some are being cut; refuse more than the limit.
+
+        Raises:
+            ValueError: If there are more.
+        """
+        so_far = f"{self.before + count + self.ahead:,} regions so far, in nonlinearity {self.layer + 1} of {self.layers}"
+        if self.before + count + self.ahead > self.limit:
+            refuse("limit", self.limit, f"is less than the {so_far}",
+                   "pass a larger limit, a smaller slice, or fewer layers=")
+        if self.progress is not None and time.monotonic() - self.told > 1:
+            self.progress(so_far)
+            self.told = time.monotonic()
+
+
+# ---- slices ----
+
+def refined(model: Model, corners: torch.Tensor, cells: Many, layers: int | None,
+            told: tuple[int, Callable[[str], object] | None]) -> Many:
+    """Return the cells of a slice that lie in one region each.
+
+    Args:
+        model: The network.
+        corners: A corner of the slice and its neighbours, shape (1 + dimension, ...), float64.
+        cells: The whole slice as one cell, [0, 1]^dimension.
+        layers: Number of nonlinearities to take part; None for all.
+        told: The largest number of regions, and who is told of progress (or None).
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
+            not known, samples are mixed, or the model computes something else than its pieces.
+        ValueError: If there are more regions than the limit, or fewer nonlinearities than layers.
+
+    Source:
+        Section 7.1, :eq:`spl-refine`.
+
+    >>> from deepatoms.theory.partition.polygons import Polygons
+    >>> box = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    >>> len(refined(torch.nn.ReLU(), box, Polygons.square(), None, (10, None)))
+    4
+    """
+    known, sample = rehearse(model, corners[:1])
+    wanted = known if layers is None else integer("layers", layers, 0)
+    if wanted > known:
+        refuse("layers", wanted, f"exceeds the {known} nonlinearities of the model", f"pass at most {known}")
+    with undisturbed(model):
+        for layer in range(wanted):
+            work = _Work(model, corners, layer, max(1, int(USUAL // (len(corners) * sample + 1))))
+            cells = _refine(work, cells, Budget(integer("limit", told[0]), told[1], layer, wanted))
+        if layers is None:
+            _demand_maps(model, corners, cells)
+    return cells
+
+
+class _Work(NamedTuple):
+    """What is refined: a model on a slice, at one nonlinearity, with so many regions at once at most."""
+
+    model: Model
+    corners: torch.Tensor
+    layer: int
+    most: int
+
+
+def _refine(work, cells, budget):
+    """Cut every region by the units of one nonlinearity, as many regions at a time as memory allows."""
+    directions, found = work.corners[1:] - work.corners[:1], []
+    for start in range(0, len(cells), work.most):
+        part = cells.take(np.arange(start, min(start + work.most, len(cells))))
+        budget.before, budget.ahead = sum(map(len, found)), len(cells) - start - len(part)
+        centres = part.centres
+        pieces = observe(work.model, located(work.corners, centres), directions, work.layer)[0][work.layer]
+        functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
+        split = Contest.of(functions) if pieces.competing else Units.of(functions)
+        found.append(sweep(part, split, budget)[0])
+    return type(cells).join(found)
+
+
+def located(corners: torch.Tensor, coordinates: ArrayLike) -> torch.Tensor:
+    """Return the inputs at coordinates of a slice, shape (points, dimension) -> (points, ...).
+
+    Source:
+        Standard.
+
+    >>> located(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]], dtype=torch.float64), [[0.5, 1.0]]).tolist()
+    [[1.0, 3.0]]
+    """
+    u = torch.as_tensor(coordinates, dtype=corners.dtype, device=corners.device).reshape(-1, len(corners) - 1)
+    return corners[0] + (u @ (corners[1:] - corners[0]).flatten(1)).reshape(-1, *corners.shape[1:])
+
+
+def affine_maps(model: Model, corners: torch.Tensor, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the affine maps, in the slice's coordinates, of the regions around some points: slopes and offsets.
+
+    Source:
+        Theorem 1, :eq:`spl-thm-1`, on a slice.
+
+    >>> box = torch.tensor([[0.0], [2.0]], dtype=torch.float64)
+    >>> [each.tolist() for each in affine_maps(torch.nn.ReLU(), box, np.array([[0.5]]))]
+    [[[[2.0]]], [[0.0]]]
+    """
+    directions = corners[1:] - corners[:1]
+    parts = [observe(model, part, directions)[1] for part in located(corners, centres).split(4096)]
+    values = torch.cat(parts, 1).cpu().numpy()
+    slopes = np.moveaxis(values[1:], 0, -1)
+    return slopes, values[0] - np.einsum("rod,rd->ro", slopes, centres)
+
+
+def _demand_maps(model, corners, cells):
+    """Compare the affine maps of some regions, the largest among them, with the function at a point inside of each."""
+    sizes = cells.sizes
+    largest = np.argsort(-sizes, kind="stable")[:CHECKED // 2]
+    chosen = np.union1d(largest, np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int))
+    chosen = chosen[sizes[chosen] > 1e-12]  # in a sliver, rounding decides on which side of a wall its centre lies
+    part = cells.take(chosen)
+    inside, (slopes, offsets) = part.inside(np.random.default_rng(0)), affine_maps(model, corners, part.centres)
+    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
+    scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=corners.device)
+    demand_pieces(model, located(corners, inside), values, scale)
+
+
+SPANNED = {2: ("three inputs", "two", "lie on one line, so they span no plane", "move one of them off the line"),
+           3: ("four inputs", "three", "lie in one plane, so they span no box", "move one of them off the plane")}
+
+
+def demand_corners(corners: torch.Tensor, dimension: int) -> torch.Tensor:
+    """Refuse corners that do not span a slice of this dimension in float64; return a copy of them.
+
+    Raises:
+        ValueError: If they are too few, not float64, so near that rounding blurs the slice, or dependent.
+
+    Source:
+        Standard.
+
+    >>> demand_corners(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]], dtype=torch.float64), 2).shape
+    torch.Size([3, 2])
+    """
+    count, others, dependent, remedy = SPANNED[dimension]
+    real_array("corners", corners)
+    if not isinstance(corners, torch.Tensor) or corners.ndim < 2 or len(corners) != dimension + 1:
+        refuse("corners", corners, f"are not {count}",
+               f"pass a tensor of shape ({dimension + 1}, ...): a corner and its {others} neighbours")
+    corners = demand_double("corners", corners).detach().clone()
+    sides = (corners[1:] - corners[:1]).flatten(1)
+    if bool((sides == 0).all(1).any()):
+        refuse("corners", corners, dependent, remedy)
+    demand_apart("corners", corners, sides, corners)
+    sides = sides / sides.abs().amax(1, keepdim=True)
+    singular = torch.linalg.svdvals(sides / sides.norm(dim=1, keepdim=True))
+    if len(singular) < dimension or float(singular[-1]) <= 1e-8:
+        refuse("corners", corners, dependent, remedy)
+    return corners
+
+
+# ---- what cuts ----
+
+def sweep(cells: Many, rival: Units | Contest, budget: Budget) -> tuple[Many, np.ndarray]:
+    """Cut cells by all units (or windows) of one nonlinearity; return the parts, and the row of the cell each comes from.
+
+    Args:
+        cells: :class:`Cells`.
+        rival: :class:`Units` or :class:`Contest`: what may cut, what does, and how.
+        budget: Hears how many there are.
+
+    Raises:
+        ValueError: If there are more than the budget's limit.
+
+    Source:
+        Section 7.1, :eq:`spl-refine`; the lists are ours.
+
+    >>> from deepatoms.theory.partition.polygons import Polygons
+    >>> units = Units.of(Functions(np.zeros((1, 1)), np.array([[[1.0]], [[0.0]]]), np.array([[0.5, 0.5]])))
+    >>> sweep(Polygons.square(), units, Budget(10, None, 0, 1))[0].sizes.tolist()
+    [0.5, 0.5]
+    """
+    parents, (rows, items) = np.arange(len(cells)), rival.possible(cells)
+    done, ready = [], 0
+    keep = rival.splits(cells, rows, rows, items)
+    rows, items = rows[keep], items[keep]
+    while len(rows):
+        busy, first, entries = np.unique(rows, return_index=True, return_counts=True)
+        idle = np.ones(len(cells), bool)
+        idle[busy] = False
+        done.append((cells.take(np.flatnonzero(idle)), parents[idle]))
+        ready += len(done[-1][1])
+        cells, origin = rival.split(cells.take(busy), parents[busy], items[first])
+        parents = parents[busy][origin]
+        budget.regions(ready + len(cells))
+        rows, at = np.repeat(np.arange(len(origin)), entries[origin] - 1), ragged(first[origin] + 1, entries[origin] - 1)
+        items = items[at]
+        keep = rival.splits(cells, rows, parents[rows], items)
+        rows, items = rows[keep], items[keep]
+    done.append((cells, parents))
+    return type(cells).join([part for part, _ in done]), np.concatenate([rows for _, rows in done])
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Affine functions that cut where they change sign.
+
+    Attributes:
+        functions: One for each unit of each region.
+        scale: Size of the numbers that make them up, shape (regions, units): what rounding is measured by.
+    """
+
+    functions: Functions
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, functions: Functions) -> Units:
+        """Return the units of some functions."""
+        scale = abs(functions.at) + abs(functions.slopes).sum(0)
+        # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
+        return cls(functions, np.maximum(scale, NOISE / ROUNDING * scale.max(initial=0.0)))
+
+    def one(self, parents: np.ndarray, units: np.ndarray) -> tuple[Affine, np.ndarray]:
+        """Return one unit for each of some regions, and its scale."""
+        at, slopes, centres = self.functions
+        return Affine.about(at[parents, units], slopes[:, parents, units], centres[parents]), self.scale[parents, units]
+
+    def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs of regions and units that a bounding box does not rule out."""
+        at, slopes, centres = self.functions
+        farthest = sum(abs(slope) * reach[:, None] for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
+        return np.nonzero(abs(at) < farthest)
+
+    def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Tell which units take both signs on which cells, pair by pair."""
+        function, scale = self.one(parents, units)
+        low, high = cells.extremes(rows, cells.evaluate(rows, function))
+        near = ROUNDING * scale
+        return (low < -near) & (high > near)
+
+    def split(self, cells: Many, parents: np.ndarray, units: np.ndarray) -> tuple[Many, np.ndarray]:
+        """Cut each cell by one unit."""
+        function, scale = self.one(parents, units)
+        every = np.arange(len(cells))
+        values = settle(cells.evaluate(every, function), cells.spread(every, scale))
+        parts = cells.cut(values)
+        return type(cells).join([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """The affine functions that compete for the maximum of windows, each about the centre of its region.
+
+    The parts of a region that its competitors win form a power diagram (Aurenhammer, 1987): where one is at least another
+    is a half-space, so a winner's part is what clipping by the walls against all its rivals leaves.
+
+    Attributes:
+        functions: Values 0 in the padding.
+        finite: Which cells compete; those in the padding stand at minus infinity and never win.
+        scale: Size of the numbers that a window compares, shape (regions, windows): what rounding is measured by.
+    """
+
+    functions: Functions
+    finite: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, functions: Functions) -> Contest:
+        """Return the contest of values that are minus infinity in the padding."""
+        at, slopes, centres = functions
+        finite = np.isfinite(at)
+        # Minus infinity times zero is no number: the padding competes as 0 and is told apart by ``finite``.
+        at, slopes = np.where(finite, at, 0.0), np.where(finite, slopes, 0.0)
+        return cls(Functions(at, slopes, centres), finite, (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300))
+
+    def one(self, parents: np.ndarray, windows: np.ndarray) -> Contest:
+        """Return the contest of one window for each of some regions, without the axis of windows."""
+        at, slopes, centres = self.functions
+        return Contest(Functions(at[parents, windows], slopes[:, parents, windows], centres[parents]),
+                       self.finite[parents, windows], self.scale[parents, windows])
+
+    def between(self, rows: np.ndarray, cell: int, rival: int) -> Affine:
+        """Return the lead of one cell of a single window over another on some regions."""
+        at, slopes, centres = self.functions
+        return Affine.about(at[rows, cell] - at[rows, rival], slopes[:, rows, cell] - slopes[:, rows, rival], centres[rows])
+
+    def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs of regions and windows of which a bounding box does not name the winner."""
+        at, slopes, centres = self.functions
+        winner = np.where(self.finite, at, -np.inf).argmax(2)[..., None]
+        lead = np.take_along_axis(at, winner, 2) - at
+        farthest = sum(abs(slope - np.take_along_axis(slope, winner, 2)) * reach[:, None, None]
+                       for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
+        return np.nonzero((self.finite & (lead < farthest)).any(2))
+
+    def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        """Tell of which windows no cell is largest at all corners of the region, pair by pair.
+
+        A window that one cell wins at every corner it wins everywhere, for the region is convex: no cut, and no work.
+        """
+        one = self.one(parents, windows)
+        at, slopes, centres = one.functions
+        values = [np.where(cells.spread(rows, one.finite[:, cell]), cells.evaluate(
+            rows, Affine.about(at[:, cell], slopes[..., cell], centres)), -np.inf) for cell in range(at.shape[1])]
+        near = np.max(values, 0) - ROUNDING * cells.spread(rows, one.scale)
+        won = [cells.extremes(rows, each - near)[0] >= 0 for each in values]
+        return ~np.any(won, 0)
+
+    def split(self, cells: Many, parents: np.ndarray, windows: np.ndarray) -> tuple[Many, np.ndarray]:
+        """Give each cell of one window a region the part that it wins; the first of equal cells takes it all."""
+        one, won = self.one(parents, windows), []
+        for cell in range(one.finite.shape[1]):
+            rows = np.flatnonzero(one.finite[:, cell])
+            part = cells.take(rows)
+            for rival in range(one.finite.shape[1]):
+                if rival != cell and len(rows):
+                    part, rows = one.against(part, rows, cell, rival)
+            won.append((part, rows))
+        return type(cells).join([part for part, _ in won]), np.concatenate([rows for _, rows in won])
+
+    def against(self, part: Many, rows: np.ndarray, cell: int, rival: int) -> tuple[Many, np.ndarray]:
+        """Keep the part of each region on which ``cell`` is at least ``rival``; on a draw everywhere the first keeps it."""
+        every = np.arange(len(part))
+        values = settle(part.evaluate(every, self.between(rows, cell, rival)), part.spread(every, self.scale[rows]))
+        values = np.where(part.spread(every, self.finite[rows, rival]), values, 1.0)  # nobody loses to the padding
+        low, high = part.extremes(every, values)
+        # Equal on the whole region: as torch's pooling does, the first takes it, so that no part is given out twice.
+        whole = np.flatnonzero((high > 0) & (low >= 0) | ((high <= 0) & (low >= 0) & (cell < rival)))
+        upper, kept = part.cut(values)[0]
+        return type(part).join([part.take(whole), upper]), np.concatenate([rows[whole], rows[kept]])
+
+
+def winners(cells: Many, slopes: np.ndarray, offsets: np.ndarray, model: Model) -> tuple[Many, np.ndarray]:
+    """Cut cells where the highest output changes; return the parts, and the cell of each.
+
+    Args:
+        cells: Regions.
+        slopes: Of each region's map, shape (regions, outputs, dimension).
+        offsets: Shape (regions, outputs).
+        model: The network, to be named.
+
+    Raises:
+        ValueError: If there is a single output.
+
+    Source:
+        Standard.
+
+    >>> from deepatoms.theory.partition.polygons import Polygons
+    >>> slopes, offsets = np.array([[[1.0, 0.0], [0.0, 1.0]]]), np.zeros((1, 2))
+    >>> winners(Polygons.square(), slopes, offsets, torch.relu)[0].sizes.tolist()
+    [0.5, 0.5]
+    """
+    if slopes.shape[1] < 2:
+        refuse("model", model, f"has {slopes.shape[1]} output, so no two of them can tie", "use two outputs or more")
+    functions = Functions(offsets[:, None], np.moveaxis(slopes, -1, 0)[:, :, None], np.zeros((len(cells), slopes.shape[2])))
+    centred = Functions(functions.at + np.einsum("rod,rd->ro", slopes, cells.centres)[:, None], functions.slopes, cells.centres)
+    return sweep(cells, Contest.of(centred), Budget(sys.maxsize, None, 0, 1))

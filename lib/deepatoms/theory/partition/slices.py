@@ -1,0 +1,57 @@
+r"""What exact slices have in common, in the plane and in space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from deepatoms.theory.partition.cells import Cells
+from deepatoms.theory.partition.codes import LayerCodes, region_codes
+from deepatoms.theory.partition.guards import undisturbed
+from deepatoms.theory.partition.refine import affine_maps, located
+from deepatoms.theory.piecewise import Model
+
+Told = Callable[[str], object] | None
+
+
+class Slice:
+    """The regions of a slice of a network's input space.
+
+    Attributes:
+        cells: The regions as flat arrays of corners, in the slice's own coordinates.
+        corners: A corner of the slice and its neighbours, shape (1 + dimension, ...), float64.
+        model: The network.
+    """
+
+    cells: Cells
+    corners: torch.Tensor
+    model: Model
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Return a point inside each region, in the slice's coordinates, shape (regions, dimension)."""
+        return self.cells.centres
+
+    def points(self, coordinates: ArrayLike) -> torch.Tensor:
+        """Return the inputs at coordinates of the slice, shape (points, dimension) -> (points, ...), float64."""
+        return located(self.corners, coordinates)
+
+    def codes(self) -> tuple[LayerCodes, ...]:
+        """Return the code of each region at every nonlinearity, as :func:`region_codes` does."""
+        with undisturbed(self.model):
+            return region_codes(self.model, self.points(self.centres))
+
+    def affine_maps(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return each region's map in the slice's coordinates: f = slopes u + offsets.
+
+        Returns:
+            Slopes, shape (regions, outputs, dimension), and offsets, shape (regions, outputs).
+        """
+        with undisturbed(self.model):
+            return affine_maps(self.model, self.corners, self.centres)

@@ -1,0 +1,161 @@
+r"""The exact partition of a three-dimensional slice of a network's input space: polyhedra with their codes and affine maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deepatoms.theory.partition.cells import ragged
+from deepatoms.theory.partition.polyhedra import Polyhedra
+from deepatoms.theory.partition.refine import demand_corners, refined, winners
+from deepatoms.theory.partition.slices import Slice, Told
+from deepatoms.theory.piecewise import Model
+
+DECIMALS = 9  # corners of neighbouring polyhedra agree to rounding; two corners nearer than this count as one
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A surface of triangles.
+
+    Attributes:
+        points: Shape (points, 3).
+        triangles: Three points each, shape (triangles, 3).
+
+    >>> mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> print(mesh.obj())
+    v 1 0 0
+    v 0 1 0
+    v 0 0 1
+    f 1 2 3
+    >>> mesh.ply().splitlines()[-1]
+    '3 0 1 2'
+    """
+
+    points: np.ndarray
+    triangles: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Return the area of the surface."""
+        a, b, c = self.points[self.triangles].swapaxes(0, 1)
+        return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+    def obj(self) -> str:
+        """Return the text of a Wavefront ``.obj`` file."""
+        return "\n".join([*(f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in self.points),
+                          *(f"f {a} {b} {c}" for a, b, c in self.triangles + 1)])
+
+    def ply(self) -> str:
+        """Return the text of a Stanford ``.ply`` file."""
+        header = ["ply", "format ascii 1.0", f"element vertex {len(self.points)}",
+                  *(f"property double {axis}" for axis in "xyz"), f"element face {len(self.triangles)}",
+                  "property list uchar int vertex_indices", "end_header"]
+        return "\n".join([*header, *(f"{x:.17g} {y:.17g} {z:.17g}" for x, y, z in self.points),
+                          *(f"3 {a} {b} {c}" for a, b, c in self.triangles)])
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceSlice(Slice):
+    """The regions of a parallelepiped cut out of a network's input space.
+
+    Attributes:
+        cells: The regions, as flat arrays of corners, edges and faces, in the slice's own coordinates [0, 1]^3.
+        corners: The four corners that span the slice, shape (4, ...), float64.
+        model: The network.
+    """
+
+    cells: Polyhedra
+    corners: torch.Tensor
+    model: Model
+
+    @property
+    def volumes(self) -> np.ndarray:
+        """Return each region's share of the slice; they sum to 1."""
+        return self.cells.sizes
+
+    def polyhedra(self) -> list[list[np.ndarray]]:
+        """Return a list with the faces of each region: the corners of each, counterclockwise from outside, shape (corners, 3)."""
+        corners, counts = self.cells.loops()
+        faces = np.split(self.cells.points[corners], np.cumsum(counts)[:-1])
+        ends = np.cumsum(self.cells.face_counts)
+        return [faces[start:end] for start, end in zip(ends - self.cells.face_counts, ends, strict=True)]
+
+    def decision_surface(self) -> Mesh:
+        """Return the surface on which the two highest outputs tie, in the slice's coordinates.
+
+        Each triangle is seen counterclockwise from the class of the higher number.
+
+        Raises:
+            ValueError: If the network has a single output.
+        """
+        slopes, offsets = self.affine_maps()
+        cells, parents = winners(self.cells, slopes, offsets, self.model)
+        corners, counts = cells.loops()
+        regions = np.repeat(parents[cells.face_cells], counts)
+        values = offsets[regions] + np.einsum("nod,nd->no", slopes[regions], cells.points[corners])
+        return _mesh(cells.points[corners], counts, _tied(cells, values, counts))
+
+
+def _tied(cells, values, counts):
+    """Return the faces of class cells on which the cell's own output ties with that of a class of higher number."""
+    per_cell = np.bincount(cells.face_cells, counts, len(cells)).astype(int)
+    starts = np.cumsum(per_cell) - per_cell
+    own = np.repeat(np.add.reduceat(values, starts).argmax(1), per_cell)
+    size = np.repeat(np.maximum.reduceat(abs(values), starts).max(1), per_cell)
+    near = abs(values - np.take_along_axis(values, own[:, None], 1)) <= 1e-9 * (1 + size[:, None])
+    near &= ~np.repeat(np.logical_and.reduceat(near, starts), per_cell, 0)  # a tie on a whole region is no surface
+    near &= np.arange(values.shape[1]) > own[:, None]  # the other side has the pair as well
+    return np.logical_and.reduceat(near, np.cumsum(counts) - counts).any(1)
+
+
+def _mesh(corners, counts, chosen):
+    """Return the chosen faces as triangles around their first corners, with corners of neighbours as one."""
+    starts = (np.cumsum(counts) - counts)[chosen]
+    fans = counts[chosen] - 2
+    second = ragged(starts + 1, fans)
+    triangles = np.stack([np.repeat(starts, fans), second, second + 1], 1)
+    used, places = np.unique(triangles, return_inverse=True)
+    _, first, labels = np.unique(corners[used].round(DECIMALS), axis=0, return_index=True, return_inverse=True)
+    triangles = labels.ravel()[places].reshape(-1, 3)
+    whole = (triangles != np.roll(triangles, 1, 1)).all(1)
+    return Mesh(corners[used][first], triangles[whole])
+
+
+def slice_space(model: Model, corners: torch.Tensor, layers: int | None = None, limit: int = 1_000_000,
+                progress: Told = None) -> SpaceSlice:
+    r"""Return the exact partition of a three-dimensional slice of the input space.
+
+    The slice is :math:`c_0 + u\,(c_1 - c_0) + v\,(c_2 - c_0) + w\,(c_3 - c_0)` with u, v, w in [0, 1]. Everything that
+    :func:`slice_plane` says holds here: regions are told apart by their codes, walls that rounding cannot tell apart (1e-13
+    of the numbers compared) are one, a unit that is constant on a region makes none there. A network whose code is constant on
+    the slice has one region.
+
+    Args:
+        model: A module in evaluation mode and float64: affine operations, skips, ReLU-like activations, max-pooling.
+        corners: Four corners c0, c1, c2, c3, shape (4, ...), float64.
+        layers: Number of nonlinearities to take part; None for all.
+        limit: The largest number of regions.
+        progress: Called from time to time with a sentence on how far it has come, such as ``print``.
+
+    Returns:
+        A :class:`SpaceSlice`.
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
+            not known, samples are mixed, or the model computes something else than its pieces.
+        ValueError: If the corners lie in one plane, do not fit, are not float64 or so near that rounding blurs the slice;
+            or if there are more regions than the limit.
+
+    Source:
+        Section 7.1, :eq:`spl-refine`.
+
+    >>> box = torch.tensor([[-1.0, -1.0, -1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]], dtype=torch.float64)
+    >>> found = slice_space(torch.nn.ReLU(), box)
+    >>> len(found), found.volumes.round(9).tolist()[0], len(found.polyhedra()[0])
+    (8, 0.125, 6)
+    """
+    corners = demand_corners(corners, 3)
+    return SpaceSlice(refined(model, corners, Polyhedra.cube(), layers, (limit, progress)), corners, model)
