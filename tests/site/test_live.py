@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from deepatoms.learning import networks
+from deepatoms.learning import networks, training
 from deepatoms.learning.networks.export import encoded
 from deepatoms.pages import figures
 from deepatoms.pages.live import SCRIPTS, page
-from deepatoms.theory import dictionaries, splines
+from deepatoms.theory import dictionaries, partition, splines
 from deepatoms.theory import skip_dictionaries as skip
 
 WEB = pathlib.Path(__file__).parents[2] / "book" / "web"
@@ -270,6 +270,167 @@ def test_atoms_are_dragged_turned_by_keys_added_and_relaxed(atoms):
     for _ in range(4):
         atoms.get_by_role("button", name="Take one away").click()
     assert answer(atoms) == "This figure holds 2 to 12 atoms."
+
+
+# ---- a partition to train ----
+
+WINDOW = [-2.0, 3.0, -1.8, 2.3]
+CORNERS = torch.tensor([[-2.0, -1.8], [3.0, -1.8], [-2.0, 2.3]], dtype=torch.float64)
+
+
+def plain(model):
+    """A dense network as the page keeps it."""
+    return [{"inputs": layer.in_features, "outputs": layer.out_features, "weight": layer.weight.flatten().tolist(),
+             "bias": layer.bias.tolist()} for layer in model if isinstance(layer, torch.nn.Linear)]
+
+
+def planar_networks(count):
+    """Networks of every size that the figure offers, some with weights larger than torch's first ones."""
+    draw = np.random.default_rng(17)
+    for seed in range(count):
+        widths = (2, *[int(draw.integers(1, 17))] * int(draw.integers(1, 4)), 2)
+        model = training.seeded(networks.relu_network, seed, widths=widths).requires_grad_(False)
+        for parameter in model.parameters():
+            parameter *= float(draw.uniform(1, 2))
+        yield model
+
+
+def dots(count, seed=19):
+    draw = np.random.default_rng(seed)
+    points = draw.uniform([-2, -1.8], [3, 2.3], (count, 2)).round(3)
+    return [[*map(float, point), int(label)] for point, label in zip(points, draw.integers(0, 2, count), strict=True)]
+
+
+@pytest.fixture
+def playground(open_page, tmp_path, serve):
+    data = {"points": dots(60), "window": WINDOW, "layers": 2, "units": 8, "steps": 20}
+    opened = open_page(serve(written(tmp_path, "partition-playground", data)))
+    opened.wait_for_selector(".deepatoms-regions")
+    return opened
+
+
+def test_a_hundred_planar_networks_have_the_library_s_regions_scores_and_boundaries(playground):
+    models, points = list(planar_networks(100)), np.array(dots(20))[:, :2]
+    found = playground.evaluate("""([nets, window, points]) => nets.map(net => {
+        const {regions, classes, boundary} = deepatomsPlanar.partition(net, window);
+        return {areas: regions.map(deepatomsPlanar.area), classes: classes.map(parts => parts.reduce((sum, part) => sum + deepatomsPlanar.area(part), 0)),
+                length: boundary.reduce((sum, [a, b, c, d]) => sum + Math.hypot(c - a, d - b), 0), bound: deepatomsPlanar.bound(net),
+                scores: points.map(point => [...deepatomsPlanar.forward(net, point).at(-1)])};
+    })""", [[plain(model) for model in models], WINDOW, points.tolist()])
+    for model, each in zip(models, found, strict=True):
+        expected = partition.slice_plane(model, CORNERS)
+        assert len(each["areas"]) == len(expected) <= each["bound"]
+        np.testing.assert_allclose(np.sort(each["areas"]), np.sort(expected.areas), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(each["scores"], model(torch.from_numpy(points)), rtol=1e-9, atol=1e-12)
+        ends = expected.decision_boundary()
+        assert each["length"] == pytest.approx(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1).sum(), rel=1e-9)
+        assert sum(each["classes"]) == pytest.approx(1, rel=1e-9)
+        units = [layer.out_features for layer in model if isinstance(layer, torch.nn.Linear)][:-1]
+        assert each["bound"] == np.prod([float(partition.most_regions(count, 2)) for count in units])
+
+
+def test_steps_of_training_are_those_of_torch(playground):
+    for seed, model in enumerate(planar_networks(10)):
+        points = dots(50, seed)
+        found = playground.evaluate("""([net, points]) => {
+            const memory = {}, losses = [0, 1, 2, 3].map(() => deepatomsPlanar.step(net, memory, points.map(point => point.slice(0, 2)), points.map(point => point[2])));
+            return {net, losses};
+        }""", [plain(model), points])
+        model.requires_grad_(True)
+        x, y = torch.tensor(points, dtype=torch.float64).split([2, 1], 1)
+        optimiser, losses = torch.optim.Adam(model.parameters(), lr=0.01), []
+        for _ in range(4):
+            optimiser.zero_grad()
+            losses.append(torch.nn.functional.cross_entropy(model(x), y[:, 0].long()))
+            losses[-1].backward()
+            optimiser.step()
+        np.testing.assert_allclose(found["losses"], [float(loss) for loss in losses], rtol=1e-9)
+        for mine, theirs in zip(found["net"], plain(model), strict=True):
+            np.testing.assert_allclose(mine["weight"], theirs["weight"], rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(mine["bias"], theirs["bias"], rtol=1e-9, atol=1e-9)
+
+
+def fastest(page, work, turns=40):
+    """The 95th percentile of a round in milliseconds; the best of three rounds, since other tests share the processor."""
+    return min(page.evaluate(f"""() => {{
+        const times = [];
+        for (let turn = 0; turn < {turns}; turn++) {{
+            const before = performance.now();
+            ({work})(turn);
+            document.body.getBoundingClientRect();
+            times.push(performance.now() - before);
+        }}
+        return times.sort((a, b) => a - b)[Math.ceil(0.95 * {turns}) - 1];
+    }}""") for _ in range(3))
+
+
+def test_five_hundred_regions_are_redrawn_within_100_milliseconds_and_a_point_within_50(playground):
+    model = next(model for model in planar_networks(100) if len(partition.slice_plane(model, CORNERS)) >= 500)
+    playground.evaluate(f"net => {API}.set({{net}})", plain(model))
+    assert fastest(playground, f"() => {API}.show()", 20) < 100
+    playground.get_by_role("button", name="New network").click()
+    assert fastest(playground, f"turn => {API}.set({{points: [[turn / 40, 0, 0], [0, turn / 40, 1]]}})") < 50
+
+
+def test_points_are_placed_moved_and_removed_by_mouse_and_keys(playground):
+    playground.get_by_role("button", name="No points").click()
+    assert "There are no points" in answer(playground)
+    playground.get_by_role("button", name="One step").click()
+    assert answer(playground) == "This could not be computed: there is nothing to learn from; place points of both classes"
+    pad = playground.get_by_role("application")
+    box = pad.bounding_box()
+    playground.mouse.move(box["x"] + 50, box["y"] + 50)
+    playground.mouse.down()
+    playground.mouse.move(box["x"] + 90, box["y"] + 50, steps=4)
+    playground.mouse.up()
+    assert "points right" in answer(playground) and "of one class" in answer(playground)
+    assert playground.evaluate(f"{API}.state().points[0][0]") == pytest.approx(-2 + 5 * 90 / box["width"], abs=0.02)
+    playground.get_by_role("button", name="orange").click()
+    for key in ("ArrowRight", " ", "ArrowUp", "ArrowUp", " "):
+        pad.press(key)
+    assert "of 3 points right" in answer(playground) and "of one class" not in answer(playground)
+    pad.press("Delete")
+    assert "of 2 points right" in answer(playground)
+    playground.get_by_role("button", name="remove").click()
+    playground.mouse.click(box["x"] + 90, box["y"] + 50)
+    assert "of 1 points right" in answer(playground)
+    playground.mouse.click(box["x"] + 90, box["y"] + 50)
+    assert answer(playground) == "This could not be computed: no point is near; point at one to remove it"
+
+
+def test_points_of_two_classes_on_one_another_and_shuffled_labels_are_named(playground):
+    playground.evaluate(f"() => {API}.set({{points: [[0, 0, 0], [0, 0, 1], [1, 1, 1]]}})")
+    assert "lie on one another; no network has both right" in answer(playground)
+    playground.evaluate(f"points => {API}.set({{points}})", dots(40))
+    before = playground.evaluate(f"{API}.state().labels")
+    playground.get_by_role("slider", name="Labels shuffled").fill("1")
+    after = playground.evaluate(f"{API}.state().labels")
+    assert "100 % of the labels shuffled" in answer(playground) and sorted(after) == sorted(before) and after != before
+
+
+def test_play_trains_pauses_and_under_reduced_motion_takes_a_leap(playground):
+    playground.get_by_role("button", name="Start again").click()
+    assert answer(playground).startswith("After 0 steps")
+    playground.get_by_role("button", name="Play").click()
+    playground.wait_for_function(f"{API}.state().steps > 20")
+    playground.get_by_role("button", name="Pause").click()
+    steps = playground.evaluate(f"{API}.state().steps")
+    assert answer(playground).startswith(f"After {steps} steps")
+    playground.emulate_media(reduced_motion="reduce")
+    playground.get_by_role("button", name="Play").click()
+    assert answer(playground).startswith(f"After {steps + 100} steps")
+    playground.get_by_role("slider", name="Layers").fill("3")
+    assert "3 layers have at most" in answer(playground) and answer(playground).startswith("After 0 steps")
+
+
+def test_the_playground_works_by_touch_on_a_phone(open_page, tmp_path, serve):
+    data = {"points": dots(10), "window": WINDOW, "layers": 1, "units": 4, "steps": 1}
+    page = open_page(serve(written(tmp_path, "partition-playground", data)), viewport={"width": 390, "height": 844},
+                     has_touch=True, is_mobile=True)
+    box = page.get_by_role("application").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] - 12, box["y"] + box["height"] - 12)
+    assert "of 11 points right" in answer(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_scripts_are_small():
