@@ -341,10 +341,11 @@ def test_steps_of_training_are_those_of_torch(playground):
         optimiser, losses = torch.optim.Adam(model.parameters(), lr=0.01), []
         for _ in range(4):
             optimiser.zero_grad()
-            losses.append(torch.nn.functional.cross_entropy(model(x), y[:, 0].long()))
-            losses[-1].backward()
+            loss = torch.nn.functional.cross_entropy(model(x), y[:, 0].long())
+            loss.backward()
+            losses.append(loss.item())
             optimiser.step()
-        np.testing.assert_allclose(found["losses"], [float(loss) for loss in losses], rtol=1e-9)
+        np.testing.assert_allclose(found["losses"], losses, rtol=1e-9)
         for mine, theirs in zip(found["net"], plain(model), strict=True):
             np.testing.assert_allclose(mine["weight"], theirs["weight"], rtol=1e-9, atol=1e-9)
             np.testing.assert_allclose(mine["bias"], theirs["bias"], rtol=1e-9, atol=1e-9)

@@ -25,7 +25,7 @@ const deepatomsLive = (() => {
   function slider(name, { min, max, step, value }, inWords, change) {
     const input = element("input", { type: "range", min, max, step, value: String(value), "aria-valuetext": inWords(value),
       input: () => { show(); change(Number(input.value)); } });
-    const output = element("output", { class: "deepatoms-value" });
+    const output = element("span", { class: "deepatoms-value" });
     const show = () => { output.textContent = inWords(Number(input.value)); input.setAttribute("aria-valuetext", output.textContent); };
     show();
     return element("label", { class: "deepatoms-slider" }, element("span", {}, name), input, output);

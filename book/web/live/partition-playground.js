@@ -6,7 +6,7 @@ deepatomsLive.define("partition-playground", (figure, data) => {
   const { window: box } = data, [left, right, bottom, top] = box;
   const MOST = 400, TURNS = 400, WIDE = 1000, HIGH = Math.round(WIDE * (top - bottom) / (right - left)), NAMES = ["blue", "orange"];
   let points = data.points.map(each => each.slice()), layers = data.layers, units = data.units, share = 0, seed = 1;
-  let net, twin, memory, steps, labels, playing = null, tool = NAMES[0], cursor = [0.5, 0.5], held = null;
+  let net, twin, untrained, memory, steps, labels, playing = null, tool = NAMES[0], cursor = [0.5, 0.5], held = null;
 
   const play = button("Play", guarded(() => playing ? stop() : start()));
   const panels = ["application", "img"].map(role => {
@@ -33,7 +33,7 @@ deepatomsLive.define("partition-playground", (figure, data) => {
   // A new network and its twin from the same first weights.
   function begin() {
     net = deepatomsPlanar.fresh([2, ...Array(layers).fill(units), 2], random(seed));
-    [twin, memory, steps] = [deepatomsPlanar.copy(net), {}, 0];
+    [twin, untrained, memory, steps] = [deepatomsPlanar.copy(net), null, {}, 0];
   }
 
   // The classes that are learned: those of a share of the points change places among themselves.
@@ -61,12 +61,15 @@ deepatomsLive.define("partition-playground", (figure, data) => {
     if (!Number.isFinite(loss)) { begin(); throw new Error("the loss is no number any more; the network begins anew"); }
   }
 
-  const across = u => (WIDE * u).toFixed(1), down = v => (HIGH * (1 - v)).toFixed(1);
-  const path = (lines, end) => lines.map(line => {
-    let text = "M";
-    for (let i = 0; i < line.length; i += 2) text += `${i ? "L" : ""}${across(line[i])} ${down(line[i + 1])}`;
-    return text + end;
-  }).join("");
+  const across = u => Math.round(WIDE * u), down = v => Math.round(HIGH * (1 - v));
+  const path = (lines, end) => {
+    let text = "";
+    for (const line of lines) {
+      for (let i = 0; i < line.length; i += 2) text += `${i ? "L" : "M"}${across(line[i])} ${down(line[i + 1])}`;
+      text += end;
+    }
+    return text;
+  };
 
   function draw(panel, network) {
     const found = deepatomsPlanar.partition(network, box);
@@ -89,18 +92,19 @@ deepatomsLive.define("partition-playground", (figure, data) => {
 
   // What the pictures show, in figures above them; the sentences are read out, so they wait until the network stands still.
   function show(said = true) {
-    const counts = [draw(panels[0], net), draw(panels[1], twin)];
+    untrained ??= draw(panels[1], twin);
+    const counts = [draw(panels[0], net), untrained];
     panels[0].title.textContent = `Trained, ${steps} steps: ${counts[0]} regions`;
     panels[1].title.textContent = `Untrained twin: ${counts[1]} regions`;
     if (said) answer.textContent = sentences(counts);
     return counts;
   }
 
-  function sentences([trained, untrained]) {
+  function sentences([trained, before]) {
     const one = deepatomsPlanar.pieces(units), all = deepatomsPlanar.bound(net), many = count => count.toLocaleString("en-GB");
     const limit = layers === 1 ? `${units} lines cut a plane into at most ${one} pieces.`
       : `${units} lines cut a plane into at most ${one} pieces, so ${layers} layers have at most ${one}${"²³"[layers - 2]} = ${many(all)}.`;
-    return `After ${steps} steps the network has ${many(trained)} regions in this window, its untrained twin ${many(untrained)}. ${limit} ${fit()}`;
+    return `After ${steps} steps the network has ${many(trained)} regions in this window, its untrained twin ${many(before)}. ${limit} ${fit()}`;
   }
 
   function fit() {

@@ -12,10 +12,10 @@ const deepatomsPlanar = (() => {
 
   const copy = net => net.map(layer => ({ ...layer, weight: layer.weight.slice(), bias: layer.bias.slice() }));
 
-  function affine(layer, x, biased = true) {
+  function affine(layer, x) {
     const y = new Float64Array(layer.outputs);
     for (let o = 0, at = 0; o < layer.outputs; o++) {
-      let sum = biased ? layer.bias[o] : 0;
+      let sum = layer.bias[o];
       for (let i = 0; i < layer.inputs; i++) sum += layer.weight[at++] * x[i];
       y[o] = sum;
     }
@@ -28,16 +28,30 @@ const deepatomsPlanar = (() => {
     return net.map(layer => { const y = affine(layer, x); x = y.map(value => Math.max(0, value)); return y; });
   }
 
-  // The window [left, right, bottom, top] has coordinates u, v in [0, 1]; the slopes of one layer's units are in these.
-  function around(net, window, [u, v], depth) {
-    const [left, right, bottom, top] = window;
-    let at = [left + u * (right - left), bottom + v * (top - bottom)], across = [right - left, 0], up = [0, top - bottom];
+  // The window [left, right, bottom, top] has coordinates u, v in [0, 1]; of each unit of one layer its value at the middle of a
+  // region and its slopes in these coordinates. One pass for all three: this is where the time goes.
+  function around(net, [left, right, bottom, top], region, depth) {
+    const middle = centre(region), [u, v] = middle;
+    let x = Float64Array.of(left + u * (right - left), bottom + v * (top - bottom), right - left, 0, 0, top - bottom);
     for (let l = 0; l <= depth; l++) {
-      if (l) [across, up] = [across, up].map(slopes => slopes.map((slope, i) => at[i] > 0 ? slope : 0));
-      if (l) at = at.map(value => Math.max(0, value));
-      [at, across, up] = [affine(net[l], at), affine(net[l], across, false), affine(net[l], up, false)];
+      const { inputs, outputs, weight, bias } = net[l], y = new Float64Array(3 * outputs);
+      for (let o = 0, at = 0; o < outputs; o++) {
+        let value = bias[o], across = 0, up = 0;
+        for (let i = 0; i < inputs; i++) {
+          const w = weight[at++];
+          if (l && !(x[i] > 0)) continue;
+          value += w * x[i];
+          across += w * x[inputs + i];
+          up += w * x[2 * inputs + i];
+        }
+        y[o] = value;
+        y[outputs + o] = across;
+        y[2 * outputs + o] = up;
+      }
+      x = y;
     }
-    return { at, across, up, centre: [u, v] };
+    const many = net[depth].outputs;
+    return { at: x.subarray(0, many), across: x.subarray(many, 2 * many), up: x.subarray(2 * many), middle };
   }
 
   function centre(polygon) {
@@ -56,31 +70,35 @@ const deepatomsPlanar = (() => {
     return Math.abs(sum) / 2;
   }
 
-  // An affine function at the corners of a polygon; what rounding cannot tell from zero is zero.
-  function corners(polygon, at, across, up, [u, v], scale) {
-    const values = new Float64Array(polygon.length / 2);
-    for (let i = 0; i < values.length; i++) {
+  // Values of an affine function at the corners of a polygon, kept here for the cut; what rounding cannot tell from zero is zero.
+  // Returns whether it takes both signs.
+  let values = new Float64Array(64);
+  function crosses(polygon, at, across, up, [u, v], scale) {
+    const n = polygon.length / 2, least = ROUNDING * scale;
+    if (n > values.length) values = new Float64Array(2 * n);
+    let some = false, others = false;
+    for (let i = 0; i < n; i++) {
       const value = at + (polygon[2 * i] - u) * across + (polygon[2 * i + 1] - v) * up;
-      values[i] = Math.abs(value) <= ROUNDING * scale ? 0 : value;
+      if (value > least) some = true;
+      else if (value < -least) others = true;
+      values[i] = Math.abs(value) <= least ? 0 : value;
     }
-    return values;
+    return some && others;
   }
 
-  // The parts of a polygon on which a function is positive and negative, and the segment on which it is zero; null where it keeps its sign.
-  function cut(polygon, values) {
-    let some = false, others = false;
-    for (const value of values) { some ||= value > 0; others ||= value < 0; }
-    if (!some || !others) return null;
-    const above = [], below = [], wall = [], n = values.length;
+  // The parts of a polygon on which the function of ``values`` is positive and negative, and the segment on which it is zero.
+  function cut(polygon) {
+    const above = [], below = [], wall = [], n = polygon.length / 2;
     for (let i = 0; i < n; i++) {
-      const j = (i + 1) % n, u = polygon[2 * i], v = polygon[2 * i + 1];
-      if (values[i] >= 0) above.push(u, v);
-      if (values[i] <= 0) below.push(u, v);
-      if (values[i] === 0) wall.push(u, v);
-      if (values[i] * values[j] < 0) {
-        const share = values[i] / (values[i] - values[j]);
-        const crossing = [u + share * (polygon[2 * j] - u), v + share * (polygon[2 * j + 1] - v)];
-        for (const side of [above, below, wall]) side.push(...crossing);
+      const j = i + 1 < n ? i + 1 : 0, u = polygon[2 * i], v = polygon[2 * i + 1], here = values[i], there = values[j];
+      if (here >= 0) above.push(u, v);
+      if (here <= 0) below.push(u, v);
+      if (here === 0) wall.push(u, v);
+      if (here * there < 0) {
+        const share = here / (here - there), x = u + share * (polygon[2 * j] - u), y = v + share * (polygon[2 * j + 1] - v);
+        above.push(x, y);
+        below.push(x, y);
+        wall.push(x, y);
       }
     }
     return { above, below, wall };
@@ -90,18 +108,20 @@ const deepatomsPlanar = (() => {
 
   // Cut every region where a unit of the next layer changes sign: on a region its units are affine functions.
   function refine(net, window, regions, depth) {
-    const found = [], units = regions.map(region => around(net, window, centre(region), depth));
+    const found = [], units = regions.map(region => around(net, window, region, depth));
     let largest = 0;
     for (const unit of units) for (let k = 0; k < unit.at.length; k++) largest = Math.max(largest, size(unit, k));
     regions.forEach((region, r) => {
       const unit = units[r];
       let pieces = [region];
       for (let k = 0; k < unit.at.length; k++) {
-        const scale = Math.max(size(unit, k), NOISE / ROUNDING * largest), next = [];
+        const scale = Math.max(size(unit, k), NOISE / ROUNDING * largest), lines = [unit.at[k], unit.across[k], unit.up[k], unit.middle, scale];
+        if (!crosses(region, ...lines)) continue;
+        const next = [];
         for (const piece of pieces) {
-          const halves = cut(piece, corners(piece, unit.at[k], unit.across[k], unit.up[k], unit.centre, scale));
-          if (halves) next.push(halves.above, halves.below);
-          else next.push(piece);
+          if (!crosses(piece, ...lines)) { next.push(piece); continue; }
+          const { above, below } = cut(piece);
+          next.push(above, below);
         }
         pieces = next;
         if (found.length + pieces.length > MOST) throw new Error(`this network cuts the window into more than ${MOST} regions; choose fewer units`);
@@ -117,12 +137,13 @@ const deepatomsPlanar = (() => {
     for (let depth = 0; depth < net.length - 1; depth++) regions = refine(net, window, regions, depth);
     const classes = [[], []], boundary = [];
     for (const region of regions) {
-      const { at, across, up, centre: middle } = around(net, window, centre(region), net.length - 1);
+      const { at, across, up, middle } = around(net, window, region, net.length - 1);
       const lead = [at, across, up].map(scores => scores[1] - scores[0]);
-      const values = corners(region, ...lead, middle, lead.reduce((sum, part) => sum + Math.abs(part), 0));
-      const halves = cut(region, values);
-      if (!halves) classes[Number(lead[0] > 0)].push(region);
-      else { classes[1].push(halves.above); classes[0].push(halves.below); boundary.push(halves.wall); }
+      if (!crosses(region, ...lead, middle, lead.reduce((sum, part) => sum + Math.abs(part), 0))) { classes[Number(lead[0] > 0)].push(region); continue; }
+      const { above, below, wall } = cut(region);
+      classes[1].push(above);
+      classes[0].push(below);
+      boundary.push(wall);
     }
     return { regions, classes, boundary };
   }
