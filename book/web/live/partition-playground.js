@@ -19,11 +19,12 @@ deepatomsLive.define("partition-playground", (figure, data) => {
   pad.setAttribute("aria-label", "The trained network’s regions and the points. Arrow keys move, space places a point, delete removes one.");
   panels[1].svg.setAttribute("aria-label", "The regions of the same network before training.");
   const percent = value => `${Math.round(100 * value)} %`;
+  const times = (count, word) => `${count.toLocaleString("en-GB")} ${word}${count === 1 ? "" : "s"}`;
   body.append(
     element("div", { class: "deepatoms-twins" }, ...panels.map(({ svg, title }) => element("div", {}, title, svg))),
     element("div", { class: "deepatoms-row" }, play, button("One step", guarded(() => { stop(); train(1); show(); })),
-      button("Start again", guarded(() => { stop(); begin(); show(); })), button("New network", guarded(() => { stop(); seed++; begin(); show(); })),
-      choice("What a click does", [...NAMES, "remove"], tool, chosen => { tool = chosen; }),
+      button("Start again", guarded(() => { stop(); begin(); show(); })), button("New network", guarded(() => { stop(); seed++; begin(); show(); }))),
+    element("div", { class: "deepatoms-row" }, element("span", {}, "A click:"), choice("What a click does", [...NAMES, "remove"], tool, chosen => { tool = chosen; }),
       button("No points", guarded(() => { points = []; changed(); })), button("Half-moons", guarded(() => { points = data.points.map(each => each.slice()); changed(); }))),
     element("div", { class: "deepatoms-sliders" },
       slider("Layers", { min: 1, max: 3, step: 1, value: layers }, String, guarded(value => { layers = value; stop(); begin(); show(); })),
@@ -94,17 +95,17 @@ deepatomsLive.define("partition-playground", (figure, data) => {
   function show(said = true) {
     untrained ??= draw(panels[1], twin);
     const counts = [draw(panels[0], net), untrained];
-    panels[0].title.textContent = `Trained, ${steps} steps: ${counts[0]} regions`;
-    panels[1].title.textContent = `Untrained twin: ${counts[1]} regions`;
+    panels[0].title.textContent = `Trained, ${times(steps, "step")}: ${times(counts[0], "region")}`;
+    panels[1].title.textContent = `Untrained twin: ${times(counts[1], "region")}`;
     if (said) answer.textContent = sentences(counts);
     return counts;
   }
 
   function sentences([trained, before]) {
-    const one = deepatomsPlanar.pieces(units), all = deepatomsPlanar.bound(net), many = count => count.toLocaleString("en-GB");
-    const limit = layers === 1 ? `${units} lines cut a plane into at most ${one} pieces.`
-      : `${units} lines cut a plane into at most ${one} pieces, so ${layers} layers have at most ${one}${"²³"[layers - 2]} = ${many(all)}.`;
-    return `After ${steps} steps the network has ${many(trained)} regions in this window, its untrained twin ${many(before)}. ${limit} ${fit()}`;
+    const one = deepatomsPlanar.pieces(units), all = deepatomsPlanar.bound(net);
+    const cuts = `${times(units, "line")} cut a plane into at most ${times(one, "piece")}`;
+    return `After ${times(steps, "step")} the network has ${times(trained, "region")} in this window, its untrained twin ${before}. ${cuts}` +
+      `${layers === 1 ? "." : `, so ${layers} layers have at most ${one}${"²³"[layers - 2]} = ${times(all, "region")}.`} ${fit()}`;
   }
 
   function fit() {
