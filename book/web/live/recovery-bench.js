@@ -34,18 +34,22 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
     return { code, direction, pursuits: solved(code, direction) };
   }
 
-  // ---- the picture: a row of spikes for each pursuit, and a strip with the limits ----
+  // ---- the picture: a row of spikes for each pursuit, and the limits under the slider ----
 
   const WIDE = 640, HIGH = 120, panels = METHODS.map(() => {
     const svg = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "deepatoms-spikes", role: "img" });
     return { svg, title: element("p", { class: "deepatoms-key" }) };
   });
-  const strip = drawn("svg", { viewBox: `0 0 ${WIDE} 74`, class: "deepatoms-strip", role: "img" });
+  const bars = ["Both searches, no noise", "Basis pursuit, error bound", "Thresholding, this code"].map(name => {
+    const bar = { name, edge: element("i"), here: element("b"), text: element("span", { class: "deepatoms-value" }) };
+    bar.node = element("div", { class: "deepatoms-slider" }, element("span", {}, name), element("span", { class: "deepatoms-limit" }, bar.edge, bar.here), bar.text);
+    return bar;
+  });
   const tally = element("p", { class: "deepatoms-key" });
   const redraw = guarded(() => { tally.textContent = ""; show(); });
-  body.append(...panels.flatMap(({ title, svg }) => [title, svg]), strip,
+  body.append(...panels.flatMap(({ title, svg }) => [title, svg]),
     element("div", { class: "deepatoms-sliders" },
-      slider("Atoms in the code", { min: 1, max: MOST, step: 1, value: sparsity }, String, value => { sparsity = value; redraw(); }),
+      slider("Atoms in the code", { min: 1, max: MOST, step: 1, value: sparsity }, String, value => { sparsity = value; redraw(); }), ...bars.map(({ node }) => node),
       slider("Norm of the noise", { min: 0, max: 3, step: 0.01, value: noise }, value => said(value), value => { noise = value; redraw(); })),
     element("div", { class: "deepatoms-row" }, element("span", {}, "Atoms:"),
       choice("The dictionary", Object.keys(named), data.chosen, name => { D = named[name]; redraw(); })),
@@ -63,25 +67,21 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
       drawn("path", { d: `M${at(j)} ${HIGH / 2}V${down(value)}`, class: kind }, svg);
     });
     code.forEach((value, j) => { if (value) drawn("circle", { cx: at(j), cy: down(value), r: 4.5, class: "deepatoms-true" }, svg); });
-    for (const j of lost) drawn("path", { d: `M${at(j)} ${down(code[j])}m-4 -4l8 8m0 -8l-8 8`, class: "deepatoms-lost" }, svg);
+    for (const j of lost) drawn("path", { d: `M${at(j)} ${down(code[j])}m-7 -7l14 14m0 -14l-14 14`, class: "deepatoms-lost" }, svg);
     title.textContent = `${name[0].toUpperCase()}${name.slice(1)}: ${words({ found, lost, invented })}`;
     svg.setAttribute("aria-label", `Spikes of ${name}: ${words({ found, lost, invented })}`);
   }
 
   const words = ({ found, lost, invented }) => `${found.length} found` + (lost.length ? `, ${lost.length} lost` : "") + (invented.length ? `, ${invented.length} invented` : "");
 
-  // Up to where the theorems speak, by number of atoms.
+  // Up to how many atoms the theorems speak, under the slider that chooses so many.
   function ruler(limits) {
-    const at = atoms => WIDE * (0.02 + 0.96 * Math.max(0, Math.min(1, atoms / MOST)));
-    strip.replaceChildren();
-    [["matching and basis pursuit, no noise", limits.unique, "deepatoms-unique"], ["basis pursuit stays near", limits.stable, "deepatoms-stable"],
-      ["thresholding, this code and noise", limits.thresholding, "deepatoms-threshold"]].forEach(([name, limit, kind], i) => {
-      const wide = Math.max(0, at(limit) - at(0));
-      drawn("rect", { x: at(0), y: 4 + 20 * i, width: wide, height: 14, class: kind }, strip);
-      drawn("text", { x: at(0) + wide + 6, y: 15 + 20 * i }, strip).textContent = name;
+    const share = atoms => `${100 * Math.max(0, Math.min(1, (atoms - 1) / (MOST - 1)))}%`;
+    [limits.unique, limits.stable, limits.thresholding].forEach((limit, i) => {
+      bars[i].edge.style.width = share(limit);
+      bars[i].here.style.left = share(sparsity);
+      bars[i].text.textContent = limit > 0 ? `< ${said(limit)}` : "none";
     });
-    drawn("path", { d: `M${at(sparsity)} 0V68`, class: "deepatoms-here" }, strip);
-    strip.setAttribute("aria-label", `A mark at ${sparsity} atoms, and three bars up to the theorems' limits: ${said(limits.unique)}, ${said(limits.stable)} and ${said(Math.max(0, limits.thresholding))}`);
   }
 
   function show() {
@@ -94,12 +94,10 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
   }
 
   function promise({ unique, stable, thresholding }) {
-    const covers = limit => sparsity < limit, coherence = `The coherence is ${said(D.coherence)}`;
-    const noiseless = covers(unique) ? `${sparsity} is below the limit of ${said(unique)}, so without noise the code is the only sparsest and both searches find it`
-      : `the theorem on noiseless signals ends below ${said(unique)} atoms, and ${sparsity} is beyond: what is found here is found without its promise`;
-    const noisy = noise === 0 ? "" : covers(stable) ? ` Under noise the error of basis pursuit is bounded, below ${said(stable)} atoms.`
-      : ` Under noise no bound on the error of basis pursuit: that needs fewer than ${said(stable)} atoms.`;
-    return `${coherence}; ${noiseless}.${noisy} Thresholding is ${covers(thresholding) ? "" : "not "}covered.`;
+    const covers = limit => sparsity < limit;
+    const noiseless = covers(unique) ? `below ${said(unique)} atoms both searches find every code, without noise` : `its promise without noise ends at ${said(unique)} atoms: what is found here is found without it`;
+    const noisy = noise === 0 ? "" : ` Under noise the theorem bounds the error of basis pursuit below ${said(stable)} atoms${covers(stable) ? "" : ", not here"}.`;
+    return `The coherence is ${said(D.coherence)}; ${noiseless}.${noisy} Thresholding is ${covers(thresholding) ? "" : "not "}covered.`;
   }
 
   function many() {

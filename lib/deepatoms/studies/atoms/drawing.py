@@ -76,7 +76,7 @@ def _three_pursuits(D, sparsity, noise):
     code = sparse_recovery.draw_codes(draw, D.shape[1], sparsity, 1)[:, 0]
     disturbance = draw.normal(size=len(D))
     x = D @ code + noise * disturbance / np.linalg.norm(disturbance)
-    level = np.sort(abs(D.T @ x))[-sparsity - 1]
+    level = np.sort(abs(D.T @ x))[-sparsity - 1:][:2].mean()
     found = {"matching pursuit": pursuit.matching_pursuit(D, x[None], sparsity)[0],
              "basis pursuit": sparse_recovery.lasso_codes(D, x[:, None], noise)[:, 0],
              "thresholding": pursuit.hard_threshold(D.T @ x, level)}
