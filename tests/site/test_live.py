@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from deepatoms.claims import checking
+from deepatoms.claims.checking import Setting
 from deepatoms.learning import networks, training
 from deepatoms.learning.networks.export import encoded
 from deepatoms.pages import figures
 from deepatoms.pages.live import SCRIPTS, page
-from deepatoms.studies.atoms import drawing, sparse_recovery
-from deepatoms.theory import dictionaries, partition, pursuit, splines, stability
+from deepatoms.studies.atoms import drawing as atoms_drawing
+from deepatoms.studies.atoms import sparse_recovery
+from deepatoms.studies.deep_frame_potential import drawing as potential_drawing
+from deepatoms.studies.deep_frame_potential import fully_connected
+from deepatoms.theory import dictionaries, frame_potential, partition, pursuit, splines, stability
 from deepatoms.theory import skip_dictionaries as skip
 
 WEB = pathlib.Path(__file__).parents[2] / "book" / "web"
@@ -314,8 +319,9 @@ def test_a_hundred_planar_networks_have_the_library_s_regions_scores_and_boundar
     models, points = list(planar_networks(100)), np.array(dots(20))[:, :2]
     found = playground.evaluate("""([nets, window, points]) => nets.map(net => {
         const {regions, classes, boundary} = deepatomsPlanar.partition(net, window);
-        return {areas: regions.map(deepatomsPlanar.area), classes: classes.map(parts => parts.reduce((sum, part) => sum + deepatomsPlanar.area(part), 0)),
-                length: boundary.reduce((sum, [a, b, c, d]) => sum + Math.hypot(c - a, d - b), 0), bound: deepatomsPlanar.bound(net),
+        const total = (list, value) => list.reduce((sum, each) => sum + value(each), 0);
+        return {areas: regions.map(deepatomsPlanar.area), classes: classes.map(parts => total(parts, deepatomsPlanar.area)),
+                length: total(boundary, ([a, b, c, d]) => Math.hypot(c - a, d - b)), bound: deepatomsPlanar.bound(net),
                 scores: points.map(point => [...deepatomsPlanar.forward(net, point).at(-1)])};
     })""", [[plain(model) for model in models], WINDOW, points.tolist()])
     for model, each in zip(models, found, strict=True):
@@ -334,8 +340,8 @@ def test_steps_of_training_are_those_of_torch(playground):
     for seed, model in enumerate(planar_networks(10)):
         points = dots(50, seed)
         found = playground.evaluate("""([net, points]) => {
-            const memory = {}, losses = [0, 1, 2, 3].map(() => deepatomsPlanar.step(net, memory, points.map(point => point.slice(0, 2)), points.map(point => point[2])));
-            return {net, losses};
+            const memory = {}, places = points.map(point => point.slice(0, 2)), labels = points.map(point => point[2]);
+            return {losses: [0, 1, 2, 3].map(() => deepatomsPlanar.step(net, memory, places, labels)), net};
         }""", [plain(model), points])
         model.requires_grad_(True)
         x, y = torch.tensor(points, dtype=torch.float64).split([2, 1], 1)
@@ -439,14 +445,14 @@ def test_the_playground_works_by_touch_on_a_phone(open_page, tmp_path, serve):
 
 @pytest.fixture
 def bench(open_page, tmp_path, serve):
-    opened = open_page(serve(written(tmp_path, "recovery-bench", drawing.recovery_bench()[1])))
+    opened = open_page(serve(written(tmp_path, "recovery-bench", atoms_drawing.recovery_bench()[1])))
     opened.wait_for_selector(".deepatoms-spikes")
     return opened
 
 
 def signals(count):
     """Signals of 1 to 16 atoms with noise, and the dictionary of each. (Without noise products tie, and any choice is right.)"""
-    draw, named = np.random.default_rng(23), drawing.bench_dictionaries()
+    draw, named = np.random.default_rng(23), atoms_drawing.bench_dictionaries()
     for number in range(count):
         name, sparsity, noise = list(named)[number % 3], int(draw.integers(1, 17)), float(draw.choice([0.01, draw.uniform(0, 3)]))
         disturbance = draw.normal(size=32)
@@ -456,20 +462,22 @@ def signals(count):
 
 
 def test_a_hundred_signals_have_the_library_s_codes_and_limits(bench):
-    cases, named = list(signals(100)), drawing.bench_dictionaries()
+    cases, named = list(signals(100)), atoms_drawing.bench_dictionaries()
     found = bench.evaluate(f"""cases => cases.map(({{name, sparsity, noise, x, code}}) => {{
         {API}.set({{name}});
         const P = deepatomsPursuits, D = {API}.dictionary(), products = P.analyze(D, x), weight = P.penalty(D, noise);
         const sizes = code.filter(Boolean).map(Math.abs);
-        return {{matching: [...P.matching(D, products, sparsity)], basis: [...P.basis(D, products, weight)], weight, coherence: D.coherence,
-                thresholding: [...P.thresholding(products, sparsity)], limits: P.limits(D.coherence, noise, Math.min(...sizes), Math.max(...sizes))}};
+        return {{matching: [...P.matching(D, products, sparsity)], basis: [...P.basis(D, products, weight)], weight,
+                thresholding: [...P.thresholding(products, sparsity)], coherence: D.coherence,
+                limits: P.limits(D.coherence, noise, Math.min(...sizes), Math.max(...sizes))}};
     }})""", cases)
     for case, each in zip(cases, found, strict=True):
         D, x, sparsity = named[case["name"]], np.array(case["x"]), case["sparsity"]
         # a support of many atoms beside a close pair multiplies the rounding
         np.testing.assert_allclose(each["matching"], pursuit.matching_pursuit(D, x[None], sparsity)[0], rtol=1e-9, atol=1e-9)
         level = np.sort(abs(D.T @ x))[-sparsity - 1:][:2].mean()  # between the last one kept and the next
-        np.testing.assert_allclose(each["thresholding"], pursuit.layered_thresholding(x, [D], [level], "hard")[0], rtol=1e-9, atol=1e-12)
+        kept = pursuit.layered_thresholding(x, [D], [level], "hard")[0]
+        np.testing.assert_allclose(each["thresholding"], kept, rtol=1e-9, atol=1e-12)
         _is_the_lasso(case["name"], D, x, np.array(each["basis"]), each["weight"])
         mu, sizes = float(dictionaries.mutual_coherence(D)), np.abs([value for value in case["code"] if value])
         layer = stability.LayerNumbers(mu, sparsity, sparsity, float(sizes.min()), float(sizes.max()))
@@ -493,7 +501,7 @@ def _is_the_lasso(name, D, x, code, weight):
 
 
 def test_the_penalty_is_that_of_the_chapter(bench):
-    D = drawing.bench_dictionaries()["random"]
+    D = atoms_drawing.bench_dictionaries()["random"]
     x = D[:, 0] + 0.3 * D[:, 5]
     code = bench.evaluate(f"""([x, noise]) => {{
         {API}.set({{name: "random"}});
@@ -504,7 +512,7 @@ def test_the_penalty_is_that_of_the_chapter(bench):
 
 
 def test_a_move_of_a_slider_is_answered_within_50_milliseconds(bench):
-    for name in drawing.bench_dictionaries():
+    for name in atoms_drawing.bench_dictionaries():
         took = fastest(bench, f"turn => {API}.set({{name: {name!r}, sparsity: 1 + turn % 16, noise: turn / 14, seed: turn}})")
         assert took < 50, f"{name}: {took:.0f} ms"
 
@@ -531,16 +539,92 @@ def test_sparsity_noise_and_atoms_are_chosen_and_the_promise_is_named(bench):
 def test_inside_the_limit_no_draw_is_lost_without_noise(bench):
     lost = bench.evaluate(f"""() => {{
         {API}.set({{name: "spikes and Hadamard", sparsity: 3, noise: 0}});
-        return Array.from({{length: 50}}, (_, seed) => {API}.trial(seed).pursuits.slice(0, 2).map(each => each.lost.length)).flat();
+        const lost = seed => {API}.trial(seed).pursuits.slice(0, 2).map(each => each.lost.length);
+        return Array.from({{length: 50}}, (_, seed) => lost(seed)).flat();
     }}""")
     assert set(lost) == {0}
 
 
 def test_the_bench_fits_a_phone(open_page, tmp_path, serve):
-    page = open_page(serve(written(tmp_path, "recovery-bench", drawing.recovery_bench()[1])), viewport={"width": 390, "height": 844},
-                     has_touch=True, is_mobile=True)
+    page = open_page(serve(written(tmp_path, "recovery-bench", atoms_drawing.recovery_bench()[1])),
+                     viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.get_by_role("button", name="New draw").tap()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# ---- an architecture to choose ----
+
+@pytest.fixture(scope="module")
+def nets():
+    return potential_drawing.chooser(Setting())
+
+
+@pytest.fixture
+def chooser(open_page, tmp_path, serve, nets):
+    opened = open_page(serve(written(tmp_path, "architecture-chooser", nets[1])))
+    opened.wait_for_selector(".deepatoms-chart")
+    return opened
+
+
+def test_a_hundred_chains_have_the_closed_form_s_minimum_and_their_parameters(chooser):
+    draw = np.random.default_rng(29)
+    cases = [[3072, *map(int, draw.integers(1, 200, draw.integers(1, 5)))] for _ in range(50)]
+    cases += [list(map(int, draw.integers(1, 60, draw.integers(2, 7)))) for _ in range(50)]
+    found = chooser.evaluate(f"cases => cases.map(widths => [{API}.chainMinimum(widths), {API}.parameters(widths)])", cases)
+    for widths, (minimum, count) in zip(cases, found, strict=True):
+        assert minimum == pytest.approx(frame_potential.chain_minimum(widths)[1], rel=1e-9, abs=1e-12)
+        layers = [torch.nn.Linear(*pair) for pair in zip(widths, [*widths[1:], 10], strict=True)]
+        assert count == sum(weight.numel() for layer in layers for weight in layer.parameters())
+
+
+def test_the_chains_drawn_are_those_that_the_page_computes(chooser, nets):
+    for net in nets[1]["chains"]:
+        hidden = list(map(int, net["name"].split("-")))
+        growth = hidden[1] / hidden[0]
+        found = chooser.evaluate(f"""change => {{ {API}.set(change); return {API}.chosen(); }}""",
+                                 {"family": "fully connected chain", "depth": len(hidden), "width": hidden[0], "growth": growth})
+        assert found == {**net, "F": pytest.approx(net["F"], rel=1e-9, abs=1e-12)}
+        assert fully_connected.standing(hidden)["parameters"] == net["parameters"]
+
+
+def test_a_choice_is_placed_among_the_recorded_nets_and_the_budget_counts(chooser, nets):
+    recorded = nets[1]["recorded"]["residual"]
+    chooser.get_by_role("button", name="residual").click()
+    chooser.get_by_role("slider", name="Budget, parameters").fill("1")
+    chooser.get_by_role("button", name="Lowest F in the budget").press("Enter")
+    best = min(recorded, key=lambda net: net["F"])
+    assert answer(chooser).startswith(f"R{best['name'][1:]} has {best['parameters']:,} parameters")
+    chooser.get_by_role("slider", name="Budget, parameters").fill("0.3")
+    assert "It is beyond the budget." in answer(chooser)
+    chooser.get_by_role("slider", name="Layers").press("ArrowLeft")
+    chooser.get_by_role("button", name="fully connected chain").click()
+    chooser.get_by_role("slider", name="Each wider by").fill("1")
+    assert "least F 0: its atoms can all be orthogonal" in answer(chooser) and "exact minimum" in answer(chooser)
+    chooser.get_by_role("slider", name="Hidden layers").fill("5")
+    chooser.get_by_role("slider", name="Units in the first").fill("128")
+    chooser.get_by_role("slider", name="Each wider by").fill("2")
+    assert "a layer of 2048 units is more than the 1024" in answer(chooser)
+    chooser.get_by_role("slider", name="Units in the first").fill("64")
+    assert answer(chooser).startswith("64-128-256-512-1024 has")
+
+
+def test_a_choice_is_answered_within_50_milliseconds(chooser):
+    change = "{family: 'fully connected chain', depth: 5, width: 4 + turn, growth: 2, budget: turn / 40}"
+    assert fastest(chooser, f"turn => {API}.set({change})") < 50
+    assert fastest(chooser, f"turn => {API}.set({{family: 'residual', place: [turn / 40, turn / 40]}})") < 50
+
+
+def test_the_caption_says_what_the_benchmark_says_with_the_claims_numbers(nets):
+    outcome = {entry.id: checking.run(entry, Setting()).measured for entry in checking.registered("deep-frame-potential")
+               if entry.id == "dfp.nas201_rank/cifar10"}
+    assert f"(rank correlation {outcome['dfp.nas201_rank/cifar10']:.2f})" in nets[0].caption
+
+
+def test_the_chooser_fits_a_phone(open_page, tmp_path, serve, nets):
+    page = open_page(serve(written(tmp_path, "architecture-chooser", nets[1])),
+                     viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.get_by_role("button", name="dense").tap()
+    assert "growth" in answer(page) and page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_scripts_are_small():

@@ -90,8 +90,8 @@ def _three_pursuits(D, sparsity, noise):
         panel.set(title=name, xlabel="atom")
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
     return figures.describe(
-        figure, f"{sparsity} atoms in noise, looked for by three searches: the atoms that each finds beside those that it misses or "
-        "makes up, and up to how many atoms coherence promises success. All of it is computed on this page.",
+        figure, f"{sparsity} atoms in noise, looked for by three searches: the atoms that each finds, those that it misses and "
+        "those that it makes up, and up to how many atoms coherence promises success. All of it is computed on this page.",
         f"Three panels with the same {sparsity} rings, the true code, and the stems of an estimate. Of the {sparsity} atoms are "
         f"found: {told}.")
 

@@ -93,12 +93,13 @@ def playground():
     figure, axes = figures.subplots(1, 2, size=(7, 3.1))
     points, labels = (each.numpy() for each in moons.moons())
     before, *_, after = moons.snapshots()
-    counts = [_plane(panel, model, DEPTH, points, labels, boundary=True) for panel, model in zip(axes, (after, before), strict=True)]
+    counts = [_plane(panel, model, DEPTH, points, labels, boundary=True)
+              for panel, model in zip(axes, (after, before), strict=True)]
     for panel, name, count in zip(axes, (f"{moons.STEPS[-1]} steps", "untrained"), counts, strict=True):
         panel.set_title(f"{name}: {count} regions")
     figures.describe(
         figure, "A planar network cuts the plane into regions, each with an affine map of its own; the thick line is where it "
-        "changes its mind. On the page it is trained on your own points, and every region is computed exactly, not read off pixels.",
+        "changes its mind. On the page it is trained on your own points, and every region is computed exactly.",
         f"Two squares cut by thin lines, {counts[0]} regions after training and {counts[1]} before, with the points of two "
         "half-moons in two colours and the decision boundary as a thick line.")
     data = [[*map(float, point.round(3)), int(label)] for point, label in zip(points, labels, strict=True)]
