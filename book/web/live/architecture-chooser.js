@@ -3,7 +3,7 @@
 deepatomsLive.define("architecture-chooser", (figure, data) => {
   const { element, button, slider, choice, drawn, said, frame } = deepatomsLive;
   const { body, answer, guarded } = frame(figure);
-  const CHAIN = "fully connected chain", WIDE = 640, HIGH = 300, MOST = 1024;
+  const CHAIN = "fully connected chain", WIDE = 640, HIGH = matchMedia("(max-width: 560px)").matches ? 480 : 300, LEFT = 64, MOST = 1024;
   const names = [CHAIN, ...Object.keys(data.recorded)];
   let { family, depth, width, growth, place, budget } = data.start;
 
@@ -93,21 +93,21 @@ deepatomsLive.define("architecture-chooser", (figure, data) => {
 
   function chart(net, all, lowest) {
     const [low, high] = ends(), top = 1.05 * Math.max(net.F, ...all.map(each => each.F)) || 1;
-    const x = count => 46 + (WIDE - 60) * (Math.log(count) - low) / (high - low || 1), y = F => HIGH - 34 - (HIGH - 50) * F / top;
+    const x = count => LEFT + (WIDE - LEFT - 14) * (Math.log(count) - low) / (high - low || 1), y = F => HIGH - 34 - (HIGH - 50) * F / top;
     svg.replaceChildren();
-    drawn("path", { d: `M46 10V${HIGH - 34}H${WIDE}`, class: "deepatoms-axis" }, svg);
+    drawn("path", { d: `M${LEFT} 10V${HIGH - 34}H${WIDE}`, class: "deepatoms-axis" }, svg);
     const text = (at, down, words, anchor) => { drawn("text", { x: at, y: down, "text-anchor": anchor }, svg).textContent = words; };
     for (const power of [3, 4, 5, 6, 7]) if (power * Math.LN10 >= low && power * Math.LN10 <= high) text(x(10 ** power), HIGH - 14, many(10 ** power), "middle");
     text(WIDE - 4, HIGH - 40, "parameters", "end");
-    text(52, 20, "least F", "start");
+    text(LEFT + 6, 22, "least F", "start");
     const unit = 10 ** Math.floor(Math.log10(top));
-    for (let F = unit; F < top; F += unit) text(42, y(F) + 5, said(F, unit < 0.1 ? 2 : 1), "end");
+    for (let F = unit; F < top; F += unit) text(LEFT - 5, y(F) + 5, said(F, unit < 0.1 ? 2 : 1), "end");
     for (const [f, list] of family === CHAIN ? [[0, all]] : Object.values(data.recorded).entries()) for (const each of list)
       drawn("path", { d: `M${x(each.parameters).toFixed(1)} ${y(each.F).toFixed(1)}${["m-4 0h8m-4 -4v8", "m-4 -4l8 8m0 -8l-8 8", "m-4 -3h8v6h-8z", "m0 -5l5 5l-5 5l-5 -5z"][f]}`,
         class: `deepatoms-net ${list === own() || family === CHAIN ? "deepatoms-ours" : ""}` }, svg);
     if (limit() !== Infinity) drawn("path", { d: `M${x(limit()).toFixed(1)} 10V${HIGH - 34}`, class: "deepatoms-budget" }, svg);
     if (lowest) drawn("circle", { cx: x(lowest.parameters), cy: y(lowest.F), r: 9, class: "deepatoms-lowest" }, svg);
-    drawn("circle", { cx: Math.max(46, Math.min(WIDE - 6, x(net.parameters))), cy: y(net.F), r: 7, class: "deepatoms-chosen" }, svg);
+    drawn("circle", { cx: Math.max(LEFT, Math.min(WIDE - 6, x(net.parameters))), cy: y(net.F), r: 7, class: "deepatoms-chosen" }, svg);
     svg.setAttribute("aria-label", `${all.length} networks, least F against the number of parameters; ${net.name} is marked`);
   }
 

@@ -562,10 +562,10 @@ def _worth(setting):
     entries = {entry.id: entry for entry in checking.registered("deep-frame-potential") if entry.id in wanted}
     rank, beside, equal = (checking.run(entries[name], setting).measured for name in wanted)
     sign = "lower" if beside < 0 else "higher"
-    return (f"Is low F good? On NAS-Bench-201 it goes with accuracy on CIFAR-10 (rank correlation {rank:.2f}). That is "
-            f"{abs(beside):.2f} {sign} than that of the number of parameters, on the data set of three where it does best. Over "
-            f"pairs of cells with equally many parameters, the share that it orders rightly less the share that it orders "
-            f"wrongly is {equal:.2f} where it does worst (0 is a coin).")
+    return (f"Is low F good? On NAS-Bench-201 it goes with accuracy on CIFAR-10 (rank correlation {rank:.2f}). Its correlation "
+            f"is {abs(beside):.2f} {sign} than that of the number of parameters, on the data set of three where it does best. "
+            f"Over pairs of cells with equally many parameters, the share that it orders rightly less the share "
+            f"that it orders wrongly is {equal:.2f} where it does worst (0 is a coin).")
 
 
 def _unit_nets():
