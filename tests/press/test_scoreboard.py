@@ -3,9 +3,11 @@
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from docutils.parsers.rst import DirectiveError
 
 from deepatoms.claims import catalogue, checking
 from deepatoms.pages.chapter import METADATA
@@ -70,3 +72,18 @@ def test_a_claim_without_a_chapter_says_so(tmp_path):
 
 def test_each_check_leads_to_the_function_that_measures_it():
     assert scoreboard.measuring("dfp.eq2/two_forms") == "deepatoms.studies.atoms.checks.two_forms"
+
+
+@pytest.mark.parametrize("directive, kind", [(scoreboard.FirstExplorer, "explorer"), (scoreboard.FirstLive, "live")])
+def test_a_page_shows_what_a_chapter_stores_and_says_when_it_stores_none(checkout, directive, kind):
+    shown = f'<figure class="deepatoms-{kind}"></figure>'
+    stored = nbformat.v4.new_code_cell("show", outputs=[nbformat.v4.new_output("display_data", {"text/html": shown})])
+    nbformat.write(nbformat.v4.new_notebook(cells=[stored]), checkout / "notebooks" / "atoms.ipynb")
+    env = SimpleNamespace(srcdir=checkout)
+    state = SimpleNamespace(document=SimpleNamespace(settings=SimpleNamespace(env=env)))
+    made = directive("first", ["atoms"], {}, [], 1, 0, "", state, SimpleNamespace(reporter=None))
+    assert made.page() == shown
+    nbformat.write(nbformat.v4.new_notebook(), checkout / "notebooks" / "atoms.ipynb")
+    with pytest.raises(DirectiveError) as said:
+        made.page()
+    assert said.value.msg.startswith(f"atoms.ipynb stores no deepatoms-{kind}; run the chapter")

@@ -21,6 +21,32 @@ const deepatomsLive = (() => {
 
   const button = (text, click) => element("button", { type: "button", class: "deepatoms-button", click }, text);
 
+  // A slider with its name before it and its value, in words, behind; change gets the number.
+  function slider(name, { min, max, step, value }, inWords, change) {
+    const input = element("input", { type: "range", min, max, step, value: String(value), "aria-valuetext": inWords(value),
+      input: () => { show(); change(Number(input.value)); } });
+    const output = element("span", { class: "deepatoms-value" });
+    const show = () => { output.textContent = inWords(Number(input.value)); input.setAttribute("aria-valuetext", output.textContent); };
+    show();
+    return element("label", { class: "deepatoms-slider" }, element("span", {}, name), input, output);
+  }
+
+  // Buttons of which one is pressed; change gets its name.
+  function choice(name, options, chosen, change) {
+    const buttons = options.map(option => button(option, () => { press(option); change(option); }));
+    const press = option => buttons.forEach((each, i) => each.setAttribute("aria-pressed", options[i] === option));
+    press(chosen);
+    return element("span", { class: "deepatoms-row", role: "group", "aria-label": name }, ...buttons);
+  }
+
+  // A part of a drawing; its parent may be given.
+  function drawn(name, attributes = {}, parent = null) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    parent?.append(made);
+    return made;
+  }
+
   // Numbers as a printer sets them.
   const said = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
 
@@ -79,5 +105,5 @@ const deepatomsLive = (() => {
   const render = ({ model, el }) => { el.innerHTML = model.get("page"); start(el); };  // JupyterLab: an anywidget
 
   if (document.currentScript) document.addEventListener("DOMContentLoaded", () => start(document));
-  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, said, random, paint, frame, render };
+  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, slider, choice, drawn, said, random, paint, frame, render };
 })();

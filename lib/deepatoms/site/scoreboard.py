@@ -1,9 +1,9 @@
 """The scoreboard: every claim of the five papers with its verdict, computed when the site is built.
 
 Nothing on it is typed. Outcomes come from the outputs stored in the chapters and from the recorded results; the verdict is
-``claims.verdicts``. The extension gives four directives: ``{scoreboard}`` lists the claims of one paper,
-``{scoreboard-counts}`` counts verdicts, ``{regressions}`` lists runs on other devices, ``{explorer}`` shows a chapter's first
-control on another page.
+``claims.verdicts``. The extension gives five directives: ``{scoreboard}`` lists the claims of one paper,
+``{scoreboard-counts}`` counts verdicts, ``{regressions}`` lists runs on other devices, ``{explorer}`` and ``{live}`` show a
+chapter's first explorer and first live figure on another page.
 """
 
 import functools
@@ -34,6 +34,7 @@ def setup(app):
     app.add_directive("scoreboard-counts", Counts)
     app.add_directive("regressions", Regressions)
     app.add_directive("explorer", FirstExplorer)
+    app.add_directive("live", FirstLive)
     app.connect("env-get-outdated", outdated)
     app.connect("doctree-resolved", link)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
@@ -150,13 +151,23 @@ class FirstExplorer(_Computed):
     """The first explorer that a chapter stores, on another page."""
 
     required_arguments = 1
+    kind = "deepatoms-explorer"
 
     def page(self):
         """Return the explorer's HTML, as it stands in the chapter's outputs."""
         path = notebook(self.env.srcdir, self.arguments[0])
         pages = [output.get("data", {}).get("text/html", "") for cell in nbformat.read(path, as_version=4).cells
                  for output in cell.get("outputs", [])]
-        return next(page for page in pages if "deepatoms-explorer" in page)
+        found = next((page for page in pages if self.kind in page), None)
+        if found is None:
+            raise self.error(f"{path.name} stores no {self.kind}; run the chapter and store its outputs")
+        return found
+
+
+class FirstLive(FirstExplorer):
+    """The first live figure that a chapter stores, on another page."""
+
+    kind = "deepatoms-live"
 
 
 class Regressions(_Computed):

@@ -4,11 +4,13 @@ import functools
 import math
 
 import numpy as np
+import torch
 
+from deepatoms.learning.networks.export import encoded
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.studies.atoms import sparse_recovery
-from deepatoms.theory import dictionaries, recovery
+from deepatoms.theory import dictionaries, pursuit, recovery
 
 SPARSITIES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 NOISES = (0.0, 1.0, 2.0, 3.0)
@@ -48,6 +50,50 @@ def three_to_drag():
     caption = ("Atoms of the plane, and how alike they are: the worst pair decides the coherence, all pairs the frame potential. "
                "All of it is computed on this page.")
     return figures.describe(figure, caption, figure.description), {"angles": [0, 50, 130]}
+
+
+BENCH = 32  # dimensions of the recovery bench; its dictionaries have twice as many atoms
+
+
+def bench_dictionaries():
+    """Return the dictionaries of the recovery bench by name."""
+    drawn = dictionaries.normalize(np.random.default_rng(0).normal(size=(BENCH, 2 * BENCH)))
+    spread = dictionaries.minimize_coherence(drawn).best
+    return {"spikes and Hadamard": dictionaries.identity_hadamard(BENCH), "random": drawn,
+            "optimised, one close pair": sparse_recovery.with_close_pair(spread, 0.97)}
+
+
+def recovery_bench():
+    """Return the still picture and the data of the figure in which three pursuits look for the atoms of a signal."""
+    named, chosen, sparsity, noise = bench_dictionaries(), "spikes and Hadamard", 5, 0.5
+    figure = _three_pursuits(named[chosen], sparsity, noise)
+    data = [{"name": name, "matrix": encoded(torch.from_numpy(D))} for name, D in named.items()]
+    return figure, {"dictionaries": data, "dimension": BENCH, "chosen": chosen, "sparsity": sparsity, "noise": noise}
+
+
+def _three_pursuits(D, sparsity, noise):
+    draw = np.random.default_rng(0)
+    code = sparse_recovery.draw_codes(draw, D.shape[1], sparsity, 1)[:, 0]
+    disturbance = draw.normal(size=len(D))
+    x = D @ code + noise * disturbance / np.linalg.norm(disturbance)
+    level = np.sort(abs(D.T @ x))[-sparsity - 1:][:2].mean()
+    found = {"matching pursuit": pursuit.matching_pursuit(D, x[None], sparsity)[0],
+             "basis pursuit": sparse_recovery.lasso_codes(D, x[:, None], noise)[:, 0],
+             "thresholding": pursuit.hard_threshold(D.T @ x, level)}
+    figure, panels = figures.subplots(1, 3, size=(7, 2.6), sharey=True)
+    counts = {}
+    for panel, (name, estimate) in zip(panels, found.items(), strict=True):
+        stems(panel, estimate.round(3), COLOURS["blue"])
+        panel.plot(np.flatnonzero(code), code[code != 0], "o", color="black", markersize=7, fillstyle="none")
+        largest = np.argsort(-abs(estimate), kind="stable")[:sparsity]
+        counts[name] = np.count_nonzero(code[largest])
+        panel.set(title=name, xlabel="atom")
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return figures.describe(
+        figure, f"{sparsity} atoms in noise, looked for by three searches: the atoms that each finds, those that it misses and "
+        "those that it makes up, and up to how many atoms coherence promises success. All of it is computed on this page.",
+        f"Three panels with the same {sparsity} rings, the true code, and the stems of an estimate. Of the {sparsity} atoms are "
+        f"found: {told}.")
 
 
 def lines_in_the_plane(atoms):

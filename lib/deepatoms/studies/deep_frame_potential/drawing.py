@@ -7,10 +7,12 @@ import textwrap
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
+from deepatoms.claims import checking
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as others
+from deepatoms.studies.deep_frame_potential import fully_connected
 from deepatoms.studies.deep_frame_potential import minima as recorded
 from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass
 from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
@@ -545,6 +547,62 @@ def cells():
 def _with_interval(found):
     value, (low, high) = found
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def chooser(setting):
+    """Return the still picture and the data of the figure in which a reader chooses an architecture by its least F."""
+    worth, nets = _worth(setting), _unit_nets()
+    figure, axes = figures.subplots(size=(7, 3.2))
+    for family, (name, colour, style) in LINES.items():
+        own = [(net["parameters"], net["F"]) for net in nets[family]]
+        axes.plot(*zip(*own, strict=True), style[0], color=colour, markersize=4, label=f"{name} ({len(own)})")
+    axes.set(xscale="log", xlabel="parameters", ylabel="least F found")
+    axes.legend(loc="upper right", fontsize=9)
+    count = sum(map(len, nets.values()))
+    figures.describe(
+        figure, f"The least F of {count} recorded networks, filters of norm one, against their size. On the page the reader "
+        f"chooses family, depth, width and budget; the closed form of fully connected chains is computed there. {worth}",
+        f"{count} dots in four colours, one for each family: F against the number of parameters on a logarithmic axis.")
+    data = {"input": fully_connected.INPUT, "classes": 10, "chains": _chains(),
+            "recorded": {LINES[family][0]: own for family, own in nets.items()},
+            "start": {"family": "residual", "depth": 2, "width": 16, "growth": 2, "place": [0.3, 0], "budget": 0.5}}
+    return figure, data
+
+
+def _worth(setting):
+    """Return in a sentence what the claims on NAS-Bench-201 say of F, with their numbers."""
+    wanted = ("dfp.nas201_rank/cifar10", "dfp.nas201_count/beats_parameters", "dfp.nas201_beyond/equal_parameters")
+    entries = {entry.id: entry for entry in checking.registered("deep-frame-potential") if entry.id in wanted}
+    rank, beside, equal = (checking.run(entries[name], setting).measured for name in wanted)
+    sign = "lower" if beside < 0 else "higher"
+    return (f"Is low F good? On NAS-Bench-201 it goes with accuracy on CIFAR-10 (rank correlation {rank:.2f}). Its correlation "
+            f"is {abs(beside):.2f} {sign} than that of the number of parameters, on the data set of three where it does best. "
+            f"Over pairs of cells with equally many parameters, the share that it orders rightly less the share "
+            f"that it orders wrongly is {equal:.2f} where it does worst (0 is a coin).")
+
+
+def _unit_nets():
+    """Return by family the recorded networks with filters of norm one, as the chooser takes them."""
+    nets = {family: [] for family in LINES}
+    for record in recorded.recorded():
+        configuration, result = record["configuration"], record["result"]
+        if configuration["magnitudes"] == "unit":
+            width, depth = configuration.get("width", configuration.get("growth")), result["layers"]
+            kind = "growth" if configuration["family"] == "densenet" else "width"
+            name = f"{LINES[configuration['family']][0]}, {depth} layers, {kind} {width}"
+            nets[configuration["family"]].append(_net(name, depth, width, result))
+    return nets
+
+
+def _chains():
+    """Return the fully connected networks of Figure 4 whose widths grow by one factor, with the closed form of F."""
+    shapes = [shape for shape in fully_connected.SHAPES if len({b / a for a, b in itertools.pairwise(shape)}) == 1]
+    sizes = [[width * factor for factor in shape] for width in fully_connected.WIDTHS[:4] for shape in shapes]
+    return [_net("-".join(map(str, hidden)), len(hidden), hidden[0], fully_connected.standing(hidden)) for hidden in sizes]
+
+
+def _net(name, depth, width, result):
+    return {"name": name, "depth": depth, "width": width, "parameters": result["parameters"], "F": result["potential"]}
 
 
 def choosing(setting):

@@ -88,6 +88,25 @@ def layer_by_layer(seed):
         {"each layer adds regions": counts == sorted(set(counts))})
 
 
+def playground():
+    """Return the still picture and the data of the figure in which a reader trains a planar network on points of her own."""
+    figure, axes = figures.subplots(1, 2, size=(7, 3.1))
+    points, labels = (each.numpy() for each in moons.moons())
+    before, *_, after = moons.snapshots()
+    counts = [_plane(panel, model, DEPTH, points, labels, boundary=True)
+              for panel, model in zip(axes, (after, before), strict=True)]
+    for panel, name, count in zip(axes, (f"{moons.STEPS[-1]} steps", "untrained"), counts, strict=True):
+        panel.set_title(f"{name}: {count} regions")
+    figures.describe(
+        figure, "A planar network cuts the plane into regions, each with an affine map of its own; the thick line is where it "
+        "changes its mind. On the page it is trained on your own points, and every region is computed exactly.",
+        f"Two squares cut by thin lines, {counts[0]} regions after training and {counts[1]} before, with the points of two "
+        "half-moons in two colours and the decision boundary as a thick line.")
+    data = [[*map(float, point.round(3)), int(label)] for point, label in zip(points, labels, strict=True)]
+    low, high = _box(_sliced(after, DEPTH))
+    return figure, {"points": data, "window": [low[0], high[0], low[1], high[1]], "layers": 2, "units": 10, "steps": 100}
+
+
 def training_frame(step, layers):
     """Regions and decision boundary at one moment of training, a network trained on shuffled classes beside it."""
     seed = 0
