@@ -7,7 +7,7 @@ import pytest
 
 LIB = pathlib.Path(__file__).parents[1] / "lib" / "deepatoms"
 # From the ground up; rooms of one floor do not import each other.
-FLOORS = (("theory",), ("runs", "data"), ("learning", "claims"), ("pages",), ("studies",), ("site", "press"))
+FLOORS = (("theory",), ("runs", "data"), ("learning", "claims"), ("pages",), ("reports",), ("studies",), ("site", "press"))
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 DRAWING = ("matplotlib", "IPython", "anywidget", "traitlets", "sphinx", "docutils", "deepatoms.pages")
 MODULES = sorted(LIB.rglob("*.py"))
@@ -32,8 +32,9 @@ def rooms(path):
 
 
 def draws(path):
-    """Studies draw in ``drawing``; pages, site and press may as well."""
-    return parts(path)[0] in ("pages", "site", "press") or parts(path)[0] == "studies" and path.stem == "drawing"
+    """Studies draw in ``drawing``, reports in ``page`` and ``panel``; pages, site and press may as well."""
+    inside = {"studies": ("drawing",), "reports": ("page", "panel")}
+    return parts(path)[0] in ("pages", "site", "press") or path.stem in inside.get(parts(path)[0], ())
 
 
 INSIDE = [path for path in MODULES if parts(path)[0] in HEIGHT]

@@ -1,0 +1,58 @@
+"""What five theories say of one network: :func:`report`, and the plain data it returns."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from deepatoms import _doors
+from deepatoms.reports.entries import Entry, Network, Report
+from deepatoms.reports.subject import Subject
+from deepatoms.theory.arguments import integer
+
+__all__ = ["Entry", "Network", "Report", "report"]
+
+ROOMS = ("frame_potential", "splines")
+
+
+def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int = 9,
+           progress: Callable[[str], object] | None = None) -> Report:
+    """Return what five theories say of a network: every number that applies, what it is held against, and what was left out.
+
+    There is no total: the numbers measure different things. The network is left as it was, on its device.
+
+    Args:
+        model: Any module in evaluation mode.
+        x: Inputs, shape (inputs, ...), tensor or array; without them only what the weights show.
+        y: Labels (integers) or targets, one an input; without them no lens that needs labels.
+        nulls: How many networks are drawn for each null: re-initialised, and with the weights permuted.
+        progress: Called with a sentence before each long step, such as ``print``.
+
+    Returns:
+        A :class:`Report`. Ctrl-C ends it early: it then holds what was found so far, and says that it is partial.
+
+    Raises:
+        TypeError, ValueError: If the model is in training mode or has weights that are not finite, or x does not fit it.
+
+    >>> found = report(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()).eval(), torch.eye(2), nulls=1)
+    >>> found["regions that the inputs lie in"].unit
+    'regions'
+    """
+    subject = Subject(model, x, y, integer("nulls", nulls, 0), progress)
+    entries: list[Entry] = []
+    partial = False
+    try:
+        for room in ROOMS:
+            for entry in importlib.import_module(f"deepatoms.reports.lenses.{room}").lens(subject):
+                entries.append(entry)
+    except KeyboardInterrupt:
+        partial = True
+    layers = () if subject.own.x is None else tuple(layer.name for layer in subject.own.passage.layers)
+    network = Network(type(model).__name__, sum(each.numel() for each in model.parameters()), layers)
+    return Report(network, "", tuple(entries), partial)
+
+
+__getattr__, __dir__ = _doors.lazy(__name__)

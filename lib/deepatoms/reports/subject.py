@@ -1,0 +1,212 @@
+"""The network under report, and the networks drawn for its nulls: each with its inputs, what lenses share computed once."""
+
+from __future__ import annotations
+
+import copy
+import sysconfig
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from deepatoms.reports import nulls, tracing
+from deepatoms.reports.entries import NULLS, Entry
+from deepatoms.reports.verdicts import judge
+from deepatoms.theory.partition import LayerCodes, region_codes
+from deepatoms.theory.splines import affine_map
+
+BUDGET = 6e10  # multiply-adds that one measure may take, nulls included
+FEWEST = 16  # inputs below which a budget does not go
+ROOM = 2**28  # bytes of activations at a time
+
+
+class View:
+    """One network with inputs and labels: the caller's, or one drawn for a null."""
+
+    def __init__(self, model: torch.nn.Module, x: torch.Tensor | None, y: torch.Tensor | None = None) -> None:
+        self.model, self.x, self.y = model, x, y
+        self._maps: dict[int, tuple] = {}
+        self._codes: dict[int, tuple] = {}
+
+    def inputs(self, count: int | None = None) -> torch.Tensor:
+        """Return the first inputs; where there are none, the lens does not apply."""
+        if self.x is None:
+            raise NoDataError("no data were given; pass inputs as x")
+        return self.x[:count]
+
+    def labels(self, count: int | None = None) -> torch.Tensor:
+        """Return the first labels."""
+        self.inputs()
+        if self.y is None:
+            raise NoDataError("no labels were given; pass them as y")
+        return self.y[:count]
+
+    @cached_property
+    def passage(self) -> tracing.Passage:
+        """What one pass over two inputs met."""
+        return tracing.passage(self.model, self.inputs(2))
+
+    @cached_property
+    def double(self) -> torch.nn.Module:
+        """A copy in float64, where it is not in it already."""
+        same = all(each.dtype == torch.float64 for each in self.model.parameters())
+        return self.model if same else copy.deepcopy(self.model).double()
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds of one input."""
+        return sum(float(layer.weight.numel()) * _positions(layer) for layer in self.passage.layers)
+
+    def chunk(self) -> int:
+        """Return how many inputs' activations fit at a time."""
+        return max(2, int(ROOM * 2 / max(1, self.passage.bytes)))
+
+    def maps(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return :func:`deepatoms.theory.splines.affine_map` of the first inputs."""
+        if count not in self._maps:
+            self._maps[count] = affine_map(self.model, self.inputs(count), chunk=self.chunk())
+        return self._maps[count]
+
+    def codes(self, count: int) -> tuple[LayerCodes, ...]:
+        """Return :func:`deepatoms.theory.partition.region_codes` of the first inputs."""
+        if count not in self._codes:
+            self._codes[count] = region_codes(self.model, self.inputs(count), chunk=self.chunk())
+        return self._codes[count]
+
+
+def _positions(layer):
+    size = 1
+    for side in layer.grid[1]:
+        size *= side
+    return size
+
+
+class NoDataError(ValueError):
+    """A lens needs inputs or labels that were not given."""
+
+
+class TooLongError(ValueError):
+    """A lens would take more time or memory than a report may."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way."""
+
+    value: float
+    threshold: float | None = None
+    saturated: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What a number is held against: a rule of :mod:`deepatoms.reports.verdicts`, and whether there are nulls."""
+
+    rule: str = "null"
+    nulls: bool = True
+
+
+class Subject:
+    """What a report is about: the caller's network and inputs, and the networks drawn for the nulls.
+
+    Args:
+        model: A module in evaluation mode.
+        x: Inputs, or None.
+        y: Labels or targets, or None.
+        draws: How many networks are drawn for each null.
+        progress: Called with a sentence before each long step.
+    """
+
+    def __init__(self, model: torch.nn.Module, x: torch.Tensor | None, y: torch.Tensor | None, draws: int = 9,
+                 progress: Callable[[str], object] | None = None) -> None:
+        self.own, self.draws, self._progress = View(model, x, y), draws, progress
+        self._drawn: dict[tuple[str, int], View] = {}
+
+    def say(self, text: str) -> None:
+        """Tell whoever listens what is being done."""
+        if self._progress is not None:
+            self._progress(text)
+
+    def drawn(self, null: str, seed: int) -> View:
+        """Return a network of a null, with the caller's inputs."""
+        if (null, seed) not in self._drawn:
+            own = self.own
+            statistics = None if own.x is None else own.x[:256]
+            self._drawn[null, seed] = View(nulls.draw(own.model, null, seed, statistics), own.x, own.y)
+        return self._drawn[null, seed]
+
+    def count(self, passes: float = 1.0, most: int = 256) -> int:
+        """Return how many inputs a measure takes, so that it stays within its budget on all networks.
+
+        Args:
+            passes: What one input costs, in forward passes.
+            most: The largest number.
+        """
+        there = len(self.own.inputs())
+        fit = BUDGET / max(1.0, self.own.work * passes * (2 * self.draws + 1))
+        return max(1, min(there, most, max(FEWEST, int(fit))))
+
+    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]],
+                compute: Callable[[View], Mapping[str, Found]]) -> Iterator[Entry]:
+        """Measure some numbers on the network and on those of its nulls, and judge them.
+
+        Args:
+            entries: For each name an entry without its numbers, and its yardstick.
+            compute: Returns for a network the number of each name; raises ``ValueError`` with the reason where it cannot.
+        """
+        begun = time.perf_counter()
+        self.say(f"{next(iter(entries.values()))[0].lens}: {', '.join(entries)}")
+        try:
+            own = compute(self.own)
+        except (ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError) as error:
+            yield from (missing(entry, error, time.perf_counter() - begun) for entry, _ in entries.values())
+            return
+        found = self._of_nulls(compute) if any(stick.nulls for _, stick in entries.values()) else {}
+        seconds = (time.perf_counter() - begun) / max(1, len(own))
+        for name, (entry, stick) in entries.items():
+            if name in own:
+                those = {null: [one[name].value for one in ones if name in one] for null, ones in found.items()}
+                given = {key: value for key, value in vars(own[name]).items() if value not in (None, "")}
+                yield judge(replace(entry, **given, nulls=those if stick.nulls else {}, seconds=seconds), stick.rule)
+
+    def _of_nulls(self, compute):
+        found: dict[str, list] = {null: [] for null in NULLS}
+        for null in NULLS:
+            for seed in range(self.draws):
+                self.say(f"  {null}, {seed + 1} of {self.draws}")
+                try:
+                    found[null].append(compute(self.drawn(null, seed)))
+                except (ValueError, RuntimeError):
+                    continue  # such a draw has no number (a unit that is off everywhere, say), as its list's length shows
+        return found
+
+
+def missing(entry: Entry, error: Exception, seconds: float = 0.0) -> Entry:
+    """Return an entry without a number: the verdict and the reason follow from the error."""
+    skipped = isinstance(error, (TooLongError, MemoryError, torch.OutOfMemoryError))
+    line = place(error)
+    reason = (str(error).splitlines() or [type(error).__name__])[0] + (f" ({line})" if line else "")
+    return replace(entry, verdict="skipped" if skipped else "does not apply", reason=reason, seconds=seconds)
+
+
+OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
+
+
+def place(error: BaseException) -> str:
+    """Return file and line of the caller's own code where an error came up, or "".
+
+    >>> place(ValueError("raised nowhere"))
+    ''
+    """
+    chain: BaseException | None = error
+    while chain is not None:
+        for frame in reversed(traceback.extract_tb(chain.__traceback__)):
+            if not frame.filename.startswith((*OURS, "<")) and "site-packages" not in frame.filename:
+                return f"{frame.filename}:{frame.lineno}"
+        chain = chain.__cause__
+    return ""
