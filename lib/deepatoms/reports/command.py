@@ -13,6 +13,7 @@ from torch import nn
 from deepatoms import reports
 from deepatoms.reports import choosing, inputs, loading
 from deepatoms.reports.entries import Report
+from deepatoms.reports.subject import place
 from deepatoms.theory.arguments import refuse
 
 MISTAKES = (ValueError, TypeError, ModuleNotFoundError, OSError, loading.ForeignError)
@@ -142,8 +143,13 @@ def looked_at(model: nn.Module, given: inputs.Inputs, nulls: int, progress: Call
     Raises:
         ForeignError: the network's own code fails, told by its line.
     """
-    x = given.x if given.x is None else inputs.fitting(model, given.x)
-    found = reports.report(model, x, given.y, nulls=nulls, progress=progress)
+    try:
+        x = given.x if given.x is None else inputs.fitting(model, given.x)
+        found = reports.report(model, x, given.y, nulls=nulls, progress=progress)
+    except Exception as error:  # noqa: BLE001 (whatever their forward raises is theirs, and is told; ours is raised as it is)
+        if told(error) or not (line := place(error)):
+            raise
+        raise loading.foreign(error, pathlib.Path(line.rpartition(":")[0])) from error
     return replace(found, network=replace(found.network, name=f"{name} ({found.network.name})"),
                    data=f"Data: {given.name}. {found.data}".strip(), notes=(*found.notes, *given.notes))
 

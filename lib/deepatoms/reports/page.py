@@ -13,12 +13,12 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 COLUMNS = ("What is measured", "Value", "Held against", "Networks of the same shape", "Verdict")
 KINDS = {"certified": "good", "holds": "good", "within its bound": "good", "certified in part": "middle", "at its bound": "middle",
          "not certified": "bad", "fails": "bad", "beyond its bound": "bad"}
-MORE = {True: "It tells more than the parameter count, which these networks share.",
-        False: "It tells no more than the parameter count, which these networks share.", None: ""}
+MORE = {True: "more than the parameter count", False: "no more than the parameter count", None: ""}
 READING = (
     "There is no total: five theories, each with its own numbers, and no theorem that adds them.",
     "<b>Re-initialised</b>: your network with its layers' weights drawn anew. <b>Weights permuted</b>: its own weights, exchanged "
-    "within each layer. A filled mark is your network, open ones are those; a dashed line is the theorem's threshold.",
+    "within each layer. A filled mark is your network, open ones are those; a dashed line is the theorem's threshold. All of "
+    "them have as many parameters: what they have in common with yours is no more than the parameter count tells.",
     "One of <i>n</i> + 1 like networks is the largest or the smallest with chance 2 / (<i>n</i> + 1): "
     "five draws are a hint, nineteen are evidence.",
 )
@@ -101,39 +101,43 @@ def _table(lens, entries):
     if not entries:
         return ""
     heads = "".join(f'<th role="columnheader" scope="col">{head}</th>' for head in COLUMNS)
-    rows = "\n".join(_row(entry) for entry in entries)
+    rows = "\n".join(_row(entry, before) for entry, before in zip(entries, [None, *entries], strict=False))
     return (f'<table role="table" aria-label="{escape(lens)}">\n<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n'
             f'<tbody role="rowgroup">\n{rows}\n</tbody>\n</table>')
 
 
-def _row(entry):
-    cells = (_value(entry), _against(entry), _nulls(entry), _verdict(entry))
+def _row(entry, before):
+    """Return a row; what stands in the row before is not said again."""
+    told = {getattr(before, name, "") for name in ("meaning", "theorem")}
+    cells = (_value(entry), _against(entry, told), _nulls(entry), _verdict(entry))
     others = "".join(f'<td role="cell" data-head="{head}">{cell}</td>' for head, cell in zip(COLUMNS[1:], cells, strict=True))
     return (f'<tr role="row"><th role="rowheader" scope="row">{escape(entry.name)}'
-            f'<span class="more">{escape(entry.meaning)}</span></th>{others}</tr>')
+            f'{_more(entry.meaning, told)}</th>{others}</tr>')
+
+
+def _more(text, told=()):
+    return f'<span class="more">{escape(text)}</span>' if text and text not in told else ""
 
 
 def _value(entry):
-    more = f'<span class="more">{escape(entry.direction)}</span>'
-    return f'<span class="value">{strips.number(entry.value)} {escape(entry.unit)}</span>{more}'
+    return f'<span class="value">{strips.number(entry.value)} {escape(entry.unit)}</span>{_more(entry.direction)}'
 
 
-def _against(entry):
+def _against(entry, told):
     limit = "no threshold" if entry.threshold is None else f"threshold {strips.number(entry.threshold)}"
-    return f'{limit}<span class="more">{escape(entry.theorem)}</span>'
+    return limit + _more(entry.theorem, told)
 
 
 def _nulls(entry):
     if not entry.nulls:
-        return '<span class="more">none drawn</span>'
+        return _more("none drawn")
     rows = "".join(f'<div class="null">{strips.strip(entry, name)}<span>{escape(strips.beside(entry, name))}</span></div>'
                    for name in entry.nulls)
-    return f'{rows}<span class="more">{MORE[entry.parameters]}</span>'
+    return rows + _more(MORE[entry.parameters])
 
 
 def _verdict(entry):
-    said = (f"Saturated: {entry.saturated}" if entry.saturated else "", entry.reason)
-    more = "".join(f'<span class="more">{escape(each)}</span>' for each in said if each)
+    more = _more(entry.saturated and f"Saturated: {entry.saturated}") + _more(entry.reason)
     return f'<span class="verdict" data-kind="{KINDS.get(entry.verdict, "none")}">{escape(entry.verdict)}</span>{more}'
 
 

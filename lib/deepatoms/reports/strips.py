@@ -117,7 +117,7 @@ def figure(name: str, entries: list[Entry]) -> str:
              *(f'<circle class="own" cx="{across(i)}" cy="{up(each)}" r="4"/>' for i, each in enumerate(values))]
     unit = f", {entries[0].unit}" if entries[0].unit else ""
     spans = "; bars: from the least to the most of the networks of its shape" if drawn else ""
-    dashes = "" if limit is None else "; dashed: the threshold"
+    dashes = "" if limit is None else f"; dashed: the threshold, {shown(limit)}"
     return (f'<figure><svg class="series" viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>'
             f'<figcaption>{escape(name + unit)}{spans}{dashes}{", logarithmic" if up.log else ""}.</figcaption></figure>')
 
