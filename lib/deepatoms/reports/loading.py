@@ -145,23 +145,22 @@ def network(text: str, seed: int = 0) -> nn.Module:
     >>> network("torch.nn:Identity")
     Identity()
     """
-    made, path = target(text)
-    if not isinstance(made, nn.Module):
-        made = _called(text, made, path, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made, path = target(text)
+        made = made if isinstance(made, nn.Module) else _called(text, made, path)
     if not isinstance(made, nn.Module):
         refuse(text, made, "is no torch.nn.Module", "return the network itself from the function that you name", TypeError)
     return made.eval()
 
 
-def _called(text, build, path, seed):
+def _called(text, build, path):
     if not callable(build):
         refuse(text, build, "is neither a torch module nor a function", WRITE, TypeError)
     if needed := _needed(build):
         refuse("model", text, f"needs {', '.join(needed)}",
                f"write a function without arguments, for example def build(): return {text.rpartition(':')[2]}(...)")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return run(build, path=path)
+    return run(build, path=path)
 
 
 def _needed(build):
@@ -222,8 +221,12 @@ def _saved(path, trust):
         refuse("checkpoint", str(path), "holds more than tensors, and loading it would run what it says",
                "save model.state_dict(), or add --trust if you know who made it")
     except (RuntimeError, EOFError, ValueError, OSError) as error:
-        refuse("checkpoint", str(path), f"cannot be read ({str(error).splitlines()[0]})",
+        refuse("checkpoint", str(path), f"cannot be read ({_first(error)})",
                "save it again with torch.save(model.state_dict(), path)")
+
+
+def _first(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def filled(model: nn.Module, tensors: Mapping[str, torch.Tensor], place: str = "checkpoint") -> nn.Module:

@@ -6,7 +6,7 @@ from html import escape
 from deepatoms.reports.entries import Entry, shown
 
 WIDTH, HEIGHT, EDGE = 180, 16, 6
-WIDE, TALL, LEFT, RIGHT, TOP, BOTTOM = 640, 190, 64, 12, 14, 34
+WIDE, TALL, LEFT, RIGHT, TOP, BOTTOM = 640, 190, 84, 12, 18, 34
 MOST_MARKS = 60  # of one null
 
 
@@ -50,7 +50,7 @@ def beside(entry: Entry, null: str) -> str:
     place = ("the same as" if low == high == value else "larger than all" if value > high else
              "smaller than all" if value < low else "among")
     span = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
-    return f"{place} {len(known)} {null}: {span}{lost}"
+    return f"{place} {len(known)} {null.replace('weights', 'with weights')}: {span}{lost}"
 
 
 class Scale:
