@@ -10,12 +10,13 @@ import torch
 
 from deepatoms import _doors
 from deepatoms.reports.entries import Entry, Network, Report
+from deepatoms.reports.given import demand_network, demand_pass, described, fitting, notes
 from deepatoms.reports.subject import Subject
 from deepatoms.theory.arguments import integer
 
 __all__ = ["Entry", "Network", "Report", "report"]
 
-ROOMS = ("frame_potential", "splines")
+ROOMS = ("frame_potential", "sparse_coding", "skip_dictionaries", "splines", "residual_features")  # in the order of LENSES
 
 
 def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int = 9,
@@ -41,7 +42,11 @@ def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int =
     >>> found["regions that the inputs lie in"].unit
     'regions'
     """
+    demand_network(model)
+    x, y = fitting(model, x, y)
     subject = Subject(model, x, y, integer("nulls", nulls, 0), progress)
+    if x is not None:
+        demand_pass(model, x)
     entries: list[Entry] = []
     partial = False
     try:
@@ -50,9 +55,13 @@ def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int =
                 entries.append(entry)
     except KeyboardInterrupt:
         partial = True
-    layers = () if subject.own.x is None else tuple(layer.name for layer in subject.own.passage.layers)
-    network = Network(type(model).__name__, sum(each.numel() for each in model.parameters()), layers)
-    return Report(network, "", tuple(entries), partial)
+    return Report(_network(subject), described(x, y), tuple(entries), partial, notes(subject.draws, x, entries))
+
+
+def _network(subject):
+    model = subject.own.model
+    parameters = {id(each): each.numel() for each in model.parameters()}
+    return Network(type(model).__name__, sum(parameters.values()), tuple(layer.name for layer in subject.own.layers))
 
 
 __getattr__, __dir__ = _doors.lazy(__name__)

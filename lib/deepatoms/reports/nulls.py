@@ -12,6 +12,8 @@ import torch
 
 from deepatoms.reports.entries import NULLS
 
+FIRST = 20_000_101  # a seed that nobody uses: a network that was itself drawn from seed 0 is not to meet itself
+
 
 def draw(model: torch.nn.Module, null: str, seed: int, x: torch.Tensor | None = None) -> torch.nn.Module:
     """Return a copy of a network, drawn for a null; the network and the global random states stay as they are.
@@ -45,9 +47,9 @@ def _own_random_state(model: torch.nn.Module, seed: int) -> Iterator[None]:
     devices = {each.device for each in model.parameters() if each.is_cuda}
     others = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
+        torch.manual_seed(FIRST + seed)
+        random.seed(FIRST + seed)
+        np.random.seed(FIRST + seed)
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import sysconfig
 import time
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,18 +21,18 @@ from deepatoms.reports.verdicts import judge
 from deepatoms.theory.partition import LayerCodes, region_codes
 from deepatoms.theory.splines import affine_map
 
-BUDGET = 6e10  # multiply-adds that one measure may take, nulls included
-FEWEST = 16  # inputs below which a budget does not go
+BUDGET = 6e10  # multiply-adds that the networks of a measure's nulls may take together
+MOST = 1.5e11  # multiply-adds that one network may take
+FEWEST = 8  # inputs below which a budget does not go
 ROOM = 2**28  # bytes of activations at a time
 
 
 class View:
-    """One network with inputs and labels: the caller's, or one drawn for a null."""
+    """One network with inputs and labels: the caller's, or one drawn for a null. What lenses share is computed once."""
 
     def __init__(self, model: torch.nn.Module, x: torch.Tensor | None, y: torch.Tensor | None = None) -> None:
         self.model, self.x, self.y = model, x, y
-        self._maps: dict[int, tuple] = {}
-        self._codes: dict[int, tuple] = {}
+        self._kept: dict[tuple, Any] = {}
 
     def inputs(self, count: int | None = None) -> torch.Tensor:
         """Return the first inputs; where there are none, the lens does not apply."""
@@ -51,38 +53,48 @@ class View:
         return tracing.passage(self.model, self.inputs(2))
 
     @cached_property
+    def layers(self) -> tuple[tracing.Layer, ...]:
+        """The layers in the order of their use; without inputs, those of the usual modules as they are registered."""
+        return tracing.registered(self.model) if self.x is None else self.passage.layers
+
+    @cached_property
     def double(self) -> torch.nn.Module:
-        """A copy in float64, where it is not in it already."""
-        same = all(each.dtype == torch.float64 for each in self.model.parameters())
+        """The network in float64: a copy, where it is not in it already."""
+        same = all(each.dtype == torch.float64 for each in [*self.model.parameters(), *self.model.buffers()]
+                   if each.is_floating_point())
         return self.model if same else copy.deepcopy(self.model).double()
 
-    @property
+    @cached_property
     def work(self) -> float:
         """Multiply-adds of one input."""
-        return sum(float(layer.weight.numel()) * _positions(layer) for layer in self.passage.layers)
+        return max(1.0, sum(float(layer.weight.numel()) * layer.positions for layer in self.passage.layers))
 
-    def chunk(self) -> int:
-        """Return how many inputs' activations fit at a time."""
-        return max(2, int(ROOM * 2 / max(1, self.passage.bytes)))
+    def chunk(self, copies: int = 1) -> int:
+        """Return how many inputs' activations fit at a time, each in some copies."""
+        return max(2, int(ROOM * min(2, len(self.inputs())) / max(1, self.passage.bytes * copies)))
+
+    def kept(self, name: str, count: int, compute: Callable[[], Any]) -> Any:
+        """Return what was computed under this name for so many inputs, or compute it."""
+        if (name, count) not in self._kept:
+            self._kept[name, count] = compute()
+        return self._kept[name, count]
 
     def maps(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return :func:`deepatoms.theory.splines.affine_map` of the first inputs."""
-        if count not in self._maps:
-            self._maps[count] = affine_map(self.model, self.inputs(count), chunk=self.chunk())
-        return self._maps[count]
+        return self.kept("maps", count, lambda: affine_map(self.model, self.inputs(count), self.chunk()))
 
     def codes(self, count: int) -> tuple[LayerCodes, ...]:
         """Return :func:`deepatoms.theory.partition.region_codes` of the first inputs."""
-        if count not in self._codes:
-            self._codes[count] = region_codes(self.model, self.inputs(count), chunk=self.chunk())
-        return self._codes[count]
+        return self.kept("codes", count, lambda: region_codes(self.model, self.inputs(count), self.chunk()))
 
-
-def _positions(layer):
-    size = 1
-    for side in layer.grid[1]:
-        size *= side
-    return size
+    @cached_property
+    def outputs(self) -> int:
+        """Return how many numbers the network puts out for one input."""
+        output = self.passage.output
+        if not isinstance(output, torch.Tensor) or output.ndim != 2:
+            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise ValueError(f"the network puts out {shape}, not one vector for each input; wrap it so that it returns one")
+        return output.shape[1]
 
 
 class NoDataError(ValueError):
@@ -95,12 +107,13 @@ class TooLongError(ValueError):
 
 @dataclass(frozen=True)
 class Found:
-    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way."""
+    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way, another rule."""
 
     value: float
     threshold: float | None = None
     saturated: str = ""
     reason: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,59 +149,72 @@ class Subject:
         """Return a network of a null, with the caller's inputs."""
         if (null, seed) not in self._drawn:
             own = self.own
-            statistics = None if own.x is None else own.x[:256]
+            statistics = None if own.x is None else own.x[:max(2, min(256, int(BUDGET / 20 / own.work)))]
             self._drawn[null, seed] = View(nulls.draw(own.model, null, seed, statistics), own.x, own.y)
         return self._drawn[null, seed]
 
-    def count(self, passes: float = 1.0, most: int = 256) -> int:
+    def count(self, passes: float = 1.0, most: int = 256, fewest: int = FEWEST) -> int:
         """Return how many inputs a measure takes, so that it stays within its budget on all networks.
 
         Args:
             passes: What one input costs, in forward passes.
             most: The largest number.
+            fewest: The least number; where even that is too much, fewer networks are drawn.
         """
-        there = len(self.own.inputs())
-        fit = BUDGET / max(1.0, self.own.work * passes * (2 * self.draws + 1))
-        return max(1, min(there, most, max(FEWEST, int(fit))))
+        fit = BUDGET / (self.own.work * passes * (2 * self.draws + 1))
+        return max(1, min(len(self.own.inputs()), most, max(fewest, int(fit))))
 
-    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]],
-                compute: Callable[[View], Mapping[str, Found]]) -> Iterator[Entry]:
+    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]], compute: Callable[[View], Mapping[str, Found]],
+                cost: Callable[[], float] = lambda: 0.0) -> Iterator[Entry]:
         """Measure some numbers on the network and on those of its nulls, and judge them.
 
         Args:
             entries: For each name an entry without its numbers, and its yardstick.
             compute: Returns for a network the number of each name; raises ``ValueError`` with the reason where it cannot.
+            cost: Returns how many multiply-adds one network takes.
         """
         begun = time.perf_counter()
         self.say(f"{next(iter(entries.values()))[0].lens}: {', '.join(entries)}")
         try:
+            needed = cost()
+            _demand_time(needed)
             own = compute(self.own)
-        except (ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError) as error:
+        except FAILURES as error:
             yield from (missing(entry, error, time.perf_counter() - begun) for entry, _ in entries.values())
             return
-        found = self._of_nulls(compute) if any(stick.nulls for _, stick in entries.values()) else {}
+        found = self._of_nulls(compute, needed) if any(stick.nulls for _, stick in entries.values()) else {}
         seconds = (time.perf_counter() - begun) / max(1, len(own))
         for name, (entry, stick) in entries.items():
             if name in own:
                 those = {null: [one[name].value for one in ones if name in one] for null, ones in found.items()}
-                given = {key: value for key, value in vars(own[name]).items() if value not in (None, "")}
-                yield judge(replace(entry, **given, nulls=those if stick.nulls else {}, seconds=seconds), stick.rule)
+                given = {key: value for key, value in vars(own[name]).items() if key != "rule" and value not in (None, "")}
+                filled = replace(entry, **given, nulls=those if stick.nulls else {}, seconds=seconds)
+                yield judge(filled, own[name].rule or stick.rule)
 
-    def _of_nulls(self, compute):
+    def _of_nulls(self, compute, needed):
+        draws = min(self.draws, int(BUDGET / (2 * needed))) if needed else self.draws
         found: dict[str, list] = {null: [] for null in NULLS}
-        for null in NULLS:
-            for seed in range(self.draws):
-                self.say(f"  {null}, {seed + 1} of {self.draws}")
-                try:
-                    found[null].append(compute(self.drawn(null, seed)))
-                except (ValueError, RuntimeError):
-                    continue  # such a draw has no number (a unit that is off everywhere, say), as its list's length shows
+        for null, seed in itertools.product(NULLS, range(draws)):
+            self.say(f"  {null}, {seed + 1} of {draws}")
+            try:
+                found[null].append(compute(self.drawn(null, seed)))
+            except FAILURES:
+                continue  # such a draw has no number (a unit that is off everywhere, say), as its list's length shows
         return found
+
+
+FAILURES = (ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError, ImportError, AttributeError, IndexError)
+
+
+def _demand_time(needed):
+    if needed > MOST:
+        raise TooLongError(f"it would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends on one number; "
+                           "call the theory's function yourself, or pass a smaller network or input")
 
 
 def missing(entry: Entry, error: Exception, seconds: float = 0.0) -> Entry:
     """Return an entry without a number: the verdict and the reason follow from the error."""
-    skipped = isinstance(error, (TooLongError, MemoryError, torch.OutOfMemoryError))
+    skipped = isinstance(error, (TooLongError, MemoryError, ImportError, torch.OutOfMemoryError))
     line = place(error)
     reason = (str(error).splitlines() or [type(error).__name__])[0] + (f" ({line})" if line else "")
     return replace(entry, verdict="skipped" if skipped else "does not apply", reason=reason, seconds=seconds)

@@ -52,6 +52,15 @@ def _margin(entry):
     return "certified" if entry.value > entry.threshold else "not certified"
 
 
+def _unmet(entry):
+    """What the certificate supposes does not hold, whatever the number is."""
+    return "not certified"
+
+
+def _representation(entry):
+    return "holds" if entry.value <= entry.threshold else "fails"
+
+
 def _assumption(entry):
     return "holds" if entry.value > entry.threshold else "fails"
 
@@ -69,4 +78,5 @@ def _below(entry):
 
 
 RULES: dict[str, Callable[[Entry], str]] = {
-    "null": _null, "share": _share, "margin": _margin, "assumption": _assumption, "above": _above, "below": _below}
+    "null": _null, "share": _share, "margin": _margin, "assumption": _assumption, "above": _above, "below": _below,
+    "unmet": _unmet, "representation": _representation}

@@ -335,6 +335,38 @@ def filter_coherence(filters: AnyArray, grid: int | Sequence[int] | None = None)
     return found.numpy()[()] if isinstance(filters, np.ndarray) else found
 
 
+def padded_norm(filters: torch.Tensor, grid: int | Sequence[int], dilation: int | Sequence[int] = 1) -> float:
+    r"""Return a bound on the norm of a convolution with zero padding, of any width and any stride.
+
+    Such a convolution keeps some outputs of a circular one on a grid so long that nothing wraps around, grid + kernel - 1,
+    for inputs that are zero beyond the grid; so its norm is at most that of the circular one.
+
+    Args:
+        filters: tensor of shape (atoms, channels, \*kernel), one or two axes.
+        grid: sizes of the input's grid.
+        dilation: distance of neighbouring taps.
+
+    Returns:
+        The largest singular value of the circular convolution.
+
+    Source: Standard; the norm is that of :class:`ConvolutionalDictionary`, as Sedghi, Gupta and Long (2019) compute it.
+
+    Raises:
+        ValueError: If the filters are not finite or of another rank than one or two axes.
+
+    >>> padded_norm(torch.tensor([[[3.0, 0.0]]]), 4)
+    3.0
+    """
+    arguments.real_array("filters", filters)
+    grid, steps = _tuple(grid), _tuple(dilation)
+    steps = steps * (filters.ndim - 2) if len(steps) == 1 else steps
+    long = [step * (side - 1) + 1 for side, step in zip(filters.shape[2:], steps, strict=True)]
+    spread = filters.new_zeros(*filters.shape[:2], *long)
+    spread[(..., *(slice(None, None, step) for step in steps))] = filters
+    wide = tuple(side + reach - 1 for side, reach in zip(grid, long, strict=True))
+    return ConvolutionalDictionary(spread, wide).squared_norm ** 0.5
+
+
 def filter_welch_bound(atoms: int, channels: int, kernel: int | Sequence[int]) -> float:
     r"""Return the Welch bound on the coherence of a convolutional dictionary.
 

@@ -42,6 +42,7 @@ from deepatoms.theory.untouched import untouched
 __all__ = [
     "NotPiecewiseAffineError",
     "affine_map",
+    "area_under_roc",
     "block_templates",
     "concavities",
     "distance_to_break",
@@ -394,6 +395,28 @@ def _demand_straight(model, x, direction, nearest, output):
     if not bool((error <= 1e-9 * (1e-3 + scale)).all()):
         refuse("model", called(model), f"is not affine up to the break that was found (off by {float(error.max()):.3g})",
                "let torch see the whole model, and keep one row for each sample")
+
+
+def area_under_roc(own: torch.Tensor, others: torch.Tensor) -> float:
+    """Return the probability that a product with the own class's template exceeds one with another's, ties counted half.
+
+    Args:
+        own: Products of inputs with the templates of their classes, any shape.
+        others: Products with the templates of other classes, any shape.
+
+    Raises:
+        ValueError: If either is empty or not finite.
+
+    Source:
+        Mann and Whitney (1947); of the products in Figure 2 of the paper.
+
+    >>> area_under_roc(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0]))
+    0.625
+    """
+    ordered = real_array("others", others).flatten().sort().values
+    own = real_array("own", own).flatten()
+    below, up_to = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
+    return float((below + up_to).double().mean() / 2 / len(ordered))
 
 
 def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) -> torch.Tensor:

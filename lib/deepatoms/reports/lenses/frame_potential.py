@@ -48,10 +48,8 @@ def dictionary(view: View) -> tuple[architecture.Net, list[torch.Tensor]]:
         raise ValueError("the network has no layer of weights")
     for before, layer in zip([None, *kept], kept, strict=False):
         _demand_step(layer, before, layers)
-    weights = [layer.effective.double() for layer in kept]
-    if any(layer.summed for layer in kept):
-        return _residual(kept, layers), weights
-    return _chain(kept), weights
+    net = _residual(kept, layers) if any(layer.summed for layer in kept) else _chain(kept)
+    return net, [layer.effective.double() for layer in kept]
 
 
 def _demand_step(layer: Layer, before: Layer | None, layers: tuple[Layer, ...]) -> None:
@@ -124,7 +122,7 @@ def _skip(net, layer, j):
         return Flow("code", layer)
     front = (here.channels - two.channels) // 2
     pad = (0, 0, 0, 0, front, here.channels - two.channels - front)
-    return Flow("code", layer, via=("avg_pool2d", f"constant_pad_nd {pad}"))
+    return Flow("code", layer, via=("avg_pool2d 2/2 2/2", f"constant_pad_nd {pad}"))
 
 
 def _listed(flows, layers):

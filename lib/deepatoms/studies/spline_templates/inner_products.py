@@ -9,6 +9,7 @@ from deepatoms import data
 from deepatoms.learning import networks, training
 from deepatoms.runs import results
 from deepatoms.theory import splines
+from deepatoms.theory.splines import area_under_roc
 
 # Class shown in Fig. 1 and the two others beside it.
 SHOWN = {"digits": (0, 3, 7), "mnist": (0, 3, 7), "cifar10": (9, 2, 5)}
@@ -80,13 +81,6 @@ def split(products, labels):
 def all_signs(own, others):
     """Return for which images the own class's product is positive and all others are negative, (samples,)."""
     return (own > 0) & (others < 0).all(1)
-
-
-def area_under_roc(own, others):
-    """Return the probability that a correct-class product exceeds an other-class one, ties counted half."""
-    ordered = others.flatten().sort().values
-    below, up_to = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
-    return float((below + up_to).double().mean() / 2 / len(ordered))
 
 
 def deviation(own, others):

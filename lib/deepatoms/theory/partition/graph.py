@@ -3,6 +3,7 @@ r"""The graph of a planar partition: its regions, joined where they share a side
 import numpy as np
 
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.partition import polygons
 from deepatoms.theory.partition.planar import PlanarSlice
 
 DECIMALS = 9  # corners of neighbouring polygons agree to rounding; two corners nearer than this count as one
@@ -62,9 +63,9 @@ def average_degree(found: PlanarSlice) -> float:
 
 def _sides(found):
     """Return the owner of every side, and its two corners, shape (sides, 2, 2)."""
-    polygons = found.polygons()
-    corners = np.concatenate([np.stack([polygon, np.roll(polygon, -1, axis=0)], 1) for polygon in polygons])
-    return np.repeat(np.arange(len(polygons)), [len(polygon) for polygon in polygons]), corners
+    inside, after = polygons.valid(found.vertices, found.counts), polygons.following(found.vertices, found.counts)
+    ends = np.take_along_axis(found.vertices, after[..., None], 1)
+    return np.repeat(np.arange(len(found)), found.counts), np.stack([found.vertices[inside], ends[inside]], 1)
 
 
 def _on_the_frame(sides):

@@ -1,0 +1,229 @@
+"""What the theory of multi-layer sparse coding says of a network: coherence, sparse enough codes, certified noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepatoms.reports import tracing
+from deepatoms.reports.entries import LENSES, Entry
+from deepatoms.reports.subject import Found, Subject, View, Yardstick
+from deepatoms.reports.tracing import THRESHOLDING, Flow, Layer
+from deepatoms.theory import convolutional, dictionaries, stability
+
+LENS = LENSES[1]
+EXACT = 1e-6  # relative: a code that reproduces what it codes so well is a representation of it
+COHERENCE = Entry(
+    LENS, "coherence", None, unit="cosine", direction="lower is better",
+    meaning="Largest absolute cosine between two atoms of the layer's dictionary, whose atoms are its filters (shifted copies "
+            "included); filters that are zero are left out. The threshold is the Welch bound, the least there can be.",
+    theorem="Mutual coherence, Donoho and Elad (2003); Welch (1974).")
+SPARSE = Entry(
+    LENS, "inputs with a code sparse enough to be unique", None, unit="of the inputs", direction="higher is better",
+    meaning="Share of inputs whose active units (in the fullest stripe, for a convolution) are fewer than (1 + 1/coherence)/2.",
+    theorem="Uniqueness theorem of ML-CSC (Papyan, Romano and Elad, 2017): such a code is the only sparsest one. It counts wrapped "
+            "stripes, which can only make the share smaller.", threshold=1.0)
+NOISE = Entry(
+    LENS, "certified noise", None, unit="norm of the noise on a patch", direction="higher is better",
+    meaning="Largest noise for which layered soft thresholding is certain to keep the supports of the network's own codes: the median "
+            "over the inputs. Not positive: nothing is certified, however small the noise.",
+    theorem="ML-CSC paper, Theorem 2; in closed form, ours. Its hypothesis is that each code represents what it codes exactly.",
+    threshold=0.0)
+MODEL = Entry(
+    LENS, "distance from the sparse model", None, unit="of the input's norm", direction="lower is better",
+    meaning="How far the input is from its nearest multiple of what the first layer's code represents, D times the code: the median.",
+    theorem="ML-CSC paper, Definition 1: the model asks for 0.", threshold=EXACT)
+
+
+def lens(subject: Subject) -> Iterator[Entry]:
+    """Yield the entries of the theory of multi-layer sparse coding, layer by layer, then those of the first layers as a chain."""
+    for number, layer in enumerate(_layers(subject.own)):
+        name = f"{COHERENCE.name}, {layer.name}"
+        yield from subject.measure({name: (replace(COHERENCE, name=name), Yardstick("null"))},
+                                   lambda view, name=name, number=number: {name: coherence(_layers(view)[number])},
+                                   lambda layer=layer: _cost(layer))
+    entries = {f"{SPARSE.name}, {layer.name}": layer for layer in _layers(subject.own)}
+    yield from subject.measure(
+        {name: (replace(SPARSE, name=name), Yardstick("share")) for name in entries} or {SPARSE.name: (SPARSE, Yardstick("share"))},
+        lambda view: sparse_enough(view, subject.count(2)),
+        lambda: subject.own.work * subject.count(2) * 2 + sum(map(_cost, _layers(subject.own))))
+    yield from subject.measure({NOISE.name: (NOISE, Yardstick("margin")), MODEL.name: (MODEL, Yardstick("representation"))},
+                               lambda view: certified(view, subject.count(4, most=64)),
+                               lambda: subject.own.work * subject.count(4, most=64) * 4)
+
+
+def _layers(view: View) -> tuple[Layer, ...]:
+    return tuple(layer for layer in view.layers if " (use " not in layer.name)
+
+
+def _cost(layer):
+    filters = layer.weight
+    lags = np.prod([2 * side - 1 for side in filters.shape[2:]], initial=1.0)
+    return float(filters.shape[0]) ** 2 * filters[0].numel() / max(1, filters[0, 0].numel()) * lags
+
+
+def coherence(layer: Layer) -> Found:
+    """Return the coherence of a layer, by ``mutual_coherence`` of a matrix or ``filter_coherence`` of filters.
+
+    Raises:
+        ValueError: If the layer is no dictionary of the theory, or has fewer than two atoms.
+    """
+    atoms, left_out = filters(layer)
+    if len(atoms) < 2:
+        raise ValueError(f"{layer.name!r} has {len(atoms)} atoms, and a coherence needs two")
+    if atoms.ndim == 2:
+        value = float(dictionaries.mutual_coherence(atoms.mT))
+        least = dictionaries.welch_bound(atoms.shape[1], len(atoms))
+    else:
+        value = float(convolutional.filter_coherence(atoms))
+        least = convolutional.filter_welch_bound(*atoms.shape[:2], tuple(atoms.shape[2:]))
+    full = "two atoms are parallel: no code but that of a single atom can be told to be unique" if value > 1 - 1e-9 else ""
+    return Found(value, least, full, f"{left_out} zero atoms left out" if left_out else "")
+
+
+def filters(layer: Layer) -> tuple[torch.Tensor, int]:
+    """Return a layer's atoms in float64, one a row, and how many of norm 0 were left out.
+
+    Raises:
+        ValueError: If the layer is no dictionary of the theory.
+    """
+    if layer.odd:
+        raise ValueError(f"{layer.name!r} {layer.odd}, which the theory's dictionaries are not")
+    atoms = layer.weight.detach().double()
+    there = atoms.flatten(1).abs().sum(1) > 0
+    return atoms[there], int((~there).sum())
+
+
+def sparse_enough(view: View, count: int) -> dict[str, Found]:
+    """Return for each layer the share of inputs whose stripes hold fewer nonzeros than the uniqueness threshold."""
+    found = {}
+    for number, stripes in counts(view, count).items():
+        layer = view.layers[number]
+        limit = dictionaries.uniqueness_threshold(coherence(layer).value) if coherence(layer).value else np.inf
+        full = "no unit is active on any input" if not stripes.any() else ""
+        found[f"{SPARSE.name}, {layer.name}"] = Found(
+            float((stripes < limit).mean()), saturated=full,
+            reason=f"median of {np.median(stripes):.0f} active in {_stripe(layer)}, threshold {limit:.3g}, {len(stripes)} inputs")
+    if not found:
+        raise ValueError("no layer is followed at once by a ReLU, which makes its output a thresholded code")
+    return found
+
+
+def _stripe(layer):
+    return "a stripe" if layer.kind == "convolution" else "the layer"
+
+
+def counts(view: View, count: int) -> dict[int, np.ndarray]:
+    """Return for each layer that a ReLU follows the stripe counts of its code, one an input.
+
+    The layers are those that are dictionaries of the theory, used once, and not added to a shortcut before the ReLU.
+    """
+    return view.kept("counts", count, lambda: _counts(view, count))
+
+
+def _counts(view, count):
+    found: dict[int, list] = {}
+    kept = {number for number, layer in enumerate(view.layers) if layer.activation in THRESHOLDING and not layer.summed
+            and not layer.odd and " (use " not in layer.name and len(filters(layer)[0]) > 1}
+    for part in view.inputs(count).split(view.chunk()):
+        def on_code(number, code, part=part):
+            if number in kept:
+                layer = view.layers[number]
+                stripes = convolutional.stripe_count(codes_of(layer, code, len(part)), kernel(layer))
+                found.setdefault(number, []).append(np.atleast_1d(np.asarray(torch.as_tensor(stripes).cpu())))
+        tracing.passage(view.model, part, on_code)
+    return {number: np.concatenate(parts) for number, parts in sorted(found.items())}
+
+
+def kernel(layer: Layer) -> tuple[int, ...]:
+    """Return the sizes of the filters' support; 1 for a matrix."""
+    return tuple(layer.weight.shape[2:]) or (1,)
+
+
+def codes_of(layer: Layer, code: torch.Tensor, batch: int) -> torch.Tensor:
+    r"""Return a layer's code with its atoms on the second axis: shape (batch, atoms, \*grid), grid (1,) for one vector an input."""
+    if layer.kind == "convolution":
+        return code
+    return code.reshape(batch, -1, layer.weight.shape[0]).mT
+
+
+def certified(view: View, count: int) -> dict[str, Found]:
+    """Return the largest certified noise of the first layers as a chain, and how far the inputs are from the model.
+
+    By :func:`deepatoms.theory.stability.largest_certified_noise` of what :func:`deepatoms.theory.stability.layers` measures.
+
+    Raises:
+        ValueError: If the first layer is no dictionary whose output a ReLU thresholds, or codes are all zero.
+    """
+    chain, D, codes, x = representation(view, count)
+    there = torch.stack([code.flatten(1).abs().sum(1) > 0 for code in codes]).all(0)
+    if not there.any():
+        raise ValueError("every input has a code that is zero everywhere")
+    codes, x = [code[there] for code in codes], x[there]
+    noise = np.atleast_1d(stability.largest_certified_noise(stability.layers(D, codes)))
+    distance = float(np.median(_distances(D[0], codes[0], x, chain[0])))
+    names = ", ".join(layer.name for layer in chain)
+    broken = "" if distance <= EXACT else "its hypothesis does not hold, see the distance from the sparse model; "
+    left = f", {int((~there).sum())} inputs with a zero code left out" if not there.all() else ""
+    return {NOISE.name: Found(float(np.median(noise)), reason=f"{broken}layers {names}; at best {noise.max():.3g}{left}",
+                              rule="unmet" if broken else ""), MODEL.name: Found(distance)}
+
+
+def representation(view: View, count: int) -> tuple[list[Layer], list, list[torch.Tensor], torch.Tensor]:
+    r"""Return the first layers that make a chain, their dictionaries, their codes and the inputs, all in float64.
+
+    The scale of each atom is moved into the next layer, which a ReLU lets pass: the dictionaries have unit atoms.
+
+    Raises:
+        ValueError: If not even the first layer belongs to the chain.
+    """
+    numbers = _prefix(view)
+    chain, D, norms = [view.layers[number] for number in numbers], [], None
+    codes: dict[int, list] = {number: [] for number in numbers}
+    x = view.inputs(count)
+    for part in x.split(view.chunk()):
+        tracing.passage(view.model, part, lambda number, code, part=part: number in codes and codes[number].append(
+            codes_of(view.layers[number], code, len(part)).double()))
+    scaled = []
+    for number, layer in zip(numbers, chain, strict=True):
+        atoms = layer.effective.double().reshape(*layer.weight.shape[:2], *kernel(layer))
+        atoms = atoms if norms is None else atoms * norms.reshape(1, -1, *[1] * (atoms.ndim - 2))
+        before, norms = norms, atoms.flatten(1).norm(dim=1)
+        code = torch.cat(codes[number])
+        scaled.append(code / norms.reshape(1, -1, *[1] * (code.ndim - 2)))
+        D.append(convolutional.normalize_filters(atoms))
+    return chain, D, scaled, x.double()
+
+
+def _prefix(view):
+    numbers: list[int] = []
+    for number, layer in enumerate(view.layers):
+        wanted = Flow("code", numbers[-1]) if numbers else Flow("input")
+        fits = layer.activation in THRESHOLDING and not layer.summed and not layer.odd and layer.reads == wanted
+        if not fits or numbers and layer.kind != view.layers[numbers[-1]].kind:
+            break
+        numbers.append(number)
+    if not numbers:
+        raise ValueError("the first layer is no matrix or convolution of stride 1 that reads the input and is followed by a ReLU")
+    return numbers
+
+
+def _distances(D, code, x, layer):
+    """How much of each input is left by its projection on what its code represents."""
+    placed: Any = convolutional.synthesize(D, code)
+    if layer.kind == "convolution":
+        pads = layer.options["padding"]
+        pads = (pads,) * (x.ndim - 2) if isinstance(pads, int) else tuple(pads)
+        placed = placed.roll([-pad for pad in pads], tuple(range(2, x.ndim)))
+        placed = placed[(..., *(slice(0, side) for side in x.shape[2:]))]
+        if placed.shape != x.shape:
+            raise ValueError(f"{layer.name!r} does not keep the grid of the input, on which its dictionary would represent it")
+    else:
+        x = x.reshape(len(x), -1, layer.weight.shape[1]).mT
+    placed, x = placed.flatten(1), x.flatten(1)
+    along = (placed * x).sum(1) / (placed**2).sum(1).clamp_min(1e-300)
+    return ((x - along[:, None] * placed).norm(dim=1) / x.norm(dim=1).clamp_min(1e-300)).cpu().numpy()
