@@ -78,11 +78,13 @@ def test_saturated_missing_and_skipped_are_said_in_words():
     said = Read(page.page(made(
         entry(name="regions", saturated="every input has its own region", verdict="saturated"),
         entry(name="risk", value=None, verdict="does not apply", reason="no labels were given"),
+        entry(name="margin", value=None, verdict="does not apply", reason="no labels were given"),
         entry(name="planes", value=None, verdict="skipped", reason="too long (model.py:13)")))).said
     assert "1 number; 1 of them saturated, so that they say nothing" in said
-    assert "Without a number: 1 for which a theory does not apply, 1 skipped." in said
+    assert "Without a number: 2 for which a theory does not apply, 1 skipped." in said
     assert "Saturated: every input has its own region" in said
-    assert "risk does not apply: no labels were given" in said and "planes skipped: too long (model.py:13)" in said
+    assert "risk; margin: does not apply, no labels were given" in said
+    assert "planes: skipped, too long (model.py:13)" in said
 
 
 def test_a_report_without_entries_is_a_page():
@@ -151,6 +153,12 @@ def test_one_number_over_the_layers_is_drawn_in_their_order():
     assert sorted(heights, reverse=True) == [heights[i] for i in (0, 2, 1)]
     assert "coherence, layer0 to layer2: 0.1, 0.4, 0.2" in drawing and "dashed: the threshold, 0.3" in drawing
     assert drawing.count('class="span"') == 3
+
+
+def test_thresholds_that_differ_are_drawn_each_at_its_place():
+    limits = (0.1, 0.2, None)
+    drawing = strips.figure("a", [entry(name=f"a, {i}", threshold=limit) for i, limit in enumerate(limits)])
+    assert drawing.count('class="threshold"') == 2 and "dashed: the thresholds." in drawing
 
 
 @pytest.mark.parametrize("names", [["a, 0", "a, 1"], ["a", "a", "a"], ["a, 0", "b, 1", "c, 2"]])

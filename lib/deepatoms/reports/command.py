@@ -16,7 +16,7 @@ from deepatoms.reports.entries import Report
 from deepatoms.reports.subject import place
 from deepatoms.theory.arguments import refuse
 
-MISTAKES = (ValueError, TypeError, ModuleNotFoundError, OSError, loading.ForeignError)
+SPOKEN = ("refuse", "demand", "demand_pass")  # the functions whose errors say what to write instead
 INTERRUPTED = 130  # what a shell gives a program that Ctrl-C ended
 
 
@@ -33,7 +33,10 @@ def main(arguments: Sequence[str] | None = None, worth: Callable[[], list[str]] 
     except KeyboardInterrupt:
         print("deepatoms: interrupted before anything was measured", file=sys.stderr)
         return INTERRUPTED
-    except MISTAKES as error:
+    except Exception as error:  # noqa: BLE001 (a sentence where there is one, Python's own word where there is none)
+        if interrupted(error):
+            print("deepatoms: interrupted", file=sys.stderr)
+            return INTERRUPTED
         if not told(error):
             raise
         print(f"deepatoms: {error}", file=sys.stderr)
@@ -45,8 +48,17 @@ def told(error: BaseException) -> bool:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    spoken = last is not None and last.tb_frame.f_code.co_name in ("refuse", "demand")
+    spoken = last is not None and last.tb_frame.f_code.co_name in SPOKEN
     return spoken or isinstance(error, (loading.ForeignError, OSError))
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: Python 3.11 wraps it where a class is being made, as while a package is imported."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,7 +139,7 @@ def network(model: str | None, checkpoint: str | None = None, trust: bool = Fals
     found = loading.checkpoint(checkpoint, trust)
     if isinstance(found, nn.Module):
         return found if built is None else loading.filled(built, found.state_dict(), checkpoint)
-    return loading.Layers(found) if built is None else loading.filled(built, found, checkpoint)
+    return loading.Layers(found).eval() if built is None else loading.filled(built, found, checkpoint)
 
 
 def looked_at(model: nn.Module, given: inputs.Inputs, nulls: int, progress: Callable[[str], object], name: str) -> Report:
@@ -147,7 +159,7 @@ def looked_at(model: nn.Module, given: inputs.Inputs, nulls: int, progress: Call
         x = given.x if given.x is None else inputs.fitting(model, given.x)
         found = reports.report(model, x, given.y, nulls=nulls, progress=progress)
     except Exception as error:  # noqa: BLE001 (whatever their forward raises is theirs, and is told; ours is raised as it is)
-        if told(error) or not (line := place(error)):
+        if interrupted(error) or not (line := place(error)):
             raise
         raise loading.foreign(error, pathlib.Path(line.rpartition(":")[0])) from error
     return replace(found, network=replace(found.network, name=f"{name} ({found.network.name})"),

@@ -39,10 +39,10 @@ def foreign(error: BaseException, place: pathlib.Path | None = None) -> ForeignE
     ...     str(foreign(error)).splitlines()[-1]
     'ZeroDivisionError: division by zero'
     """
-    said = traceback.format_exception_only(error)[-1].strip()
+    said = str(error) if error.__cause__ and str(error) else traceback.format_exception_only(error)[-1].strip()
     if isinstance(error, SyntaxError) and error.filename:
         return ForeignError(f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}\n{said}")
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for each in _chain(error) for frame in traceback.extract_tb(each.__traceback__)]
     own = [frame for frame in frames if place is not None and pathlib.Path(frame.filename) == place]
     if not (own or frames):
         return ForeignError(said)
@@ -50,9 +50,11 @@ def foreign(error: BaseException, place: pathlib.Path | None = None) -> ForeignE
     return ForeignError(f"{frame.filename}, line {frame.lineno}, in {frame.name}: {frame.line}\n{said}")
 
 
-def lies_in(error: BaseException, place: pathlib.Path) -> bool:
-    """Tell whether an error passed through a file."""
-    return any(pathlib.Path(frame.filename) == place for frame in traceback.extract_tb(error.__traceback__))
+def _chain(error):
+    """Yield an error and what it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 # ---- a function or class by its name ----

@@ -15,12 +15,9 @@ KINDS = {"certified": "good", "holds": "good", "within its bound": "good", "cert
          "not certified": "bad", "fails": "bad", "beyond its bound": "bad"}
 MORE = {True: "more than the parameter count", False: "no more than the parameter count", None: ""}
 READING = (
-    "There is no total: five theories, each with its own numbers, and no theorem that adds them.",
     "<b>Re-initialised</b>: your network with its layers' weights drawn anew. <b>Weights permuted</b>: its own weights, exchanged "
     "within each layer. A filled mark is your network, open ones are those; a dashed line is the theorem's threshold. All of "
     "them have as many parameters: what they have in common with yours is no more than the parameter count tells.",
-    "One of <i>n</i> + 1 like networks is the largest or the smallest with chance 2 / (<i>n</i> + 1): "
-    "five draws are a hint, nineteen are evidence.",
 )
 
 
@@ -144,8 +141,11 @@ def _verdict(entry):
 def _missing(entries):
     if not entries:
         return ""
-    lines = "".join(f"<li><b>{escape(entry.name)}</b> {escape(entry.verdict)}: {escape(entry.reason)}</li>" for entry in entries)
-    return f'<div class="missing">No number for:<ul>{lines}</ul></div>'
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        groups.setdefault((entry.verdict, entry.reason), []).append(f"<b>{escape(entry.name)}</b>")
+    lines = "".join(f"<li>{'; '.join(names)}: {escape(word)}, {escape(reason)}</li>" for (word, reason), names in groups.items())
+    return f'<div class="missing">No number for<ul>{lines}</ul></div>'
 
 
 def _reading(report, level):

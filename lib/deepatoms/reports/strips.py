@@ -107,17 +107,16 @@ def figure(name: str, entries: list[Entry]) -> str:
     """
     places, values = [entry.name.partition(", ")[2] for entry in entries], [entry.value for entry in entries]
     drawn = [value for entry in entries for value in sum(entry.nulls.values(), []) if math.isfinite(value)]
-    limits = {entry.threshold for entry in entries if entry.threshold is not None and math.isfinite(entry.threshold)}
-    limit = limits.pop() if len(limits) == 1 else None
-    up = Scale([*values, *drawn, *([] if limit is None else [limit])], TALL - BOTTOM, TOP)
+    limits = [entry.threshold for entry in entries if entry.threshold is not None and math.isfinite(entry.threshold)]
+    up = Scale([*values, *drawn, *limits], TALL - BOTTOM, TOP)
     across = Scale([0, len(values) - 1], LEFT + 12, WIDE - RIGHT - 12)
     said = f"{name}, {places[0]} to {places[-1]}: " + ", ".join(plain(value) for value in values)
-    parts = [_axes(up, [*values, *drawn], across, places), _spans(entries, up, across), _limit(limit, up),
+    parts = [_axes(up, [*values, *drawn], across, places), _spans(entries, up, across), _limits(entries, limits, up, across),
              '<polyline class="line" points="' + " ".join(f"{across(i)},{up(each)}" for i, each in enumerate(values)) + '"/>',
              *(f'<circle class="own" cx="{across(i)}" cy="{up(each)}" r="4"/>' for i, each in enumerate(values))]
     unit = f", {entries[0].unit}" if entries[0].unit else ""
     spans = "; bars: from the least to the most of the networks of its shape" if drawn else ""
-    dashes = "" if limit is None else f"; dashed: the threshold, {shown(limit)}"
+    dashes = f"; dashed: the threshold{f', {shown(limits[0])}' if len(set(limits)) == 1 else 's'}" if limits else ""
     return (f'<figure><svg class="series" viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>'
             f'<figcaption>{escape(name + unit)}{spans}{dashes}{", logarithmic" if up.log else ""}.</figcaption></figure>')
 
@@ -145,5 +144,9 @@ def _spans(entries, up, across):
     return "".join(found)
 
 
-def _limit(limit, up):
-    return "" if limit is None else f'<line class="threshold" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{up(limit)}" y2="{up(limit)}"/>'
+def _limits(entries, limits, up, across):
+    """One line where there is one threshold, otherwise a dash at each place that has one."""
+    if len(set(limits)) == 1:
+        return f'<line class="threshold" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{up(limits[0])}" y2="{up(limits[0])}"/>'
+    return "".join(f'<line class="threshold" x1="{across(i) - 9}" x2="{across(i) + 9}" y1="{up(each.threshold)}" '
+                   f'y2="{up(each.threshold)}"/>' for i, each in enumerate(entries) if each.threshold in limits)
