@@ -11,7 +11,9 @@ import sys
 EXTRAS = {
     "faiss": {"faiss": "faiss-cpu"},
     "data": {"sklearn": "scikit-learn", "pooch": "pooch", "requests": "requests", "filelock": "filelock", "PIL": "pillow"},
+    "safetensors": {"safetensors": "safetensors"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
+             "ipywidgets": "ipywidgets",
              "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill"},
     "test": {"pytest": "pytest"},
 }

@@ -155,7 +155,8 @@ def test_a_fault_of_ours_is_not_taken_for_theirs(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_partial_report_that_says_so(folder):
-    running = process("report", "model.py:build", "--data", "digits", "--nulls", "100000", "--html", "out.html", "--json", "out.json")
+    running = process("report", "model.py:build", "--data", "digits", "--nulls", "100000", "--html", "out.html",
+                      "--json", "out.json")
     first = ""
     while "frame potential" not in first:
         first = running.stderr.readline()
@@ -184,7 +185,8 @@ def saved(folder):
     """A trained-looking network and its tensors, saved three ways."""
     model = loading.network("model.py:build", seed=5)
     torch.save(model.state_dict(), folder / "weights.pt")
-    torch.save({"epoch": 3, "state_dict": {f"module.{name}": each for name, each in model.state_dict().items()}}, folder / "run.pt")
+    wrapped = {f"module.{name}": each for name, each in model.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": wrapped}, folder / "run.pt")
     from safetensors.torch import save_file
     save_file(model.state_dict(), folder / "weights.safetensors")
     return model
@@ -207,7 +209,8 @@ def test_a_checkpoint_alone_gives_what_its_layers_show(saved, capsys):
 
 
 def test_layers_of_convolutions_and_nested_names():
-    tensors = {"a.b.weight": torch.ones(4, 3, 5, 5), "a.weight": torch.ones(2, 2), "a.b.bias": torch.ones(4), "norm.weight": torch.ones(4)}
+    tensors = {"a.b.weight": torch.ones(4, 3, 5, 5), "a.weight": torch.ones(2, 2), "a.b.bias": torch.ones(4),
+               "norm.weight": torch.ones(4)}
     found = dict(loading.Layers(tensors).named_modules())
     assert isinstance(found["a.b"], nn.Conv2d) and found["a.b"].kernel_size == (5, 5) and found["a.b"].bias is not None
     assert isinstance(found["a"], nn.Linear) and "norm" not in found
@@ -317,8 +320,9 @@ def test_arrays_keep_their_numbers_and_bytes_are_scaled(tmp_path):
 
 
 @pytest.mark.parametrize(("arrays", "said"), [
-    ({"images": np.ones(3)}, "has no array x, but images; save it with np.savez"), ({"x": np.ones(3)}, "is no batch of numbers"),
-    ({"x": np.ones((2, 0))}, "is no batch"), ({"x": np.array([["a"]])}, "is no batch"), ({"x": np.ones((2, 2), complex)}, "is no batch"),
+    ({"images": np.ones(3)}, "has no array x, but images; save it with np.savez"),
+    ({"x": np.ones(3)}, "is no batch of numbers"), ({"x": np.ones((2, 0))}, "is no batch"),
+    ({"x": np.array([["a"]])}, "is no batch"), ({"x": np.ones((2, 2), complex)}, "is no batch"),
     ({"x": np.ones((2, 2)), "y": np.ones(2)}, "is not one whole number for each of 2 inputs"),
     ({"x": np.ones((2, 2)), "y": np.ones(3, int)}, "is not one whole number"),
     ({"x": np.array([[Bomb()]], object)}, "holds Python objects, and loading them would run what they say"),
@@ -342,9 +346,8 @@ def test_a_damaged_or_swelling_file_is_refused_before_it_is_unpacked(tmp_path, m
         inputs.load(str(place), nn.Linear(2, 1))
 
 
-def test_inputs_come_in_the_network_s_own_numbers_and_shape():
-    rows = inputs.fitting(nn.Sequential(nn.Linear(64, 2)).double(), torch.zeros(3, 1, 8, 8))
-    assert rows.shape == (3, 64) and rows.dtype == torch.float64
+def test_images_come_in_one_row_where_the_network_takes_vectors_only():
+    assert inputs.fitting(nn.Sequential(nn.Linear(64, 2)).double(), torch.zeros(3, 1, 8, 8)).shape == (3, 64)
     assert inputs.fitting(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), torch.zeros(3, 1, 8, 8)).shape == (3, 1, 8, 8)
 
 
@@ -389,7 +392,8 @@ def test_a_budget_leaves_out_and_says_how_many(nets, capsys):
 
 @pytest.mark.parametrize(("words", "said"), [
     (["candidates.py:empty"], "is no mapping from names to architectures"), (["there.py"], "is not a file"),
-    (["candidates.py:foreign"], r"candidates.py:foreign\['a'\] = 3 is no architecture"), (["candidates.py", "--budget", 0], "budget = 0"),
+    (["candidates.py:foreign"], r"candidates.py:foreign\['a'\] = 3 is no architecture"),
+    (["candidates.py", "--budget", 0], "budget = 0"),
     (["candidates.py:mixed", "--iterations", 0], "smaller than 1")])
 def test_a_mistake_about_candidates_is_told(nets, capsys, words, said):
     assert re.search(said, complaint(capsys, "rank", *words))
@@ -411,7 +415,8 @@ def test_an_interrupted_ranking_shows_what_it_has(nets, capsys, monkeypatch):
 def test_what_choosing_by_f_was_worth_is_measured_from_the_records():
     found = worth.sentences()
     assert len(found) == 4 and all(re.search(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", sentence) for sentence in found)
-    assert found[1].startswith("F ranks worse than the number of parameters") and found[2].startswith("F knows something about wiring")
+    assert found[1].startswith("F ranks worse than the number of parameters")
+    assert found[2].startswith("F knows something about wiring")
 
 
 class Outcome:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, worth: Callable[[], list[str]] 
     except KeyboardInterrupt:
         print("deepatoms: interrupted before anything was measured", file=sys.stderr)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (a sentence where there is one, Python's own word where there is none)
+    except Exception as error:  # a sentence where there is one, Python's own word where there is none
         if interrupted(error):
             print("deepatoms: interrupted", file=sys.stderr)
             return INTERRUPTED
@@ -53,7 +53,7 @@ def told(error: BaseException) -> bool:
 
 
 def interrupted(error: BaseException | None) -> bool:
-    """Tell whether Ctrl-C is behind an error: Python 3.11 wraps it where a class is being made, as while a package is imported."""
+    """Tell whether Ctrl-C is behind an error: Python 3.11 wraps it while a class is made, as when a package is imported."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -156,9 +156,8 @@ def looked_at(model: nn.Module, given: inputs.Inputs, nulls: int, progress: Call
         ForeignError: the network's own code fails, told by its line.
     """
     try:
-        x = given.x if given.x is None else inputs.fitting(model, given.x)
-        found = reports.report(model, x, given.y, nulls=nulls, progress=progress)
-    except Exception as error:  # noqa: BLE001 (whatever their forward raises is theirs, and is told; ours is raised as it is)
+        found = reports.report(model, given.x, given.y, nulls=nulls, progress=progress)
+    except Exception as error:  # whatever their forward raises is theirs, and is told; ours is raised as it is
         if interrupted(error) or not (line := place(error)):
             raise
         raise loading.foreign(error, pathlib.Path(line.rpartition(":")[0])) from error

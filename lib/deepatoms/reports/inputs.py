@@ -4,7 +4,7 @@ import pathlib
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -78,29 +78,27 @@ def load(source: str, model: nn.Module, count: int = INPUTS, size: int | None = 
     if source == "none":
         return Inputs(None, None, "no data")
     if path.is_dir():
-        return _folder(path, need(model), count, size)
-    if path.suffix == ".npz":
-        return _arrays(path, count)
-    return _set(source, need(model), count)
+        found = _folder(path, need(model), count, size)
+    else:
+        found = _arrays(path, count) if path.suffix == ".npz" else _set(source, need(model), count)
+    return replace(found, x=fitting(model, found.x))
 
 
 def fitting(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Return inputs in the model's type of number, on its device; images in one row where it takes vectors only.
+    """Return images in one row where the model takes vectors only, all else as it is.
 
     Args:
         model: in evaluation mode.
         x: of ``load``.
 
-    >>> fitting(nn.Linear(4, 2).double(), torch.zeros(3, 1, 2, 2)).shape
+    >>> fitting(nn.Linear(4, 2), torch.zeros(3, 1, 2, 2)).shape
     torch.Size([3, 4])
     """
-    own = next((each for each in model.parameters() if each.is_floating_point()), x)
-    x = x.to(own.device, own.dtype)
     if need(model).length != x[0].numel() or x.dim() == 2:
         return x
     with torch.no_grad():
         try:
-            model(x[:1])
+            model(x[:1].to(next(model.parameters())))
         except RuntimeError:  # torch's word for sizes that do not fit
             return x.flatten(1)
     return x
@@ -116,8 +114,8 @@ def _set(name, wanted, count):
     x = found.images
     channels, length = x.shape[1], x[0].numel()
     if wanted.channels not in (None, channels):
-        refuse("data", name, f"has {channels} channel{'s' * (channels > 1)}, and the network's first layer takes {wanted.channels}",
-               "name a folder of your own images, or an .npz file")
+        refuse("data", name, f"has {channels} channel{'s' * (channels > 1)}, and the network's first layer takes "
+               f"{wanted.channels}", "name a folder of your own images, or an .npz file")
     if wanted.length not in (None, length):
         refuse("data", name, f"has {length} numbers an image, and the network's first layer takes {wanted.length}",
                "name an .npz file with inputs of that length")
@@ -228,7 +226,8 @@ def _members(path):
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
         if "x" not in sizes:
-            refuse("data", str(path), f"has no array x, but {', '.join(sizes) or 'nothing'}", "save it with np.savez(path, x=..., y=...)")
+            refuse("data", str(path), f"has no array x, but {', '.join(sizes) or 'nothing'}",
+                   "save it with np.savez(path, x=..., y=...)")
         wanted = [name for name in ("x", "y") if name in sizes]
         if (bytes_ := sum(sizes[name] for name in wanted)) > MOST_BYTES:
             refuse("data", str(path), f"unpacks to {bytes_:,} bytes", f"save at most {MOST_BYTES:,}: fewer inputs, or float32")

@@ -1,4 +1,4 @@
-"""A network that somebody names: ``FILE.py:NAME``, ``package.module:NAME``, a checkpoint; and their errors, told by their line."""
+"""A network that somebody names: ``FILE.py:NAME``, ``package.module:NAME``, a checkpoint; and their errors, by their line."""
 
 import ast
 import importlib
@@ -92,7 +92,8 @@ def _offer(path):
         return ""
     kinds = (ast.FunctionDef, ast.ClassDef)
     names = [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
-    names += [each.id for node in tree.body if isinstance(node, ast.Assign) for each in node.targets if isinstance(each, ast.Name)]
+    names += [each.id for node in tree.body if isinstance(node, ast.Assign) for each in node.targets
+              if isinstance(each, ast.Name)]
     return "write " + " or ".join(f"{path}:{name}" for name in names[:6]) if names else ""
 
 
@@ -125,7 +126,7 @@ def run(function, *arguments, path=None):
     except SystemExit as error:
         raise ForeignError(f"{path} ended by itself while it was loaded; put what it runs under "
                            f"if __name__ == '__main__':") from error
-    except Exception as error:  # noqa: BLE001 (whatever their code raises is theirs, and is told)
+    except Exception as error:  # whatever their code raises is theirs, and is told
         raise foreign(error, path) from error
 
 

@@ -11,13 +11,14 @@ from deepatoms.reports.entries import LENSES, MISSING, VERDICTS, Entry, Report
 # Nothing is fetched and no script runs, whatever a layer is called.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 COLUMNS = ("What is measured", "Value", "Held against", "Networks of the same shape", "Verdict")
-KINDS = {"certified": "good", "holds": "good", "within its bound": "good", "certified in part": "middle", "at its bound": "middle",
-         "not certified": "bad", "fails": "bad", "beyond its bound": "bad"}
+KINDS = {"certified": "good", "holds": "good", "within its bound": "good", "certified in part": "middle",
+         "at its bound": "middle", "not certified": "bad", "fails": "bad", "beyond its bound": "bad"}
 MORE = {True: "more than the parameter count", False: "no more than the parameter count", None: ""}
 READING = (
-    "<b>Re-initialised</b>: your network with its layers' weights drawn anew. <b>Weights permuted</b>: its own weights, exchanged "
-    "within each layer. A filled mark is your network, open ones are those; a dashed line is the theorem's threshold. All of "
-    "them have as many parameters: what they have in common with yours is no more than the parameter count tells.",
+    "<b>Re-initialised</b>: your network with its layers' weights drawn anew. <b>Weights permuted</b>: its own weights, "
+    "exchanged within each layer. A filled mark is your network, open ones are those; a dashed line is the theorem's "
+    "threshold. All of them have as many parameters: what they have in common with yours is no more than the parameter "
+    "count tells.",
 )
 
 
@@ -80,7 +81,8 @@ def _lens(report, lens, level):
     seconds = sum(entry.seconds for entry in entries)
     return "\n".join(filter(None, [
         f"<section>\n<h{level}>{escape(lens[:1].upper() + lens[1:])} <small>{seconds:.1f} s</small></h{level}>",
-        *(strips.figure(name, members) for name, members in series(given)), _table(lens, given), _missing(missing), "</section>"]))
+        *(strips.figure(name, members) for name, members in series(given)), _table(lens, given), _missing(missing),
+        "</section>"]))
 
 
 def series(entries: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:

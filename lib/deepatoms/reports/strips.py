@@ -31,7 +31,9 @@ def plain(value: float) -> str:
     >>> plain(-0.25), plain(float("inf"))
     ('minus 0.25', 'infinite')
     """
-    return ("infinite" if value > 0 else "minus infinite") if math.isinf(value) else shown(value).replace("-", "minus ", value < 0)
+    if math.isinf(value):
+        return "infinite" if value > 0 else "minus infinite"
+    return ("minus " if value < 0 else "") + shown(abs(value))
 
 
 def beside(entry: Entry, null: str) -> str:
@@ -81,7 +83,7 @@ def _shared(entry):
 
 
 def strip(entry: Entry, null: str) -> str:
-    """Return a strip: the value filled, each network of a null open, the threshold dashed; all strips of an entry have one scale."""
+    """Return a strip: the value filled, each network of a null open, the threshold dashed; an entry's strips have one scale."""
     values, drawn = _shared(entry), [value for value in entry.nulls[null] if math.isfinite(value)]
     if entry.value is None or not math.isfinite(entry.value) or not drawn:
         return ""
@@ -117,7 +119,8 @@ def figure(name: str, entries: list[Entry]) -> str:
     unit = f", {entries[0].unit}" if entries[0].unit else ""
     spans = "; bars: from the least to the most of the networks of its shape" if drawn else ""
     dashes = f"; dashed: the threshold{f', {shown(limits[0])}' if len(set(limits)) == 1 else 's'}" if limits else ""
-    return (f'<figure><svg class="series" viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>'
+    return (f'<figure><svg class="series" viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{escape(said)}">'
+            f'{"".join(parts)}</svg>'
             f'<figcaption>{escape(name + unit)}{spans}{dashes}{", logarithmic" if up.log else ""}.</figcaption></figure>')
 
 
@@ -139,8 +142,8 @@ def _spans(entries, up, across):
         for k, values in enumerate(entry.nulls.values()):
             finite = [value for value in values if math.isfinite(value)]
             if finite:
-                x = across(i) + 7 * (k + 1)
-                found.append(f'<line class="span" x1="{x:.1f}" x2="{x:.1f}" y1="{up(min(finite))}" y2="{up(max(finite)) - 1:.1f}"/>')
+                x = f"{across(i) + 7 * (k + 1):.1f}"
+                found.append(f'<line class="span" x1="{x}" x2="{x}" y1="{up(min(finite))}" y2="{up(max(finite)) - 1:.1f}"/>')
     return "".join(found)
 
 
