@@ -1,13 +1,17 @@
 """The page of a report: whole by itself, safe whatever a network is called, and its words follow the numbers."""
 
 import html.parser
+import importlib
 import math
+import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from deepatoms.reports import page, report, strips
+from deepatoms.reports import ROOMS, page, report, strips
 from deepatoms.reports.entries import LENSES, VERDICTS, Entry, Network, Report
 
 NASTY = "<script>alert('x')</script>\"'&<b>"
@@ -184,3 +188,28 @@ def test_the_page_of_a_real_report_has_every_number_of_it():
 def test_a_page_is_the_same_every_time():
     found = made(entry(nulls={"x": [0.5, 2.0]}), partial=True)
     assert page.page(found) == page.page(found)
+
+
+# ---- the page of the book about it ----
+
+BOOK = (pathlib.Path(__file__).parents[2] / "book" / "your-network.md").read_text()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_book_s_page_explains_every_number(room):
+    module = importlib.import_module(f"deepatoms.reports.lenses.{room}")
+    names = {value.name for value in vars(module).values() if isinstance(value, Entry)}
+    assert names and [name for name in names if f"`{name}`" not in BOOK] == []
+
+
+def test_the_book_s_page_names_no_number_that_is_not_there():
+    table = BOOK.partition("## What each number is")[2].partition("\n## ")[0]
+    modules = [importlib.import_module(f"deepatoms.reports.lenses.{room}") for room in ROOMS]
+    names = {value.name for module in modules for value in vars(module).values() if isinstance(value, Entry)}
+    named = {name for line in table.splitlines() if line.startswith("| ") for name in re.findall(r"`([^`<]+)`", line.split(" | ")[1])}
+    assert named == names
+
+
+def test_the_python_of_the_book_s_page_runs_as_it_stands():
+    for source in re.findall(r"```python\n(.*?)```", BOOK, re.DOTALL):
+        subprocess.run([sys.executable, "-c", source], check=True)
