@@ -414,9 +414,10 @@ def test_an_interrupted_ranking_shows_what_it_has(nets, capsys, monkeypatch):
 
 def test_what_choosing_by_f_was_worth_is_measured_from_the_records():
     found = worth.sentences()
-    assert len(found) == 4 and all(re.search(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", sentence) for sentence in found)
-    assert found[1].startswith("F ranks worse than the number of parameters")
-    assert found[2].startswith("F knows something about wiring")
+    assert len(found) == 5 and found[0].startswith("Measured on 724 cells of NAS-Bench-201")
+    assert all(re.search(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", sentence) for sentence in found[1:])
+    assert found[2].startswith("F ranks worse than the number of parameters")
+    assert found[3].startswith("F knows something about wiring")
 
 
 class Outcome:

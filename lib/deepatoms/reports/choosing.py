@@ -95,5 +95,5 @@ def _tell(worth):
     except ModuleNotFoundError as missing:
         found = [f"(It is not shown here: {missing}.)"]
     if found:
-        print("\nWhat choosing by F was worth (724 trained cells of NAS-Bench-201, 95 % intervals):")
+        print("\nWhat choosing by F was worth:")
         print(*(f"  {sentence}" for sentence in found), sep="\n")
