@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import sysconfig
 import time
 import traceback
@@ -186,7 +187,11 @@ class Subject:
         seconds = (time.perf_counter() - begun) / max(1, len(own))
         for name, (entry, stick) in entries.items():
             if name in own:
-                those = {null: [one[name].value for one in ones if name in one] for null, ones in found.items()}
+                those = {null: [one[name].value for one in ones if name in one and not math.isnan(one[name].value)]
+                         for null, ones in found.items()}
+                if math.isnan(own[name].value):
+                    yield missing(entry, ValueError("it is not a number for this network: it divides by zero, or overflows"), seconds)
+                    continue
                 given = {key: value for key, value in vars(own[name]).items() if key != "rule" and value not in (None, "")}
                 filled = replace(entry, **given, nulls=those if stick.nulls else {}, seconds=seconds)
                 yield judge(filled, own[name].rule or stick.rule)

@@ -16,7 +16,7 @@ from deepatoms.theory.partition import graph
 LENS = LENSES[3]
 LIMIT = 20_000  # regions of a plane
 NEIGHBOURS = 5
-DIRECTIONS = 32
+DIRECTIONS = 8
 REGIONS = Entry(
     LENS, "regions that the inputs lie in", None, unit="regions",
     meaning="How many different activation codes the inputs have.",
@@ -57,7 +57,8 @@ def lens(subject: Subject) -> Iterator[Entry]:
                                lambda view: templates(view, of_maps(subject)), lambda: cost_of_maps(subject))
     yield from subject.measure({NEAR.name: (NEAR, Yardstick("above"))}, lambda view: near(view, subject.count(3)),
                                lambda: 3 * own.work * subject.count(3))
-    yield from subject.measure({RADIUS.name: (RADIUS, Yardstick())}, lambda view: radius(view, *_exactness(subject)),
+    exact = own.x is not None and _exactness(subject)[1]  # a bound has no null: it would be one on each network
+    yield from subject.measure({RADIUS.name: (RADIUS, Yardstick(nulls=exact))}, lambda view: radius(view, *_exactness(subject)),
                                lambda: _exactness(subject)[2])
     yield from subject.measure({PLANE.name: (PLANE, Yardstick()), DEGREE.name: (DEGREE, Yardstick("below"))},
                                lambda view: plane(view, subject), lambda: 500 * own.work)
@@ -139,8 +140,8 @@ def _exactness(subject):
     count = subject.count(passes, most=16, fewest=1)
     if count * passes * subject.own.work <= 3e10:
         return count, True, count * passes * subject.own.work
-    count = subject.count(4.0 * DIRECTIONS, most=16, fewest=2)
-    return count, False, count * 4.0 * DIRECTIONS * subject.own.work
+    count = subject.count(16.0 * DIRECTIONS, most=16, fewest=4)
+    return count, False, count * 16.0 * DIRECTIONS * subject.own.work
 
 
 def radius(view: View, count: int, exact: bool, cost: float = 0.0) -> dict[str, Found]:
@@ -180,7 +181,8 @@ def sliced(view: View, subject: Subject) -> partition.PlanarSlice:
             return partition.slice_plane(view.double, _three(view), limit=LIMIT, progress=lambda text: subject.say(f"  {text}"))
         except ValueError as error:
             if str(error).startswith("limit = "):
-                raise TooLongError(f"{error}") from error
+                raise TooLongError(f"the plane has more than {LIMIT:,} regions; call deepatoms.slice_plane yourself with a larger limit, "
+                                   "or pass three inputs that are nearer to each other") from error
             raise
     return view.kept("plane", 3, cut)
 
