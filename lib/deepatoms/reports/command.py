@@ -131,11 +131,9 @@ def network(model: str | None, checkpoint: str | None = None, trust: bool = Fals
         ValueError, TypeError: what was named is not there or does not fit.
         ForeignError: somebody's code fails, told by its line.
     """
-    if model is None and checkpoint is None:
-        refuse("model", None, "is missing", f"{loading.WRITE}; or --checkpoint weights.safetensors")
     built = None if model is None else loading.network(model, seed)
     if checkpoint is None:
-        return built
+        return built or refuse("model", None, "is missing", f"{loading.WRITE}; or --checkpoint weights.safetensors")
     found = loading.checkpoint(checkpoint, trust)
     if isinstance(found, nn.Module):
         return found if built is None else loading.filled(built, found.state_dict(), checkpoint)

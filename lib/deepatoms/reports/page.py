@@ -108,10 +108,10 @@ def _table(lens, entries):
 def _row(entry, before):
     """Return a row; what stands in the row before is not said again."""
     told = {getattr(before, name, "") for name in ("meaning", "theorem")}
-    cells = (_value(entry), _against(entry, told), _nulls(entry), _verdict(entry))
+    cells = (_value(entry), _against(entry), _nulls(entry), _verdict(entry))
     others = "".join(f'<td role="cell" data-head="{head}">{cell}</td>' for head, cell in zip(COLUMNS[1:], cells, strict=True))
     return (f'<tr role="row"><th role="rowheader" scope="row">{escape(entry.name)}'
-            f'{_more(entry.meaning, told)}</th>{others}</tr>')
+            f'{_more(entry.meaning, told)}{_more(entry.theorem, told)}</th>{others}</tr>')
 
 
 def _more(text, told=()):
@@ -122,9 +122,8 @@ def _value(entry):
     return f'<span class="value">{strips.number(entry.value)} {escape(entry.unit)}</span>{_more(entry.direction)}'
 
 
-def _against(entry, told):
-    limit = "no threshold" if entry.threshold is None else f"threshold {strips.number(entry.threshold)}"
-    return limit + _more(entry.theorem, told)
+def _against(entry):
+    return "no threshold" if entry.threshold is None else f"threshold {strips.number(entry.threshold)}"
 
 
 def _nulls(entry):

@@ -70,7 +70,8 @@ class Panel(ipywidgets.VBox):
         self.run = ipywidgets.Button(description="Run", button_style="primary")
         self.again = ipywidgets.Button(description="Look again", tooltip="Look again for networks and tensors of this notebook")
         self.status, self.card, self.cell = (ipywidgets.HTML() for _ in range(3))
-        self.code, self.report = "", None
+        self.code = ""
+        self.report: reports.Report | None = None
         self.look()
         self.run.on_click(lambda _: self.answer())
         self.again.on_click(lambda _: self.look())
@@ -103,9 +104,9 @@ class Panel(ipywidgets.VBox):
         try:
             self.code = self._code()
             self._say("loading the network and the inputs")
-            self.report = self._asked(self.code)
-            self._say("interrupted: the card holds what was through by then" if self.report.partial else "done")
-            self.card.value = page.card(self.report)
+            self.report = found = self._asked(self.code)
+            self._say("interrupted: the card holds what was through by then" if found.partial else "done")
+            self.card.value = page.card(found)
             self.cell.value = f"<p>The cell that makes this card again:</p><pre>{escape(self.code)}</pre>"
         except Exception as error:  # noqa: BLE001 (the panel goes on, and says what went wrong in its own place)
             self.status.value = f'<pre role="alert" style="white-space: pre-wrap">{escape(_told(error))}</pre>'
