@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # for editors and type checkers, which do not run what follows
     from deepatoms.pages.explore import explore
     from deepatoms.reports import report
+    from deepatoms.reports.panel import ask
     from deepatoms.theory import stability
     from deepatoms.theory.dictionaries import frame_potential, mutual_coherence
     from deepatoms.theory.partition import region_codes, slice_plane
@@ -31,11 +32,12 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run what follow
     from deepatoms.theory.resnests import block_risks
     from deepatoms.theory.splines import affine_map
 
-__all__ = ["affine_map", "block_risks", "explore", "frame_potential", "layered_thresholding", "mutual_coherence",
+__all__ = ["affine_map", "ask", "block_risks", "explore", "frame_potential", "layered_thresholding", "mutual_coherence",
            "neighbours", "region_codes", "report", "slice_plane", "stability"]
 
 __getattr__, __dir__ = _doors.lazy(__name__, {
     "affine_map": "theory.splines",
+    "ask": "reports.panel",
     "block_risks": "theory.resnests",
     "explore": "pages.explore",
     "frame_potential": "theory.dictionaries",

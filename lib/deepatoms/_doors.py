@@ -11,9 +11,10 @@ import sys
 EXTRAS = {
     "faiss": {"faiss": "faiss-cpu"},
     "data": {"sklearn": "scikit-learn", "pooch": "pooch", "requests": "requests", "filelock": "filelock", "PIL": "pillow"},
+    "safetensors": {"safetensors": "safetensors"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
-             "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill",
-             "latex2mathml": "latex2mathml"},
+             "ipywidgets": "ipywidgets", "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat",
+             "papermill": "papermill", "latex2mathml": "latex2mathml"},
     "pdf": {"playwright": "playwright", "pypdf": "pypdf", "segno": "segno"},
     "test": {"pytest": "pytest"},
 }

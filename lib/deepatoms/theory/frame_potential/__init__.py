@@ -19,9 +19,9 @@ from deepatoms.theory.frame_potential.chains import (
 )
 from deepatoms.theory.frame_potential.descent import Descent, Minimum, minimize
 from deepatoms.theory.frame_potential.evaluation import block_energies, energy, floor, potential, zero_padded
-from deepatoms.theory.frame_potential.selection import Candidate, Ranking, rank
+from deepatoms.theory.frame_potential.selection import Candidate, Ranking, closed_form, rank, ranked
 
 __all__ = ["Candidate", "Descent", "Minimum", "Ranking", "attained_magnitudes", "block_energies", "chain_bracket",
-           "chain_minimum", "chain_start", "composed_bound", "composed_minimum", "descend", "energy",
-           "energy_and_gradient", "energy_of_magnitudes", "floor", "lower_energy", "minimize", "potential", "rank",
+           "chain_minimum", "chain_start", "closed_form", "composed_bound", "composed_minimum", "descend", "energy",
+           "energy_and_gradient", "energy_of_magnitudes", "floor", "lower_energy", "minimize", "potential", "rank", "ranked",
            "synthesis_energy", "zero_padded"]

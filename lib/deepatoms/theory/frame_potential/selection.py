@@ -1,6 +1,6 @@
 """Choosing an architecture without data: a table ordered by F under a budget, beside the naive baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from deepatoms.theory import arguments
@@ -12,7 +12,8 @@ from deepatoms.theory.induced.architecture import Net
 class Candidate:
     """One architecture in the ranking, and the convention for magnitudes under which its F is the least one.
 
-    Conventions: "infimum" (free magnitudes, closed form), "unit" (filters of norm 1, descent), "given" (by the caller).
+    Conventions: "infimum" (free magnitudes, closed form), "unit" (filters of norm 1, descent), "free" (reached by descent),
+    "given" (by the caller).
     """
 
     name: str
@@ -43,7 +44,7 @@ class Ranking:
 
 
 def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: Mapping[str, float] | None = None,
-         iterations: int = 100) -> Ranking:
+         iterations: int = 100, magnitudes: str | None = None) -> Ranking:
     r"""Return the candidates within a parameter budget, ordered by minimum F: the rule of the paper's Section 4.2.
 
     Fully connected synthesis chains use the closed form (free magnitudes), all other architectures descent with unit
@@ -56,6 +57,7 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
         budget: largest parameter count; none unless given.
         potentials: mapping from name to F, where known.
         iterations: steps of descent, where needed.
+        magnitudes: "unit" or "free" for descent under this one convention, whatever the architecture; None as above.
 
     Returns:
         A ``Ranking``; it abstains where two or more candidates tie at F = 0, or their conventions differ.
@@ -63,7 +65,7 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
     Source: the paper, Section 4.2.
 
     Raises:
-        ValueError: on no candidates, or a budget or a number of steps below 1.
+        ValueError: on no candidates, a budget or a number of steps below 1, or an unknown convention.
 
     >>> from deepatoms.theory import induced
     >>> widths = {"narrow": [3072, 8, 16], "wide": [3072, 16, 32]}
@@ -74,17 +76,43 @@ def rank(candidates: Mapping[str, Net], budget: int | None = None, potentials: M
         arguments.refuse("candidates", candidates, "is empty", "pass a mapping from names to architectures")
     budget = None if budget is None else arguments.integer("budget", budget)
     potentials = potentials or {}
-    found = [_candidate(name, net, potentials.get(name), iterations)
-             for name, net in candidates.items() if budget is None or net.parameter_count <= budget]
-    rows = tuple(sorted(found, key=lambda row: (row.potential, row.parameters)))
+    return ranked([_candidate(name, net, potentials.get(name), iterations, magnitudes)
+                   for name, net in candidates.items() if budget is None or net.parameter_count <= budget], budget)
+
+
+def ranked(candidates: Iterable[Candidate], budget: int | None = None) -> Ranking:
+    """Return candidates whose F is known, ordered, with the reason why the measure abstains if it does.
+
+    Args:
+        candidates: rows of rankings made one by one.
+        budget: the parameter count that they were held to, for the reason.
+
+    Source: the paper, Section 4.2.
+
+    >>> ranked([Candidate("a", 0.2, "unit", 9, 9, 1), Candidate("b", 0.1, "unit", 8, 8, 1)]).chosen.name
+    'b'
+    """
+    rows = tuple(sorted(candidates, key=lambda row: (row.potential, row.parameters)))
     return Ranking(rows, _abstains(rows, budget))
+
+
+def closed_form(net: Net) -> bool:
+    """Tell whether the infimum of F over free magnitudes is known in closed form: for fully connected synthesis chains.
+
+    Source: the chapter on the deep frame potential.
+
+    >>> from deepatoms.theory import induced
+    >>> closed_form(induced.chain([4, 8])), closed_form(induced.residual([4, 8, 8]))
+    (True, False)
+    """
+    return net.image == 1 and net.family == "chain" and net.form == "synthesis"
 
 
 def _abstains(rows, budget):
     """Say why the measure cannot tell the rows apart, or None."""
     tied, conventions = [row.name for row in rows if row.potential < 1e-6], sorted({row.convention for row in rows})
     if not rows:
-        return f"no candidate has at most {budget:,} parameters"
+        return "no candidate is left" if budget is None else f"no candidate has at most {budget:,} parameters"
     if len(conventions) > 1:
         return f"conventions for magnitudes differ ({', '.join(conventions)}): F is comparable under one of them only"
     if len(tied) > 1:
@@ -92,12 +120,13 @@ def _abstains(rows, budget):
     return None
 
 
-def _candidate(name, net, given, iterations):
-    potential, convention = _potential(net, iterations) if given is None else (given, "given")
+def _candidate(name, net, given, iterations, magnitudes):
+    potential, convention = _potential(net, iterations, magnitudes) if given is None else (given, "given")
     return Candidate(name, potential, convention, net.parameter_count, net.multiply_adds, net.depth)
 
 
-def _potential(net, iterations):
-    if net.image == 1 and net.family == "chain" and net.form == "synthesis":
+def _potential(net, iterations, magnitudes):
+    if magnitudes is None and closed_form(net):
         return chains.chain_minimum([layer.channels for layer in net.layers])[1], "infimum"
-    return descent.minimize(net, descent=descent.Descent(iterations)).potential, "unit"
+    magnitudes = magnitudes or "unit"
+    return descent.minimize(net, magnitudes, descent=descent.Descent(iterations)).potential, magnitudes
