@@ -138,3 +138,18 @@ def rotation(cosines, atoms=ATOMS):
     found = [tilted(atoms, cosine) for cosine in cosines]
     return [{"cosine": cosine, "F": float(dictionaries.frame_potential(D)), "coherence": float(dictionaries.mutual_coherence(D)),
              "missed": int(missed(D).sum())} for cosine, D in zip(cosines, found, strict=True)]
+
+
+def path(model, x, block, output):
+    """Follow one block's contribution to one output from an input to beyond the nearest wall, by template and by code.
+
+    Returns:
+        Steps, shape (points,); the contribution as the template at x predicts it, and as the code gives it; the wall's step.
+    """
+    direction = torch.ones_like(x) / x.shape[1] ** 0.5
+    wall = float(splines.distance_to_break(model, x, direction, farthest=100.0))
+    steps = torch.linspace(0, 6 * wall, 61, dtype=x.dtype)
+    points = x + steps[:, None] * direction
+    code = contributions(model, points)[:, block, output]
+    slope = splines.block_templates(model, x)[0, block, output] @ direction[0]
+    return steps.numpy(), (code[0] + slope * steps).detach().numpy(), code.detach().numpy(), wall

@@ -175,6 +175,9 @@ NAMES = {"potential": "F", "unit_potential": "F, unit magnitudes", "coherence": 
          "novelty": "new features"}
 
 
+LOGARITHMS = ("condition", "slack", "radius", "regions")
+
+
 def measured(model, x, y):
     """Return every lens's number of a network, by name."""
     return {name: measure(model, x, y) for name, measure in MEASURES.items()}
