@@ -99,6 +99,26 @@ def _label(name):
     return NAMES[name] + (", log₁₀" if name in measures.LOGARITHMS else "")
 
 
+def strongest(records, title, fixed, count=5):
+    """Return how many pairs of different theories are related, and the strongest of them with their intervals, as text."""
+    found = relations.across(records, fixed)
+    kept, middle = relations.surviving(found), np.median([abs(one.correlation) for one in found.values()])
+    lines = [f"{title}: {len(kept)} of {len(found)} pairs related, median |correlation| {middle:.2f}"]
+    for pair in sorted(found, key=lambda pair: -abs(found[pair].correlation))[:count]:
+        lines.append(f"  {NAMES[pair[0]]:18} {NAMES[pair[1]]:18} {_said(found[pair])}")
+    return "\n".join(lines)
+
+
+def silence(records):
+    """Return, by training, the active units over the uniqueness threshold and the share of codes below it, as text."""
+    lines = [f"{'':18}{'networks':>9}{'active / threshold':>20}{'codes below it':>16}"]
+    for name, (_, chosen) in _groups(records).items():
+        group = [record["result"] for record, in_it in zip(records, chosen, strict=True) if in_it]
+        ratio, share = np.mean([[one["lenses"]["activity"], one["unique"]] for one in group], axis=0)
+        lines.append(f"{name:18}{len(group):9}{ratio:20.2f}{share:16.4f}")
+    return "\n".join(lines)
+
+
 def accuracy(records):
     """Each lens's relation with test accuracy given the recipe, among networks trained on the true labels."""
     found = relations.with_accuracy(records)
