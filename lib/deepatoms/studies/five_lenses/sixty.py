@@ -1,4 +1,4 @@
-"""The recorded experiments: sixty networks of different recipes, and five seeds in five conditions, under every lens."""
+"""The recorded experiments under every lens: sixty recipes, a hundred seeds of one recipe, five seeds in five conditions."""
 
 import copy
 
@@ -9,7 +9,7 @@ from deepatoms.runs import results
 from deepatoms.studies.five_lenses import measures, networks
 from deepatoms.theory import orthogonality
 
-NAME, CONDITIONS_NAME = "five-lenses", "five-lenses-conditions"
+NAME, SEEDS_NAME, CONDITIONS_NAME = "five-lenses", "five-lenses-one-recipe", "five-lenses-conditions"
 WIDTHS, UNITS, DEPTHS = (32, 64, 96), (8, 16, 32), (2, 4, 6)
 STAGES = {("true", 0): 6, ("true", 4): 12, ("true", 32): 12, ("true", 128): 12, ("shuffled", 32): 9, ("shuffled", 128): 9}
 CONDITIONS = ("start", "start permuted", "trained", "trained permuted", "shuffled labels")
@@ -27,9 +27,13 @@ def _design():
 
 
 CONFIGURATIONS = _design()
-FIVE = [{"width": 64, "units": 16, "depth": 4, "epochs": 64, "seed": seed, **COMMON} for seed in range(5)]
+ONE = {"width": 64, "units": 16, "depth": 4}
+SEEDS = [{**ONE, "labels": "true", "epochs": 32, "seed": seed, **COMMON} for seed in range(100, 200)]
+FIVE = [{**ONE, "epochs": 64, "seed": seed, **COMMON} for seed in range(5)]
 
 
+@results.experiment(SEEDS_NAME, SEEDS, minutes=8, claims=("lens.seed",),
+                    title="A hundred residual networks of one recipe on digits under the lenses of five theories")
 @results.experiment(NAME, CONFIGURATIONS, minutes=5,
                     claims=("lens.related", "lens.given_recipe", "lens.accuracy", "lens.silent"),
                     title="Sixty residual networks on digits under the lenses of five theories")

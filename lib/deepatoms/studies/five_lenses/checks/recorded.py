@@ -37,6 +37,12 @@ def related_given_recipe(setting, records):
     return _share(records, relations.recipe(records))
 
 
+@check("lens.seed/share", instances(len(sixty.SEEDS), "networks"), scale="full", records=sixty.SEEDS_NAME)
+def related_from_seed_to_seed(setting, records):
+    """Count the same pairs over networks of one recipe."""
+    return _share(records, None)
+
+
 @of_sixty("lens.accuracy/lenses", HONEST)
 def with_accuracy(setting, records):
     """Count the lenses related to test accuracy given the recipe; with exchanged accuracies as the control."""
