@@ -121,7 +121,8 @@ def silence(records):
 
 def accuracy(records):
     """Each lens's relation with test accuracy given the recipe, among networks trained on the true labels."""
-    found = relations.with_accuracy(records)
+    chosen = relations.honest(records)
+    found = relations.with_accuracy(chosen, relations.recipe(chosen))
     kept = relations.surviving(found)
     figure, axes = figures.subplots(size=(7, 4.4))
     for row, (name, one) in enumerate(found.items()):
@@ -133,7 +134,7 @@ def accuracy(records):
     axes.set(xlim=(-1, 1), ylim=(len(found) - 0.5, -0.5), xlabel="partial rank correlation with test accuracy")
     said = ", ".join(NAMES[name] for name in kept) or "none"
     return figures.describe(
-        figure, f"{len(relations.honest(records))} networks trained on the true labels: each number against test accuracy, given "
+        figure, f"{len(chosen)} networks trained on the true labels: each number against test accuracy, given "
         f"width, units, depth and epochs. Filled dots survive Holm's correction for {len(found)} numbers: {said}. Bars are 95 % "
         "intervals without correction; colours are theories.",
         f"{len(found)} rows, each a dot with a horizontal bar about it; {len(kept)} dots are filled. A vertical line marks zero.")

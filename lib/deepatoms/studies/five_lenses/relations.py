@@ -105,15 +105,11 @@ def with_itself(records, given=None):
     return {name: relation(here[name], there[name], given) for name in here if not np.array_equal(here[name], there[name])}
 
 
-def with_accuracy(records, order=None):
-    """Return each lens's relation with test accuracy given the recipe, over networks trained on the true labels.
-
-    ``order`` exchanges the accuracies between the networks.
-    """
-    chosen = honest(records)
-    accuracies = np.array([record["result"]["accuracy"] for record in chosen])
+def with_accuracy(records, given=None, order=None):
+    """Return each lens's relation with test accuracy over the recorded networks; ``order`` exchanges the accuracies."""
+    accuracies = np.array([record["result"]["accuracy"] for record in records])
     accuracies = accuracies if order is None else accuracies[order]
-    return {name: relation(column, accuracies, recipe(chosen)) for name, column in table(chosen).items()}
+    return {name: relation(column, accuracies, given) for name, column in table(records).items()}
 
 
 def honest(records):

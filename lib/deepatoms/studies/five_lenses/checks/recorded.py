@@ -13,6 +13,11 @@ def of_sixty(identifier, networks=NETWORKS):
     return check(identifier, instances(networks, "networks"), scale="full", records=sixty.NAME)
 
 
+def of_seeds(identifier):
+    """Register a function of the hundred recorded networks of one recipe."""
+    return check(identifier, instances(len(sixty.SEEDS), "networks"), scale="full", records=sixty.SEEDS_NAME)
+
+
 def of_conditions(identifier):
     """Register a function of the five seeds in five conditions."""
     return check(identifier, experiment(SEEDS), scale="full", records=sixty.CONDITIONS_NAME)
@@ -37,19 +42,32 @@ def related_given_recipe(setting, records):
     return _share(records, relations.recipe(records))
 
 
-@check("lens.seed/share", instances(len(sixty.SEEDS), "networks"), scale="full", records=sixty.SEEDS_NAME)
+@of_seeds("lens.seed/share")
 def related_from_seed_to_seed(setting, records):
     """Count the same pairs over networks of one recipe."""
     return _share(records, None)
 
 
+def _with_accuracy(setting, records, given):
+    """Count the lenses related to test accuracy; with exchanged accuracies as the control."""
+    generator = setting.numpy("accuracy")
+    exchanged = [len(relations.surviving(relations.with_accuracy(records, given, generator.permutation(len(records)))))
+                 for _ in range(EXCHANGES)]
+    found = relations.surviving(relations.with_accuracy(records, given))
+    return Measurement(len(found), float(np.median(exchanged)), count=len(records))
+
+
 @of_sixty("lens.accuracy/lenses", HONEST)
 def with_accuracy(setting, records):
-    """Count the lenses related to test accuracy given the recipe; with exchanged accuracies as the control."""
-    chosen, generator = relations.honest(records), setting.numpy("accuracy")
-    exchanged = [len(relations.surviving(relations.with_accuracy(records, generator.permutation(len(chosen)))))
-                 for _ in range(EXCHANGES)]
-    return Measurement(len(relations.surviving(relations.with_accuracy(records))), float(np.median(exchanged)), count=len(chosen))
+    """Count the lenses related to test accuracy given the recipe, over networks trained on the true labels."""
+    chosen = relations.honest(records)
+    return _with_accuracy(setting, chosen, relations.recipe(chosen))
+
+
+@of_seeds("lens.accuracy_seed/lenses")
+def with_accuracy_from_seed_to_seed(setting, records):
+    """Count the lenses related to test accuracy over networks of one recipe."""
+    return _with_accuracy(setting, records, None)
 
 
 @of_sixty("lens.silent/share", HONEST)
