@@ -99,14 +99,23 @@ def _label(name):
     return NAMES[name] + (", log₁₀" if name in measures.LOGARITHMS else "")
 
 
-def strongest(records, title, fixed, count=5):
+def strongest(records, title, fixed=None, count=5):
     """Return how many pairs of different theories are related, and the strongest of them with their intervals, as text."""
     found = relations.across(records, fixed)
     kept, middle = relations.surviving(found), np.median([abs(one.correlation) for one in found.values()])
-    lines = [f"{title}: {len(kept)} of {len(found)} pairs related, median |correlation| {middle:.2f}"]
+    seen = relations.least(len(records), len(found), 0 if fixed is None else np.linalg.matrix_rank(fixed))
+    lines = [f"{title}: {len(kept)} of {len(found)} pairs related; median |correlation| {middle:.2f}, seen from {seen:.2f} on"]
     for pair in sorted(found, key=lambda pair: -abs(found[pair].correlation))[:count]:
         lines.append(f"  {NAMES[pair[0]]:18} {NAMES[pair[1]]:18} {_said(found[pair])}")
     return "\n".join(lines)
+
+
+def repeats(**columns):
+    """Return the correlation of each lens that looks at inputs with itself on other inputs, a column for each relation."""
+    names = next(iter(columns.values()))
+    lines = [f"{'':18}" + "".join(f"{title.replace('_', ' '):>18}" for title in columns)]
+    return "\n".join(lines + [f"{NAMES[name]:18}" + "".join(f"{found[name].correlation:18.2f}" for found in columns.values())
+                              for name in names])
 
 
 def silence(records):
@@ -133,10 +142,11 @@ def accuracy(records):
     axes.set_yticks(range(len(found)), labels=[NAMES[name] for name in found])
     axes.set(xlim=(-1, 1), ylim=(len(found) - 0.5, -0.5), xlabel="partial rank correlation with test accuracy")
     said = ", ".join(NAMES[name] for name in kept) or "none"
+    seen = relations.least(len(chosen), len(found), np.linalg.matrix_rank(relations.recipe(chosen)))
     return figures.describe(
         figure, f"{len(chosen)} networks trained on the true labels: each number against test accuracy, given "
-        f"width, units, depth and epochs. Filled dots survive Holm's correction for {len(found)} numbers: {said}. Bars are 95 % "
-        "intervals without correction; colours are theories.",
+        f"width, units, depth and epochs. Filled dots survive Holm's correction for {len(found)} numbers: {said}; one alone "
+        f"would from {seen:.2f} on. Bars are 95 % intervals without correction; colours are theories.",
         f"{len(found)} rows, each a dot with a horizontal bar about it; {len(kept)} dots are filled. A vertical line marks zero.")
 
 
