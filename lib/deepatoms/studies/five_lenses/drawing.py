@@ -176,7 +176,7 @@ def _describe_conditions(figure, records):
     return figures.describe(
         figure, f"One architecture, {len(records)} seeds in each of five conditions. {len(weights)} of {len(MEASURES)} numbers "
         f"tell every trained network from every one with permuted weights, {len(labels)} tell true from shuffled labels, and "
-        f"{len(null)} tell an untrained network from its permutation, which is a draw of the same distribution.",
+        f"{len(null)} an untrained network from its permutation, which is a draw of the same distribution.",
         f"{len(MEASURES)} rows of dots and crosses in groups by theory, each row with five clusters of {len(records)} marks: "
         "untrained, untrained permuted, trained, trained permuted, trained on shuffled labels.",
         {"more numbers tell trained networks from permuted ones than untrained networks from permuted ones":
@@ -221,7 +221,7 @@ def one_template(seed):
     axes.plot(steps, code, color=COLOURS["orange"], linewidth=4, alpha=0.5, label="sparse code, and ResNEst feature: H γ")
     axes.plot(steps, template, "--", color=COLOURS["blue"], label="spline template: T x, plus a constant")
     axes.axvline(wall, color="black", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="step from the input (dotted: the region's wall)", ylabel="what the last block adds to output 0")
+    axes.set(xlabel="step from the input (dotted: the region's wall)", ylabel="last block's part of output 0")
     axes.legend()
     apart = abs(template - code)
     return figures.describe(
