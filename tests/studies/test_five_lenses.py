@@ -147,6 +147,24 @@ def test_only_pairs_of_different_theories_count():
     assert len(relations.pairs()) == (sum(counts) ** 2 - sum(count**2 for count in counts)) // 2
 
 
+def test_holding_a_common_cause_fixed_takes_away_the_relations_that_it_makes():
+    generator = np.random.default_rng(7)
+    cause = generator.normal(size=100)
+    noise = {name: generator.normal(size=100) for name in measures.MEASURES}
+    values = {name: cause + 0.5 * noise[name] if name in ("density", "condition", "gap") else noise[name] for name in noise}
+    values["density"] = cause
+    found = relations.holding([{"result": {"lenses": {name: values[name][row] for name in values}}} for row in range(100)])
+    assert found["density"] == (1, 0) and found["potential"] == (3, 3)
+
+
+@pytest.mark.parametrize("count, tests, columns", [(60, 89, 0), (60, 89, 11), (100, 15, 0)])
+def test_what_can_be_seen_is_where_holms_first_step_turns(count, tests, columns):
+    seen, freedom = relations.least(count, tests, columns), count - 2 - columns
+    for value, survives in ((seen + 1e-6, True), (seen - 1e-6, False)):
+        p = 2 * stats.t.sf(value * np.sqrt(freedom / (1 - value**2)), freedom)
+        assert relations.survivors([p, *[1.0] * (tests - 1)])[0] == survives
+
+
 def _five(shift):
     """Five seeds in two conditions that differ by a shift in one lens."""
     return [{"result": {"one": {"lenses": dict.fromkeys(measures.MEASURES, float(seed))},

@@ -110,6 +110,23 @@ def strongest(records, title, fixed=None, count=5):
     return "\n".join(lines)
 
 
+def held_fixed(records):
+    """Return how many pairs are related without and with each lens held fixed, those that take away most first, as text."""
+    found = relations.holding(records)
+    lines = [f"{'held fixed':20}{'related before':>16}{'after':>8}"]
+    return "\n".join(lines + [f"{NAMES[name]:20}{found[name][0]:16}{found[name][1]:8}"
+                              for name in sorted(found, key=lambda name: found[name][1] - found[name][0])])
+
+
+def best_with_accuracy(records):
+    """Return the number most related to test accuracy over networks of one recipe, and what could have been seen, as text."""
+    found = relations.with_accuracy(records)
+    name = max(found, key=lambda name: abs(found[name].correlation))
+    kept, seen = relations.surviving(found), relations.least(len(records), len(found))
+    return (f"{len(records)} seeds of one recipe: largest for {NAMES[name]}, {_said(found[name])}; "
+            f"{len(kept)} of {len(found)} survive, one alone would from {seen:.2f} on")
+
+
 def repeats(**columns):
     """Return the correlation of each lens that looks at inputs with itself on other inputs, a column for each relation."""
     names = next(iter(columns.values()))

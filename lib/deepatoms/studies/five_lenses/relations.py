@@ -115,6 +115,16 @@ def surviving(relations):
     return [key for key, keeps in zip(relations, kept, strict=True) if keeps]
 
 
+def holding(records):
+    """Return, for each lens, how many of the pairs without it are related, and how many when its ranks are held fixed."""
+    columns, found = table(records), {}
+    for name, column in columns.items():
+        others, ranks = [pair for pair in pairs() if name not in pair], stats.rankdata(column)[:, None]
+        found[name] = tuple(len(surviving({(a, b): relation(columns[a], columns[b], fixed) for a, b in others}))
+                            for fixed in (None, ranks))
+    return found
+
+
 def with_itself(records, given=None):
     """Return the relation of each lens that looks at inputs with itself on other inputs."""
     here, there = table(records), table(records, "elsewhere")
