@@ -23,7 +23,8 @@ from deepatoms.pages import claim_html
 from deepatoms.pages.chapter import stored
 from deepatoms.runs import results
 
-PAPERS = {"dfp": "Frame potential", "rsc": "ResNets as sparse coding", "spl": "Splines", "csc": "ML-CSC", "nest": "ResNEsts"}
+PAPERS = {"dfp": "Frame potential", "rsc": "ResNets as sparse coding", "spl": "Splines", "csc": "ML-CSC", "nest": "ResNEsts",
+          "lens": "Five lenses"}
 DOCUMENT_LINK = re.compile(r'href="[^"]*" data-document="([^"]+)"(?: data-query="([^"]+)")?')
 CHECK_LINK = re.compile(r'href="[^"]*" data-check="([^"]+)"')
 
