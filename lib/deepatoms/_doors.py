@@ -12,7 +12,8 @@ EXTRAS = {
     "faiss": {"faiss": "faiss-cpu"},
     "data": {"sklearn": "scikit-learn", "pooch": "pooch", "requests": "requests", "filelock": "filelock", "PIL": "pillow"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
-             "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill"},
+             "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat", "papermill": "papermill",
+             "packaging": "packaging"},
     "test": {"pytest": "pytest"},
 }
 

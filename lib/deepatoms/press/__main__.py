@@ -10,7 +10,7 @@ import time
 from tqdm import tqdm
 
 from deepatoms import studies
-from deepatoms.press import arithmetic, checkout, lab, notebooks, portable, regress, repeat, site, template
+from deepatoms.press import arithmetic, checkout, lab, notebooks, portable, regress, repeat, site, template, wheelhouse
 from deepatoms.runs import prices, results
 
 
@@ -34,6 +34,7 @@ def _parser():
     again.add_argument("--profile", choices=("laptop", "full"), default="laptop")
     again.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     again.add_argument("--chapter", action="append", default=[])
+    again.add_argument("--results")
     elsewhere = _add(commands, "portable", _portable)
     elsewhere.add_argument("--setting", action="append", choices=arithmetic.SETTINGS)
     elsewhere.add_argument("--chapter", action="append", default=[])
@@ -44,6 +45,10 @@ def _parser():
     record.add_argument("--minutes", type=float)
     record.add_argument("--jobs", type=int, default=1)
     record.add_argument("--shard")
+    wheels = _add(commands, "wheelhouse", _wheelhouse)
+    wheels.add_argument("--folder", default="_build/wheelhouse")
+    wheels.add_argument("--python", default="{}.{}".format(*sys.version_info))
+    wheels.add_argument("--without", nargs="*", default=["torch"])
     return parser
 
 
@@ -80,7 +85,8 @@ def _git(*arguments):
 
 
 def _regress(options):
-    report = regress.regress(checkout.chapters(options.chapter), options.seed, options.profile, options.device)
+    report = regress.regress(checkout.chapters(options.chapter), options.seed, options.profile, options.device,
+                             options.results)
     for chapter in report["chapters"]:
         print(f"{chapter['chapter']}: {chapter['checks']} checks in {chapter['seconds']} s, "
               f"{len(chapter['broken'])} broken", *chapter["broken"], sep="\n  ")
@@ -113,6 +119,12 @@ def _full(options):
     print(summary, *summary.traces, sep="\n")
     if summary.failed:
         raise SystemExit(1)
+
+
+def _wheelhouse(options):
+    size = wheelhouse.fetch(options.folder, options.python, options.without)
+    print(f"{options.folder}: {size / 2**20:.0f} MiB for Python {options.python}, without {', '.join(options.without)}; there: "
+          f"python -m pip install --no-index --no-deps {options.folder}/*.whl")
 
 
 def _list(planned):
