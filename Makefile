@@ -26,7 +26,7 @@ export DEEPATOMS_STATIC = 1
 lab: export DEEPATOMS_STATIC = 0
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book serve pdf lab store test quick regress full bench portable faults conformance chapter lock clean
+.PHONY: help book serve pdf lab store test quick regress full wheelhouse bench portable faults conformance chapter lock clean
 .PHONY: audit manifest mutants lint wheel-test theory-test lowest-test
 
 help:                ## list the targets
@@ -76,14 +76,18 @@ quick: lint          ## unit tests, changed chapters, build: while working
 	$(PRESS) check-changed
 	$(PRESS) build
 
-regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE=auto|cpu|cuda
-	$(PRESS) regress --seed $(SEED) --profile $(PROFILE) --device $(DEVICE) $(if $(CHAPTER),--chapter $(CHAPTER))
+regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE=auto|cpu|cuda RESULTS=folder
+	$(PRESS) regress --seed $(SEED) --profile $(PROFILE) --device $(DEVICE) $(if $(CHAPTER),--chapter $(CHAPTER)) \
+	  $(if $(RESULTS),--results $(RESULTS))
 
 full: .venv/installed ## list recorded experiments, or run one: EXPERIMENT=name MINUTES=10 SHARD=1/2 JOBS=2
 	$(PRESS) full $(if $(EXPERIMENT),$(EXPERIMENT) --device $(DEVICE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SHARD),--shard $(SHARD)) $(if $(JOBS),--jobs $(JOBS))
 
 manifest: .venv/installed ## list new records, by their sha256, in book/results/SHA256SUMS
 	$(PRESS) manifest
+
+wheelhouse: .venv/installed ## wheels for a machine without a network: FOR=3.12 (its Python) WITHOUT="torch numpy" (what it has)
+	$(PRESS) wheelhouse $(if $(FOR),--python $(FOR)) $(if $(WITHOUT),--without $(WITHOUT))
 
 bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
 	$(BIN)/python -m benchmarks $(SUBJECT)

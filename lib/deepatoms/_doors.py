@@ -14,7 +14,7 @@ EXTRAS = {
     "safetensors": {"safetensors": "safetensors"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
              "ipywidgets": "ipywidgets", "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat",
-             "papermill": "papermill", "latex2mathml": "latex2mathml"},
+             "papermill": "papermill", "latex2mathml": "latex2mathml", "packaging": "packaging"},
     "pdf": {"playwright": "playwright", "pypdf": "pypdf", "segno": "segno"},
     "test": {"pytest": "pytest"},
 }

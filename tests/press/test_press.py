@@ -1,11 +1,13 @@
 """The press: normal form, refused parameters, regress that notices what changed."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 
+import joblib
 import nbformat
 import pytest
 import torch
@@ -197,6 +199,19 @@ def test_regress_names_a_figure_whose_finding_does_not_hold(monkeypatch):
     monkeypatch.setattr(regress, "read", lambda path: {})
     report = regress._compare(pathlib.Path("atoms.ipynb"), {}, {"the line falls": False, "it is a line": True}, "", 1.0, 1)
     assert report["broken"] == ["figure: not in this run: the line falls"]
+
+
+@pytest.mark.parametrize("profile, given, seen", [("full", "here", "here"), ("full", None, "empty"), ("laptop", "here", "kept")])
+def test_regress_reads_no_records_or_those_it_is_given(tmp_path, monkeypatch, profile, given, seen):
+    read = []
+    monkeypatch.setenv(regress.results.FOLDER, str(tmp_path / "kept"))
+    monkeypatch.setattr(regress.notebooks, "run", lambda path, **parameters: read.append(os.environ[regress.results.FOLDER]))
+    monkeypatch.setattr(regress, "stored", lambda done: {})
+    monkeypatch.setattr(regress.figures, "findings", lambda done: {})
+    path = checkout.ROOT / "notebooks" / "atoms.ipynb"
+    with joblib.parallel_config("sequential"):
+        regress.regress([path], 1, profile, "cpu", given and str(tmp_path / given))
+    assert read == [str(tmp_path / seen)] if seen != "empty" else not pathlib.Path(read[0]).exists()
 
 
 def test_a_chapter_that_the_catalogue_lacks_is_refused_with_a_sentence():

@@ -17,7 +17,8 @@ def folder(tmp_path, monkeypatch):
 
 def test_nothing_done_costs_what_was_estimated():
     assert prices.price(SQUARES).seconds == 480
-    assert "0 of   4 recorded, about 8 minutes left as estimated: make full EXPERIMENT=squares" in str(prices.price(SQUARES))
+    said = str(prices.price(SQUARES))
+    assert "0 of   4 recorded\n    about 8 minutes of two cores left as estimated: make full EXPERIMENT=squares" in said
 
 
 def record(number, seconds):
@@ -29,7 +30,7 @@ def record(number, seconds):
 def test_records_tell_what_the_rest_costs():
     record(0, 10.0)
     record(1, 30.0)
-    assert (prices.price(SQUARES).seconds, prices.price(SQUARES).basis) == (40, "by its records")
+    assert (prices.price(SQUARES).seconds, prices.price(SQUARES).basis) == (20, "by its records")
 
 
 def test_steps_tell_it_better_and_what_they_did_is_taken_off(folder, monkeypatch):
@@ -39,7 +40,7 @@ def test_steps_tell_it_better_and_what_they_did_is_taken_off(folder, monkeypatch
     path = sweeps.partial_path(folder, results.key(NUMBERS[2]))
     partial_states.PartialState(path, NUMBERS[2], "cpu").save({}, 3, 12)
     found = prices.price(SQUARES)
-    assert found.seconds == pytest.approx(120 * (2 - 3 / 12)) and found.begun == ("step 3 of 12",)
+    assert found.seconds == pytest.approx(120 * (2 - 3 / 12) / 2) and found.begun == ("step 3 of 12",)
     path.write_text("no header")
     assert prices.price(SQUARES).basis == "by its records"
 

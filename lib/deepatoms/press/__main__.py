@@ -11,7 +11,7 @@ from collections import Counter
 from tqdm import tqdm
 
 from deepatoms import studies
-from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template
+from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template, wheelhouse
 from deepatoms.runs import manifest, prices, record_files, results
 
 
@@ -36,6 +36,7 @@ def _parser():
     again.add_argument("--profile", choices=("laptop", "full"), default="laptop")
     again.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     again.add_argument("--chapter", action="append", default=[])
+    again.add_argument("--results")
     elsewhere = _add(commands, "portable", _portable)
     elsewhere.add_argument("--setting", action="append", choices=arithmetic.SETTINGS)
     elsewhere.add_argument("--chapter", action="append", default=[])
@@ -47,6 +48,10 @@ def _parser():
     record.add_argument("--minutes", type=float)
     record.add_argument("--jobs", type=int, default=1)
     record.add_argument("--shard")
+    wheels = _add(commands, "wheelhouse", _wheelhouse)
+    wheels.add_argument("--folder", default="_build/wheelhouse")
+    wheels.add_argument("--python", default="{}.{}".format(*sys.version_info))
+    wheels.add_argument("--without", nargs="*", default=["torch"])
     return parser
 
 
@@ -83,7 +88,8 @@ def _git(*arguments):
 
 
 def _regress(options):
-    report = regress.regress(checkout.chapters(options.chapter), options.seed, options.profile, options.device)
+    report = regress.regress(checkout.chapters(options.chapter), options.seed, options.profile, options.device,
+                             options.results)
     for chapter in report["chapters"]:
         print(f"{chapter['chapter']}: {chapter['checks']} checks in {chapter['seconds']} s, "
               f"{len(chapter['broken'])} broken", *chapter["broken"], sep="\n  ")
@@ -125,6 +131,12 @@ def _list_records(options):
         print(f"{manifest.add(results.folder())} new records listed in {results.folder() / manifest.NAME}")
     except ValueError as fault:
         raise SystemExit(str(fault)) from None
+
+
+def _wheelhouse(options):
+    size = wheelhouse.fetch(options.folder, options.python, options.without)
+    print(f"{options.folder}: {size / 2**20:.0f} MiB for Python {options.python}, without {', '.join(options.without)}; there: "
+          f"python -m pip install --no-index --no-deps {options.folder}/*.whl")
 
 
 def _list(planned):

@@ -18,13 +18,15 @@ from deepatoms.press import arithmetic, checkout, notebooks
 from deepatoms.runs import results
 
 
-def regress(paths, seed, profile, device):
+def regress(paths, seed, profile, device, results_folder=None):
     """Run the chapters afresh (two at a time); return a report of what no longer holds.
 
-    At the full profile they see an empty folder of results, so that no recorded value can pass for a measurement; at
-    laptop they recompute from the records what the chapter shows as recorded.
+    At the full profile they see an empty folder of results, so that no recorded value can pass for a measurement, or
+    ``results_folder``, made in earlier calls on the same device; at laptop they recompute from the records what the chapter
+    shows as recorded.
     """
     with tempfile.TemporaryDirectory() as empty:
+        empty = os.path.abspath(results_folder) if results_folder else empty
         fresh = joblib.Parallel(n_jobs=1 if device == "cuda" else 2, return_as="generator")(
             joblib.delayed(_fresh)(path, empty, seed=seed, profile=profile, device=device) for path in paths)
         reports = [_compare(path, *found, seed) for path, found in

@@ -7,14 +7,16 @@ from typing import Any
 
 from deepatoms.runs import partial_states, record_files, results, sweeps
 
+CORES = 2  # those that the authors of experiments reckon with
+
 
 @dataclass(frozen=True)
 class Price:
-    """How far an experiment has come, and the seconds of one process that the rest takes.
+    """How far an experiment has come, and the seconds that the rest takes on two cores, one process on each.
 
     >>> print(Price("squares", 3, 1, ("step 2 of 8",), 5400, "by its own steps"))
-    squares                            1 of   3 recorded, 1 begun (step 2 of 8), about 1.5 hours left by its own steps: \
-make full EXPERIMENT=squares MINUTES=60
+    squares                            1 of   3 recorded, 1 begun (step 2 of 8)
+        about 1.5 hours of two cores left by its own steps: make full EXPERIMENT=squares MINUTES=60
     """
 
     name: str
@@ -30,7 +32,8 @@ make full EXPERIMENT=squares MINUTES=60
             said += f", {len(self.begun)} begun ({', '.join(self.begun)})"
         if self.done == self.total:
             return said
-        return f"{said}, about {duration(self.seconds)} left {self.basis}: make full EXPERIMENT={self.name} MINUTES=60"
+        left = f"about {duration(self.seconds)} of two cores left {self.basis}"
+        return f"{said}\n    {left}: make full EXPERIMENT={self.name} MINUTES=60"
 
 
 def duration(seconds: float) -> str:
@@ -59,7 +62,7 @@ def price(experiment: results.Experiment) -> Price:
     each, basis = _each(experiment, found, headers)
     steps = len(keys) - len(found) - sum(header["done"] / header["total"] for header in headers)
     begun = tuple(f"step {header['done']} of {header['total']}" for header in headers)
-    return Price(experiment.name, len(keys), len(found), begun, each * steps, basis)
+    return Price(experiment.name, len(keys), len(found), begun, each * steps / CORES, basis)
 
 
 def _each(experiment, found, headers):
@@ -70,7 +73,7 @@ def _each(experiment, found, headers):
         return sum(shares) / len(shares), "by its own steps"
     if found:
         return sum(record["provenance"]["seconds"] for record in found) / len(found), "by its records"
-    return 60 * experiment.minutes / len(experiment.configurations), "as estimated"
+    return CORES * 60 * experiment.minutes / len(experiment.configurations), "as estimated"
 
 
 def _per_step(sitting: dict[str, Any]) -> float:

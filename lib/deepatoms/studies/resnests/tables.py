@@ -29,14 +29,14 @@ CHUNK = 500
                     title="ResNet-20 in four variants on CIFAR-10 and CIFAR-100, 12 epochs, paired seeds")
 @resumable
 def trained(configuration, device, partial=None):
-    """Train one network; return the shares of test and of training images that it classifies correctly."""
+    """Train one network; return the shares of the test images and of as many training images that it classifies correctly."""
     prepare = CropAndFlip(*STANDARD[configuration["data"]])
     sets = {split: data.load(configuration["data"], split) for split in data.SPLITS}
     pixels, labels = sets["train"].pixels.to(device), sets["train"].labels.to(device)
     model = training.seeded(wide_residual.authors_network, configuration["seed"], name=configuration["network"],
                             variant=configuration["variant"], classes=len(sets["train"].class_names)).to(device)
     model = training.train_one(model, pixels, labels, recipe(configuration, prepare), configuration["seed"], partial)
-    return {split: accuracy(model, each, prepare, device) for split, each in sets.items()}
+    return {split: accuracy(model, each.subset(slice(0, len(sets["test"]))), prepare, device) for split, each in sets.items()}
 
 
 def recipe(configuration, prepare):
