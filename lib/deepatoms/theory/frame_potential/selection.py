@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains, descent
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 
 @dataclass(frozen=True)
@@ -101,3 +102,5 @@ def _potential(net, iterations):
     if net.image == 1 and net.family == "chain" and net.form == "synthesis":
         return chains.chain_minimum([layer.channels for layer in net.layers])[1], "infimum"
     return descent.minimize(net, descent=descent.Descent(iterations)).potential, "unit"
+
+named(__name__)

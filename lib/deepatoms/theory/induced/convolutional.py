@@ -4,8 +4,10 @@ import numpy as np
 
 from deepatoms.theory import arguments
 from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, chain_of, check_image, residual_of
+from deepatoms.theory.signatures import named
 
 FAMILIES = ("resnet", "chain", "densenet")
+DEEPEST = 1000
 
 
 def cifar(family: str, blocks: int | None = None, width: int | None = None, *, layers: int | None = None,
@@ -37,6 +39,9 @@ def cifar(family: str, blocks: int | None = None, width: int | None = None, *, l
     3676
     """
     arguments.one_of("family", family, FAMILIES)
+    for name, value in (("blocks", blocks), ("layers", layers)):
+        if isinstance(value, int) and value > DEEPEST:
+            arguments.refuse(name, value, f"is more than {DEEPEST:,} a group", "nobody could compute it; pass fewer")
     image = check_image(image, arguments.integer("groups", groups) - 1)
     if family == "densenet":
         return _densenet(arguments.integer("layers", layers), arguments.integer("growth", growth),
@@ -115,9 +120,16 @@ def filter_dictionary(filters: np.ndarray, positions: int, boundary: str = "circ
 def toeplitz_order(channels: int, positions: int) -> np.ndarray:
     """Return the permutation from channel-major to position-major order, which shows the block-Toeplitz structure.
 
+    Raises:
+        ValueError: if a number is below 1.
+
     Source: standard.
 
     >>> toeplitz_order(2, 3)
     array([0, 3, 1, 4, 2, 5])
     """
+    arguments.integer("channels", channels)
+    arguments.integer("positions", positions)
     return np.arange(channels * positions).reshape(channels, positions).T.ravel()
+
+named(__name__)

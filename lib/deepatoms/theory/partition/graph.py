@@ -4,6 +4,7 @@ import numpy as np
 
 from deepatoms.theory.arguments import refuse
 from deepatoms.theory.partition.planar import PlanarSlice
+from deepatoms.theory.signatures import named
 
 DECIMALS = 9  # corners of neighbouring polygons agree to rounding; two corners nearer than this count as one
 
@@ -70,3 +71,5 @@ def _sides(found):
 def _on_the_frame(sides):
     """Return which sides lie on the border of the slice, [0, 1]^2."""
     return ((sides == 0).all(1) | (sides == 1).all(1)).any(1)
+
+named(__name__)

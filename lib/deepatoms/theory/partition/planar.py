@@ -19,6 +19,7 @@ from deepatoms.theory.partition.extension import demand_double, demand_pieces, o
 from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.partition.segment import demand_apart
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.signatures import named
 
 NOISE = 1e-15  # what is so small beside a layer's other numbers is their rounding
 CHUNK = 4_000_000  # numbers held at once while regions are refined
@@ -407,3 +408,5 @@ def _against(part, rows, cell, rival, contest):
     upper = polygons.cut(part[0][both], part[1][both], values[both])[0]
     kept = polygons.join([(part[0][whole], part[1][whole]), upper])
     return kept, np.concatenate([rows[whole], rows[both]])
+
+named(__name__)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from deepatoms.theory.signatures import named
+
 ROUNDING = 1e-13
 
 
@@ -125,3 +127,5 @@ def settle(values: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
     [0.0, 0.5]
     """
     return np.where(abs(values) <= ROUNDING * scale, 0.0, values)
+
+named(__name__)
