@@ -17,6 +17,7 @@ TESTS = {
     "theory/pursuit.py": ("tests/theory/test_pursuit.py", "tests/theory/test_bad_input.py"),
     "theory/recovery.py": ("tests/theory/test_dictionaries.py", "tests/theory/test_bad_input.py"),
     "theory/resnests": ("tests/theory/test_resnests.py",),
+    "theory/signatures.py": ("tests/theory/test_signatures.py",),
     "theory/skip_dictionaries": ("tests/theory/test_skip_dictionaries.py",),
     "theory/smoothing.py": ("tests/theory/test_smoothing.py",),
     "theory/splines.py": ("tests/theory/test_splines.py",),
@@ -28,6 +29,7 @@ TESTS = {
     "learning": ("tests/learning",),
     "pages": ("tests/pages",),
     "press": ("tests/press",),
+    "reports": ("tests/reports",),
     "site": ("tests/press/test_scoreboard.py",),
 }
 

@@ -14,7 +14,8 @@ from deepatoms.pages.chapter import METADATA
 from deepatoms.site import scoreboard
 
 CONFIGURATION = """
-extensions = ["myst_nb", "sphinxcontrib.bibtex", "deepatoms.site.theme", "deepatoms.site.scoreboard"]
+extensions = ["myst_nb", "sphinxcontrib.bibtex", "deepatoms.site.theme", "deepatoms.site.scoreboard",
+              "deepatoms.site.words"]
 bibtex_bibfiles = ["book/references.bib"]
 nb_execution_mode = "off"
 root_doc = "book/scoreboard"

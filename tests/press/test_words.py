@@ -1,6 +1,7 @@
 """No stored word is believed: results and verdicts on the site are those of the stored numbers and today's catalogue."""
 
 import dataclasses
+import types
 
 import nbformat
 import pytest
@@ -66,6 +67,15 @@ def test_what_a_chapter_says_is_what_its_numbers_say(checkout):
     forged = dataclasses.replace(OUTCOME, measured=1.0)
     write(checkout, forged.as_dict(), row + line)
     assert len(words.faults(checkout, "atoms")) == 2
+
+
+def test_the_build_warns_of_it_which_the_book_takes_for_an_error(checkout, monkeypatch):
+    said = []
+    monkeypatch.setattr(words.logging, "getLogger", lambda name: types.SimpleNamespace(warning=lambda *each: said.append(each)))
+    row = claim_html.check_row(PLANNED, [OUTCOME], "there", CLAIM)
+    write(checkout, dataclasses.replace(OUTCOME, measured=1.0).as_dict(), row)
+    words.warn(None, types.SimpleNamespace(srcdir=checkout))
+    assert [each[1] for each in said] == ["atoms"]
 
 
 @pytest.mark.parametrize("chapter", sorted({claim.chapter for claim in catalogue.load().claims.values()} - {"full-scale"}))

@@ -350,3 +350,19 @@ def test_assumptions_do_not_depend_on_scale_and_their_margin_is_a_ratio(scale):
     assert not vanishing.holds and "product 0" in vanishing.name
     assert resnests.assumption_3(3, 3).holds and not resnests.assumption_3(2, 3).holds
     assert resnests.assumption_3(6, 3).margin == 2.0
+
+
+@pytest.mark.parametrize("chain", [False, True])
+def test_a_lattice_network_is_the_maximum_of_minima_and_counts_its_neurons(chain):
+    """One hidden layer of a chain or a tree joins two values; the shallow minima are carried on, two neurons a layer."""
+    draw = np.random.default_rng(0)
+    slopes, offsets, points = draw.normal(size=(5, 2)), draw.normal(size=5), draw.normal(size=(40, 2))
+    sets = [np.array([0]), np.array([1, 2]), np.array([0, 2, 3, 4])]
+    values, neurons = resnests.lattice_network(slopes, offsets, sets, chain)(points)
+    affine = points @ slopes.T + offsets
+    assert np.allclose(values, np.max([affine[:, each].min(1) for each in sets], axis=0))
+    counts, depths = zip(*((resnests.relu_maximum(np.zeros(size), chain)[1], deep) for size, deep in
+                           zip((1, 2, 4), (0, 1, 3) if chain else (0, 1, 2), strict=True)), strict=True)
+    last = resnests.relu_maximum(np.zeros(3), chain)[1]
+    assert neurons == last + sum(counts) + 2 * sum(max(depths) - deep for deep in depths)
+    assert counts == ((0, 3, 3 + 4 + 3 + 2 + 3) if chain else (0, 3, 9))

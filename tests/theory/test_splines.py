@@ -230,3 +230,12 @@ def test_slopes_of_pooled_inputs_are_not_overwritten_by_the_next_output():
     model = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(4, 3)).double()
     x = torch.randn(4, 1, 4, 4, dtype=torch.float64)
     demand_jacobians(model, x)
+
+
+def test_a_way_that_is_not_in_double_precision_or_leaves_the_pieces_is_refused():
+    x = torch.tensor([[-2.0]], dtype=torch.float64)
+    for bad_x, way, said in ((x.float(), x.float(), "x = "), (x, x.float(), "direction = "), (x, x[:, :0], "direction = ")):
+        with pytest.raises((TypeError, ValueError), match=said):
+            splines.distance_to_break(torch.nn.ReLU(), bad_x, way)
+    with pytest.raises(ValueError):
+        splines.distance_to_break(torch.sigmoid, x, x)

@@ -22,16 +22,31 @@ KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name
 def store(path):
     """Run a chapter and write its outputs in normal form; leave the file as it is when a cell fails or it was edited."""
     before = path.read_bytes()
+    _demand_whole(path, before)
     try:
         done = run(path)
     except PapermillExecutionError as error:
         raise SystemExit(f"{path.name} was not stored: {error}") from None
+    except OSError as error:
+        raise SystemExit(f"{path.name} was not stored, and is as it was: {error}; make room, then run it again") from None
     text = dumps(normal(done))
     if path.read_bytes() != before:
         raise SystemExit(f"{path.name} was edited while its cells ran, and stays so; run make store CHAPTER={path.stem} again")
     part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)  # whole or not at all
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)  # whole or not at all
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SystemExit(f"{path.name} was not stored, and is as it was: {error}; make room, then run it again") from None
+
+
+def _demand_whole(path, content):
+    """A notebook that was cut off is refused by its name, not by a hundred lines of what its reader says."""
+    try:
+        nbformat.reads(content.decode(), as_version=4)
+    except (ValueError, AttributeError) as error:  # no JSON, no text, no notebook
+        raise SystemExit(f"{path} is no whole notebook ({str(error).splitlines()[0][:80]}); git checkout restores it") from None
 
 
 def run(path, **parameters):

@@ -19,6 +19,7 @@ import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.arrays import AnyArray, Array, Descended
+from deepatoms.theory.signatures import named
 
 LARGEST_MATRIX = 2**24
 
@@ -563,3 +564,5 @@ def _descend(free, grid, exponent, iterations):
     descent.step(closure)
     used, evaluations = (descent.state[free][count] for count in ("n_iter", "func_evals"))
     return used < iterations and evaluations < descent.param_groups[0]["max_eval"]
+
+named(__name__)

@@ -14,6 +14,7 @@ from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
 from deepatoms.theory.arrays import AnyArray, Array, Descended
+from deepatoms.theory.signatures import named
 
 
 def normalize(D: Array) -> Array:
@@ -476,3 +477,5 @@ def _several_atoms(D):
 def _off_diagonal(G):
     namespace = array_namespace(G)
     return G * (1 - namespace.eye(G.shape[0], dtype=G.dtype, device=G.device))
+
+named(__name__)

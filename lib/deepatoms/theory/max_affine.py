@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from deepatoms.theory.arguments import integer, real_array, refuse
+from deepatoms.theory.signatures import named
 
 Sides = int | tuple[int, int]
 
@@ -415,3 +416,5 @@ def select(layers: Iterable[MaxAffine], x: torch.Tensor) -> list[tuple[torch.Ten
         selected.append(layer.at(x))
         x = selected[-1][0] @ x + selected[-1][1]
     return selected
+
+named(__name__)

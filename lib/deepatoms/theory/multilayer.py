@@ -16,6 +16,7 @@ import torch
 
 from deepatoms.theory import arguments, convolutional
 from deepatoms.theory.arrays import AnyArray
+from deepatoms.theory.signatures import named
 
 DESIGNS = 8
 ATTEMPTS = 10_000
@@ -376,3 +377,5 @@ def _scaled(signals, direction, noise):
         arguments.refuse("noise", noise, "is negative or not finite", "pass numbers >= 0")
     norms = convolutional.patch_norm(direction, signals.kernels[0])
     return direction * signals.aligned(noise) / signals.aligned(norms)
+
+named(__name__)

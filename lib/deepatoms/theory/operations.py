@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from deepatoms.theory.signatures import named
+
 
 class Affine(NamedTuple):
     """An operation that is affine in its arguments, as far as they depend on the input.
@@ -411,3 +413,5 @@ PIECES = {
     **dict.fromkeys(("gt", "ge", "lt", "le"), COMPARISON), "sign": SIGN, "sgn": SIGN}
 # These select along one dimension only if it is named.
 NAMED_DIMENSION = frozenset(("max", "min", "median", "nanmedian"))
+
+named(__name__)

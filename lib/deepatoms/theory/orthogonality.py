@@ -7,6 +7,7 @@ penalty of its own.
 import torch
 
 from deepatoms.theory.arguments import real_array, refuse
+from deepatoms.theory.signatures import named
 
 
 def _weights(W):
@@ -148,3 +149,5 @@ def orthonormal_rows(W: torch.Tensor) -> torch.Tensor:
     """
     left, _, right = torch.linalg.svd(_weights(W), full_matrices=False)
     return left @ right
+
+named(__name__)

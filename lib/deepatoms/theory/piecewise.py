@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import real_array, refuse
 from deepatoms.theory.operations import AFFINE, BLANK, NAMED_DIMENSION, PIECES, REMEDIES, TRAINING_FLAG
+from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import storage_name, untouched
 
 # A torch.nn.Module or any function of a batch.
@@ -608,3 +609,5 @@ def _smallest(factor):
         return float(factor)
     factor = factor.detach() if factor.layout == torch.strided else factor.detach().to_dense()
     return -float(factor.abs().max()) if factor.is_complex() else float(factor.min())
+
+named(__name__)

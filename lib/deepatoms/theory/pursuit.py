@@ -16,6 +16,7 @@ import torch
 from deepatoms.theory import arguments, dictionaries, stability
 from deepatoms.theory.arrays import AnyArray, Array
 from deepatoms.theory.convolutional import ConvolutionalDictionary, demand_filters
+from deepatoms.theory.signatures import named
 
 
 class MatrixDictionary:
@@ -722,3 +723,5 @@ def _positive(name, value, D, like):
 
 def _like(x, codes):
     return [code.numpy() for code in codes] if isinstance(x, np.ndarray) else codes
+
+named(__name__)

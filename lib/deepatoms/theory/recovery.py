@@ -1,12 +1,14 @@
 r"""Which codes a dictionary determines: every representation of a given sparsity, and the one of least :math:`\ell_1` norm."""
 
 import itertools
+import math
 from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import linprog
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 LARGEST_SEARCH = 200_000
 
@@ -44,9 +46,7 @@ def representations(D: np.ndarray, x: np.ndarray, sparsity: int, tolerance: floa
 
 @lru_cache(maxsize=8)
 def _supports(atoms, sparsity):
-    count = 1
-    for i in range(sparsity):
-        count = count * (atoms - i) // (i + 1)
+    count = math.comb(atoms, sparsity)
     if not 0 < count <= LARGEST_SEARCH:
         arguments.refuse("sparsity", sparsity, f"makes {count:,} supports of {atoms} atoms",
                          f"stay between 1 and {LARGEST_SEARCH:,} supports")
@@ -80,3 +80,5 @@ def least_l1(D: np.ndarray, x: np.ndarray) -> np.ndarray:
         arguments.refuse("x", x, "has no representation: " + found.message, "pass a signal in the span of the atoms")
     positive, negative = np.split(found.x, 2)
     return positive - negative
+
+named(__name__)

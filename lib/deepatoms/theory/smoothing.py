@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import softplus
 
 from deepatoms.theory.arguments import real_array, refuse
+from deepatoms.theory.signatures import named
 
 
 def smoothed_relu(u: torch.Tensor, beta: float) -> torch.Tensor:
@@ -33,3 +34,5 @@ def smoothed_relu(u: torch.Tensor, beta: float) -> torch.Tensor:
     if beta == 1:
         return u.relu()
     return 0.5 * torch.sigmoid(beta * u / (1 - beta)) * u + 0.5 * (1 - beta) * softplus(u / (1 - beta))
+
+named(__name__)

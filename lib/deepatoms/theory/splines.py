@@ -37,6 +37,7 @@ from deepatoms.theory.piecewise import (
     watch,
 )
 from deepatoms.theory.pullback import Pullback
+from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
 __all__ = [
@@ -447,6 +448,7 @@ def optimal_templates(x: torch.Tensor, label: int, classes: int, budget: float) 
     """
     _demand_unit(x)
     _demand_label(label, classes)
+    number("budget", budget, 0)
     scale = torch.full((integer("classes", classes, 2),), -((budget / (classes * (classes - 1))) ** 0.5), dtype=x.dtype)
     scale[label] = ((classes - 1) * budget / classes) ** 0.5
     return scale[:, None].to(x.device) * x
@@ -495,6 +497,7 @@ def optimise_templates(x: torch.Tensor, label: int, classes: int, budget: float,
     """
     _demand_unit(x)
     _demand_label(label, classes)
+    number("budget", budget, 0)
     project = {"squared": _project_frobenius, "plain": _project_norms}[one_of("norms", norms, ["squared", "plain"])]
     bias = torch.zeros(classes, dtype=x.dtype) if bias is None else bias
     templates = 0.1 * torch.randn(classes, len(x), generator=generator, dtype=torch.float64).to(x.dtype)
@@ -582,3 +585,5 @@ def global_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tens
     for weight, bias, chosen in zip(weights[:-1], biases[:-1], choices.split(hidden, 1), strict=True):
         values = chosen * (values @ weight.T + bias)
     return (values @ weights[-1].T + biases[-1]).max(0).values
+
+named(__name__)

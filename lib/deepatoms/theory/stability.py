@@ -17,6 +17,7 @@ import torch
 
 from deepatoms.theory import arguments, convolutional
 from deepatoms.theory.arrays import AnyArray
+from deepatoms.theory.signatures import named
 
 
 @dataclass(frozen=True)
@@ -268,12 +269,18 @@ def _guarantees(layers, noise, thresholds, position, biased):
 
 
 def _per_layer(layers, thresholds):
+    _demand_layers(layers)
     if thresholds is None:
         return [None] * len(layers)
     if len(thresholds) != len(layers):
         arguments.refuse("thresholds", thresholds, f"has {len(thresholds)} entries for {len(layers)} layers",
                          "pass one for each layer")
     return thresholds
+
+
+def _demand_layers(layers):
+    if not len(layers):
+        arguments.refuse("layers", layers, "is empty", "pass the numbers of at least one layer")
 
 
 def _nonnegative(name, value):
@@ -364,6 +371,7 @@ def basis_pursuit_bounds(layers: Sequence[LayerNumbers], noise: float | np.ndarr
     >>> round(found.limit, 6), found.weight, found.error, found.holds
     (1.666667, 0.04, 0.15, True)
     """
+    _demand_layers(layers)
     holds: Any = True
     noise, found = _nonnegative("noise", noise), []
     for layer in layers:
@@ -402,8 +410,7 @@ def unique(layers: Sequence[LayerNumbers]) -> Any:
     >>> unique([LayerNumbers(0.25, 2, 1, 1.0, 1.0)]), unique([LayerNumbers(0.25, 3, 1, 1.0, 1.0)])
     (True, False)
     """
-    if not len(layers):
-        arguments.refuse("layers", layers, "is empty", "pass the numbers of at least one layer")
+    _demand_layers(layers)
     return _plain(np.logical_and.reduce([layer.stripes < uniqueness_limit(layer) for layer in layers]))
 
 
@@ -426,6 +433,7 @@ def deep_coding_bounds(layers: Sequence[LayerNumbers], noise: float | np.ndarray
     >>> deep_coding_bounds([LayerNumbers(0.25, 2, 1, 1.0, 1.0)], 0.5)
     [2.0]
     """
+    _demand_layers(layers)
     squared, found = np.asarray(_nonnegative("noise", noise)) ** 2, []
     for layer in layers:
         left = np.asarray(1 - (2 * layer.stripes - 1) * layer.coherence, dtype=float)
@@ -473,3 +481,5 @@ def verify_deep_coding(signal: AnyArray, dictionaries: Sequence, codes: Sequence
         stripes = int(convolutional.stripe_count(code, D.kernel).max())
         found.append(CodingLayer(residual, stripes, limit, residual <= tolerance and stripes <= limit))
     return found
+
+named(__name__)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from deepatoms.theory.signatures import named
+
 
 @contextmanager
 def untouched(model: Any) -> Iterator[None]:
@@ -139,3 +141,5 @@ def _written(schema, args, kwargs):
             continue
         value = args[place] if place < len(args) else kwargs.get(argument.name)
         yield from [each for each in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(each, torch.Tensor)]
+
+named(__name__)

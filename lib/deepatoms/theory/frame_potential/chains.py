@@ -16,6 +16,7 @@ import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.induced import architecture
+from deepatoms.theory.signatures import named
 
 
 def chain_minimum(widths: Sequence[int]) -> tuple[float, float]:
@@ -324,16 +325,27 @@ def composed_bound(widths: Sequence[int], magnitudes: Sequence) -> float:
         widths: input width first.
         magnitudes: for each layer, the values :math:`s = c^2/(c^2+1)` of its atoms (the last layer's are not used).
 
+    Raises:
+        ValueError: on widths or magnitudes that do not fit.
+
     >>> composed_bound([2, 3], [np.ones(3)])
     4.5
     """
     k = architecture.check_widths(widths)
-    shares = [*magnitudes[:-1], np.ones(k[-1])]
+    shares = [*_shares(k, magnitudes), np.ones(k[-1])]
     total, kept = 0.0, 0.0
     for width_before, s in zip(k, shares, strict=False):
         total += (s.sum() + kept) ** 2 / width_before
         kept = (1 - s).sum()
     return float(total + 2 * sum((s * (1 - s)).sum() for s in shares[:-1]))
+
+
+def _shares(k, magnitudes):
+    given = [arguments.real_array(f"magnitudes[{j}]", np.asarray(s), rank=1) for j, s in enumerate(magnitudes[:-1])]
+    if [len(s) for s in given] != list(k[1:-1]):
+        arguments.refuse("magnitudes", [len(s) for s in given], f"do not fit the widths {list(k)}",
+                         "pass one value for each atom of every layer")
+    return given
 
 
 def composed_minimum(widths: Sequence[int]) -> float:
@@ -369,3 +381,5 @@ def chain_start(widths: Sequence[int], magnitudes: Sequence, seed: int = 0) -> l
         arguments.real_array(f"magnitudes[{j}]", np.asarray(norms), rank=1)
     return [direction * torch.as_tensor(np.asarray(norms, dtype=float))[:, None]
             for direction, norms in zip(directions, magnitudes, strict=True)]
+
+named(__name__)

@@ -9,6 +9,7 @@ import torch
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains, evaluation
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 CONVENTIONS = ("unit", "free")
 
@@ -159,3 +160,5 @@ def _keep_lowest(values, lowest, current, best):
         best = [torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new.detach(), old)
                 for new, old in zip(current, best, strict=True)]
     return best, list(map(min, values, lowest))
+
+named(__name__)

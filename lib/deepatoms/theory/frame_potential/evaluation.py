@@ -12,6 +12,7 @@ from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains
 from deepatoms.theory.induced import explicit, interactions, one_grid
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 
 def energy(net: Net, weights: Sequence) -> Any:
@@ -156,3 +157,5 @@ def _padded(net, weights):
     B = B.multiply(1 / np.sqrt(squares)).tocsc()
     gram = (B.T @ B).tocoo()
     return float((gram.data[gram.row != gram.col] ** 2).sum()), float(count)
+
+named(__name__)

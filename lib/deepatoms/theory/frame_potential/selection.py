@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from deepatoms.theory import arguments
 from deepatoms.theory.frame_potential import chains, descent
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 
 @dataclass(frozen=True)
@@ -130,3 +131,6 @@ def _potential(net, iterations, magnitudes):
         return chains.chain_minimum([layer.channels for layer in net.layers])[1], "infimum"
     magnitudes = magnitudes or "unit"
     return descent.minimize(net, magnitudes, descent=descent.Descent(iterations)).potential, magnitudes
+
+
+named(__name__)

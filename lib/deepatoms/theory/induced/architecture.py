@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 FORMS = ("synthesis", "analysis")
 
@@ -330,3 +331,5 @@ def residual_of(net: Net) -> Net:
     skips = [Block(j - 1, j - 2, j - 2, "identity" if net.layers[j] == net.layers[j - 2] else "pool")
              for j in range(3, net.depth + 1, 2)]
     return replace(net, family="residual", blocks=net.blocks + tuple(skips))
+
+named(__name__)

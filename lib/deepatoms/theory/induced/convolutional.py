@@ -4,8 +4,10 @@ import numpy as np
 
 from deepatoms.theory import arguments
 from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, chain_of, check_image, residual_of
+from deepatoms.theory.signatures import named
 
 FAMILIES = ("resnet", "chain")
+DEEPEST = 1000
 
 
 def cifar(family: str, blocks: int, width: int, *, groups: int = 3, form: str = "analysis", image: int = 32) -> Net:
@@ -30,6 +32,7 @@ def cifar(family: str, blocks: int, width: int, *, groups: int = 3, form: str = 
     303104
     """
     arguments.one_of("family", family, FAMILIES)
+    _demand_fewer("blocks", blocks)
     image = check_image(image, arguments.integer("groups", groups) - 1)
     net = _groups(arguments.integer("blocks", blocks), arguments.integer("width", width), groups, form, image)
     if family == "chain":
@@ -58,9 +61,15 @@ def densenet(layers: int, growth: int, *, first: int = 16, groups: int = 3, imag
     >>> densenet(layers=2, growth=2).parameter_count
     3676
     """
+    _demand_fewer("layers", layers)
     image = check_image(image, arguments.integer("groups", groups) - 1)
     return _densenet(arguments.integer("layers", layers), arguments.integer("growth", growth),
                      arguments.integer("first", first), groups, image)
+
+
+def _demand_fewer(name, value):
+    if isinstance(value, int) and value > DEEPEST:
+        arguments.refuse(name, value, f"is more than {DEEPEST:,} a group", "nobody could compute it; pass fewer")
 
 
 def _groups(blocks, width, groups, form, image):
@@ -129,9 +138,16 @@ def filter_dictionary(filters: np.ndarray, positions: int, boundary: str = "circ
 def toeplitz_order(channels: int, positions: int) -> np.ndarray:
     """Return the permutation from channel-major to position-major order, which shows the block-Toeplitz structure.
 
+    Raises:
+        ValueError: if a number is below 1.
+
     Source: standard.
 
     >>> toeplitz_order(2, 3)
     array([0, 3, 1, 4, 2, 5])
     """
+    arguments.integer("channels", channels)
+    arguments.integer("positions", positions)
     return np.arange(channels * positions).reshape(channels, positions).T.ravel()
+
+named(__name__)

@@ -9,6 +9,7 @@ import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 LARGEST_DICTIONARY = 40_000_000
 
@@ -120,3 +121,5 @@ def _shift(size, stride, offset, boundary):
 def _pooling(size):
     half = sparse.kron(sparse.identity(size // 2), np.full((1, 2), 0.5))
     return sparse.kron(half, half)
+
+named(__name__)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from deepatoms.theory import arguments
 from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, check_image
+from deepatoms.theory.signatures import named
 
 COLOURS = 3
 
@@ -106,3 +107,5 @@ def used(edges: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     if last not in reached or not kept:
         arguments.refuse("edges", list(edges), "has no path from input to output", "connect node 0 with the last node")
     return kept
+
+named(__name__)

@@ -6,6 +6,7 @@ import numpy as np
 
 from deepatoms.theory import arguments, pursuit
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 
 def forward(net: Net, weights: Sequence, x: np.ndarray, penalty: float = 0.0, activation: bool = True) -> np.ndarray:
@@ -29,6 +30,7 @@ def forward(net: Net, weights: Sequence, x: np.ndarray, penalty: float = 0.0, ac
     >>> forward(__import__("deepatoms").theory.induced.chain([1, 1]), [np.array([[2.0]])], np.array([3.0]), 0.5)
     array([5.5])
     """
+    arguments.number("penalty", penalty, 0)
     columns, found = _columns(net), [arguments.real_array("x", x, rank=1)]
     weights = net.checked(weights)
     for row in range(net.depth):
@@ -160,3 +162,5 @@ def agreement(B: np.ndarray, w: np.ndarray, codes: np.ndarray, y: np.ndarray,
     both, either = ((w > 0) & (codes > 0)).sum(1), ((w > 0) | (codes > 0)).sum(1)
     return (norms[2] / np.maximum(np.maximum(*norms[:2]), 1e-300), excess[0] / np.maximum(excess[1], 1e-300),
             np.where(either > 0, both / np.maximum(either, 1), 1.0))
+
+named(__name__)

@@ -15,6 +15,7 @@ import torch.nn.functional as nn
 
 from deepatoms.theory import arguments
 from deepatoms.theory.induced.architecture import Block, Net
+from deepatoms.theory.signatures import named
 
 
 @dataclass
@@ -364,3 +365,5 @@ def structural_count(net: Net) -> int:
         places = (net.image >> kernel.level) ** 2
         count += (1 if a == b else 2) * places * int((off_diagonal(a, b, kernel) != 0).sum())
     return count
+
+named(__name__)

@@ -13,6 +13,7 @@ import torch
 
 from deepatoms.theory.induced import interactions
 from deepatoms.theory.induced.architecture import Net
+from deepatoms.theory.signatures import named
 
 
 def kernel(net: Net, weights: Sequence) -> torch.Tensor:
@@ -115,3 +116,5 @@ def energy_on_one_grid(net: Net, weights: Sequence) -> torch.Tensor:
     left, right = torch.cat([real, imaginary], 1), torch.cat([imaginary, -real], 1)
     squares = sum(((left.transpose(1, 2) @ other) ** 2).sum((1, 2)) for other in (left, right))
     return net.positions(1) * (squares @ shares - whole.shape[1])
+
+named(__name__)

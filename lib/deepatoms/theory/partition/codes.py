@@ -12,6 +12,7 @@ import torch
 
 from deepatoms.theory.arguments import integer, refuse
 from deepatoms.theory.piecewise import Model, demand_batch, demand_model, trace
+from deepatoms.theory.signatures import named
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,3 +233,5 @@ def demand_comparable(a: LayerCodes, b: LayerCodes) -> None:
     if a.network != b.network:
         refuse("b", f"codes of network {b.network}", f"come from another network than those of a ({a.network}), or its weights "
                "were changed in between", "compute both with the same weights")
+
+named(__name__)

@@ -3,6 +3,7 @@
 import math
 
 from deepatoms.theory.arguments import integer
+from deepatoms.theory.signatures import named
 
 
 def most_regions(units: int, dimension: int) -> int:
@@ -42,3 +43,5 @@ def planar_regions(lines: int) -> int:
     [1, 2, 4, 56]
     """
     return most_regions(lines, 2)
+
+named(__name__)

@@ -21,6 +21,7 @@ from deepatoms.theory.arguments import refuse
 from deepatoms.theory.partition.guards import InsideTorch, undisturbed
 from deepatoms.theory.partition.rules import FIRST_ONLY, WALLS, Hold, bound
 from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, trace
+from deepatoms.theory.signatures import named
 
 EXACT = 1e-9  # how far, relative to the numbers compared, pieces and function may lie apart
 
@@ -366,3 +367,5 @@ def demand_double(name: str, value: torch.Tensor) -> torch.Tensor:
     if value.dtype != torch.float64:
         refuse(name, value, "is not float64", "convert it and the model with .double(): thin regions need the digits")
     return value
+
+named(__name__)

@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from deepatoms.theory.arguments import integer, refuse
 from deepatoms.theory.partition.planar import PlanarSlice
 from deepatoms.theory.partition.spatial import SpaceSlice
+from deepatoms.theory.signatures import named
 
 NEAR = 1e-9  # sides of neighbours agree to rounding; what is smaller than this, or nearer, rounding may have made
 
@@ -160,3 +161,5 @@ def _sides(found):
     framed = ((high == 0) | (low == 1)).any(1)
     whole = (high - low).max(1) > NEAR
     return owners[whole], centres[whole], framed[whole]
+
+named(__name__)

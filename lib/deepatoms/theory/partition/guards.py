@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from deepatoms.theory.arguments import refuse
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
+from deepatoms.theory.signatures import named
 
 GIB = 2**30
 
@@ -124,3 +125,5 @@ def demand_memory(name: str, value: Any, needed: float, remedy: str) -> None:
     if needed > memory():
         refuse(name, value, f"needs about {needed / GIB:,.1f} GiB at once; there are {memory() / GIB:,.1f} GiB", remedy,
                MemoryError)
+
+named(__name__)

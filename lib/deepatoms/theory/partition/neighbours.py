@@ -7,6 +7,7 @@ import numpy as np
 from deepatoms import _doors
 from deepatoms.theory.arguments import integer, refuse
 from deepatoms.theory.partition.codes import LayerCodes, demand_comparable
+from deepatoms.theory.signatures import named
 
 CACHED = 2**18  # bytes
 
@@ -100,3 +101,5 @@ def _weights(distances, last, k):
     nearer, tied = distances < last, distances == last
     share = (k - nearer.sum(1, keepdims=True)) / tied.sum(1, keepdims=True)
     return (nearer + tied * share) / k
+
+named(__name__)

@@ -12,6 +12,7 @@ from deepatoms.theory.partition.polygons import Polygons, following, valid
 from deepatoms.theory.partition.refine import demand_corners, refined, winners
 from deepatoms.theory.partition.slices import Slice, Told
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.signatures import named
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,3 +110,5 @@ def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None, 
     corners = demand_corners(corners, 2)
     found = refined(model, corners, Polygons.square(), layers, (limit, progress))
     return PlanarSlice(found.padded(), found.counts, corners, model)
+
+named(__name__)

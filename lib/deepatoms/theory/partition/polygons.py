@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from deepatoms.theory.partition.cells import Cells, ragged
+from deepatoms.theory.signatures import named
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,3 +120,5 @@ def following(vertices: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """
     successor = np.arange(1, vertices.shape[1] + 1)
     return np.where(successor >= counts[:, None], 0, successor)
+
+named(__name__)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from deepatoms.theory.signatures import named
+
 aten = torch.ops.aten
 
 
@@ -276,3 +278,5 @@ CONTESTS = {
 WALLS = {name: WallRule(function, function in CONTESTS.values()) for name, function in {**SIGNS, **CONTESTS}.items()}
 # Arguments of which only the first may depend on the input.
 FIRST_ONLY = frozenset(("leaky_relu", "_prelu_kernel", "clamp", "clamp_min", "clamp_max", "hardtanh"))
+
+named(__name__)

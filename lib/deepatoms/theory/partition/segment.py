@@ -7,6 +7,7 @@ from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.extension import Pieces, demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.signatures import named
 
 ROUNDING = 1e-13
 NOISE = 1e-15  # what is so small beside a layer's other numbers is their rounding
@@ -190,3 +191,5 @@ def _apart(places):
     """Sort places, and keep one of those that rounding cannot tell apart."""
     joined = np.unique(places)
     return joined[np.concatenate([[True], np.diff(joined) > NEAR])]
+
+named(__name__)

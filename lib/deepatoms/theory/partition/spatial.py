@@ -12,6 +12,7 @@ from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.partition.refine import demand_corners, refined, winners
 from deepatoms.theory.partition.slices import Slice, Told
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.signatures import named
 
 DECIMALS = 9  # corners of neighbouring polyhedra agree to rounding; two corners nearer than this count as one
 
@@ -159,3 +160,5 @@ def slice_space(model: Model, corners: torch.Tensor, layers: int | None = None, 
     """
     corners = demand_corners(corners, 3)
     return SpaceSlice(refined(model, corners, Polyhedra.cube(), layers, (limit, progress)), corners, model)
+
+named(__name__)

@@ -8,6 +8,7 @@ from deepatoms.theory.arguments import integer, real_array
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import demand_memory, memory, undisturbed
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.signatures import named
 
 USUAL = 2**29  # bytes at a time, unless the caller says how many points
 
@@ -158,3 +159,5 @@ def _none(x):
     """Return what is found where there is no wall."""
     whole = torch.full((len(x),), -1, device=x.device)
     return torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device), torch.zeros_like(x).flatten(1), whole, whole
+
+named(__name__)

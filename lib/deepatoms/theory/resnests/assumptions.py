@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
 from deepatoms.theory.arrays import AnyArray
+from deepatoms.theory.signatures import named
 
 ROUNDING = 1e-10  # singular values below this fraction of the largest count as 0
 
@@ -110,3 +111,5 @@ def _full_column_rank(name, matrix, tolerance):
     rank = int(xp.sum(xp.astype(values > tolerance * values[0], xp.int64)))
     holds = rank == matrix.shape[1]
     return Assumption(name, holds, rank, matrix.shape[1], (values[-1] / values[0]).item() if holds else 0.0)
+
+named(__name__)

@@ -6,6 +6,7 @@ from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
 from deepatoms.theory.arrays import Array
+from deepatoms.theory.signatures import named
 
 
 def augmented_risk(features: Sequence[Array], y: Array) -> float:
@@ -214,6 +215,9 @@ def column_basis(matrix: Array) -> Array:
 def project(matrix: Array, y: Array) -> Array:
     """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``.
 
+    Raises:
+        ValueError: If y is not finite.
+
     Source:
         Standard.
 
@@ -222,11 +226,14 @@ def project(matrix: Array, y: Array) -> Array:
     [3.0, 0.0]
     """
     basis = column_basis(matrix)
-    return basis @ (basis.T @ y)
+    return basis @ (basis.T @ arguments.real_array("y", y))
 
 
 def unexplained(matrix: Array, y: Array) -> Array:
     """Return what least squares on ``matrix`` leaves of ``y``.
+
+    Raises:
+        ValueError: If y is not finite.
 
     Source:
         Standard.
@@ -252,3 +259,5 @@ def least_squares(matrix: Array, y: Array) -> Array:
     left, values, right = xp.linalg.svd(matrix, full_matrices=False)
     kept = values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps
     return right[kept, :].T @ ((left[:, kept].T @ y) / values[kept][:, None])
+
+named(__name__)

@@ -14,6 +14,7 @@ from deepatoms.theory import arguments
 from deepatoms.theory.arrays import Array
 from deepatoms.theory.resnests import augmented
 from deepatoms.theory.resnests.assumptions import Assumption, assumption_1
+from deepatoms.theory.signatures import named
 
 
 def coupling_gap(features: Sequence[Array], previous: Array, y: Array) -> float:
@@ -229,3 +230,5 @@ def _demand_rank(name, matrix):
     values = array_namespace(matrix).linalg.svdvals(matrix)
     rank = int((values > 1e-10 * values[0]).sum())
     Assumption(f"Explicit critical point ({name})", rank == matrix.shape[1], rank, matrix.shape[1], 0.0).demand()
+
+named(__name__)

@@ -9,6 +9,7 @@ from scipy.special import entr, log_softmax, softmax
 from deepatoms.theory import arguments
 from deepatoms.theory.resnests.augmented import augmented_hessian, project, side_by_side
 from deepatoms.theory.resnests.coupled import CoupledProblem
+from deepatoms.theory.signatures import named
 
 SEPARABLE = 1e-7  # of the largest possible sum of margins: what the linear programme's rounding cannot reach
 
@@ -160,3 +161,5 @@ def _dual(stacked, targets, heads):
     # Rows of shares - targets sum to zero, and so do those of their projection: rows stay sums of one.
     moved = shares - project(stacked, shares - targets)
     return float(entr(moved).sum()) / len(stacked) if moved.min() >= 0 else -np.inf
+
+named(__name__)

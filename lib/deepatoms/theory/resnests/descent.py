@@ -7,6 +7,7 @@ from scipy import optimize
 
 from deepatoms.theory.resnests.coupled import CoupledProblem
 from deepatoms.theory.resnests.cross_entropy import coupled_cross_entropy
+from deepatoms.theory.signatures import named
 
 CRITICAL = 1e-6  # the largest entry of a gradient that counts as none: its square is what the risk may still fall by
 
@@ -122,3 +123,5 @@ def _lbfgs(value, W, B, steps):
 def _end(value, W, B):
     risk, *slopes = value(W, B)
     return End(W, B, risk, max(float(np.abs(part).max()) for part in slopes), float(np.sqrt((W**2).sum() + (B**2).sum())))
+
+named(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 
 def lattice_sets(slopes: np.ndarray, offsets: np.ndarray, polygons: Sequence[np.ndarray],
@@ -89,6 +90,7 @@ def relu_maximum(values: np.ndarray, chain: bool = False) -> tuple[np.ndarray, i
     """
     if not len(values):
         arguments.refuse("values", values, "is empty", "pass at least one value")
+    arguments.real_array("values", values)
     neurons = 0
     while len(values) > 1:
         pairs = 1 if chain else len(values) // 2
@@ -115,7 +117,7 @@ def lattice_network(slopes: np.ndarray, offsets: np.ndarray, sets: Sequence[np.n
         A function that returns the values, shape (points,), and the number of hidden neurons.
 
     Raises:
-        ValueError: in the function returned, when a set is empty.
+        ValueError: when slopes and offsets do not fit; in the function returned, when a set is empty.
 
     Source:
         Algorithm 1 of Chen, Garudadri and Rao (2022).
@@ -124,6 +126,12 @@ def lattice_network(slopes: np.ndarray, offsets: np.ndarray, sets: Sequence[np.n
     >>> absolute(np.array([[-2.0], [3.0]]))
     (array([2., 3.]), 3)
     """
+    arguments.matrix("slopes", slopes)
+    if len(arguments.real_array("offsets", offsets, rank=1)) != len(slopes):
+        arguments.refuse("offsets", offsets, f"does not match the {len(slopes)} slopes", "pass one offset a piece")
+    if isinstance(sets, str) or not len(sets):
+        arguments.refuse("sets", sets, "holds no set", "pass what lattice_sets returns")
+
     def network(points):
         affine = slopes @ points.T + offsets[:, None]
         minima = [relu_maximum(-affine[each], chain) for each in sets]
@@ -156,3 +164,5 @@ def neuron_bound(components: int, pieces: int) -> int:
     k, q = (math.ceil(math.log2(arguments.integer(name, value)))
             for name, value in (("components", components), ("pieces", pieces)))
     return (3 * 2**k + 2 * k - 3) * pieces + 3 * 2**q - 2 * k - 3
+
+named(__name__)

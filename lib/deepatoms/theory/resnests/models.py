@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 
 class TanhBlock(nn.Module):
@@ -287,3 +288,5 @@ def _tanh_block(units, width, generator):
 
 def _normal(rows, columns, generator):
     return torch.randn(rows, columns, generator=generator, dtype=torch.float64) / math.sqrt(columns)
+
+named(__name__)

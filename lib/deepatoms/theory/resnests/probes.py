@@ -7,6 +7,7 @@ import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.resnests import augmented
+from deepatoms.theory.signatures import named
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 SHORTCUTS = ("shortcut", "downsample", "skip")
@@ -112,3 +113,5 @@ def _trace(model, x, names):
 
 def _pooled(z):
     return (z.flatten(2).mean(2) if z.ndim > 2 else z).detach().double()
+
+named(__name__)

@@ -6,6 +6,7 @@ from scipy.integrate import quad
 
 from deepatoms.theory import arguments
 from deepatoms.theory.arrays import Array
+from deepatoms.theory.signatures import named
 
 ACTIVATIONS = {"linear": lambda a: a, "relu": torch.relu, "leaky_relu": lambda a: torch.nn.functional.leaky_relu(a, 0.1),
                "tanh": torch.tanh, "elu": torch.nn.functional.elu, "gelu": torch.nn.functional.gelu,
@@ -124,6 +125,7 @@ def unexplained_share(a: np.ndarray, z: np.ndarray, S: np.ndarray) -> float:
     0.0
     """
     a, z = _samples(a, z)
+    arguments.matrix("S", S)
     return float(((z - a @ S.T) ** 2).sum() / (z**2).sum())
 
 
@@ -138,7 +140,7 @@ def best_diagonal(a: Array, z: Array) -> Array:
         Array of shape (n,).
 
     Raises:
-        ValueError: If a unit is 0 on all samples.
+        ValueError: If a and z are not finite matrices of one shape, or a unit is 0 on all samples.
 
     Source:
         Least squares, standard, unit by unit.
@@ -146,6 +148,7 @@ def best_diagonal(a: Array, z: Array) -> Array:
     >>> best_diagonal(np.array([[1.0, 2.0], [-1.0, 2.0]]), np.array([[1.0, 4.0], [0.0, 4.0]]))
     array([0.5, 2. ])
     """
+    a, z = _samples(a, z)
     energy = (a**2).sum(0)
     if bool((energy == 0).any()):
         arguments.refuse("a", a, "has a unit that is 0 on all samples", "leave that unit out")
@@ -170,7 +173,7 @@ def residual_operator(W: np.ndarray, a: np.ndarray, z: np.ndarray, skip: bool = 
     >>> residual_operator(np.eye(1), np.ones((2, 1)), np.full((2, 1), 0.5))
     array([[1.5]])
     """
-    operator = best_diagonal(a, z)[:, None] * W
+    operator = best_diagonal(a, z)[:, None] * arguments.matrix("W", W)
     return operator + np.eye(len(W)) if skip else operator
 
 
@@ -180,3 +183,5 @@ def _samples(a, z):
     if a.shape != z.shape:
         arguments.refuse("z", z, f"does not match a of shape {a.shape}", "pass one activation for each pre-activation")
     return a, z
+
+named(__name__)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 
 def keep_largest(x: np.ndarray, sparsity: int) -> np.ndarray:
@@ -160,3 +161,5 @@ def stability_recursion(noise: float, coherences: Sequence[float], sparsities: S
         before = math.sqrt(bounds[-1]) if bounds else noise
         bounds.append(math.inf if before == math.inf else stability_bound(before, mu, sparsity, factor=factor))
     return bounds
+
+named(__name__)

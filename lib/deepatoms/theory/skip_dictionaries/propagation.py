@@ -8,6 +8,7 @@ import torch
 
 from deepatoms.theory import arguments
 from deepatoms.theory.partition.segment import slice_segment
+from deepatoms.theory.signatures import named
 from deepatoms.theory.splines import affine_map
 
 
@@ -22,11 +23,26 @@ def printed_bound(noise: float, first_norm: float, coherences: Sequence[float], 
         coherences: :math:`\mu(D_2), \dots, \mu(D_l)`.
         sparsities: nonzeros of :math:`T_1, \dots, T_{l-1}`.
 
+    Raises:
+        ValueError: If a number is negative or not finite.
+
     >>> printed_bound(1.0, 1.0, [0.0], [2])
     0.25
     """
-    pairs = zip(coherences, sparsities, strict=True)
+    arguments.number("noise", noise, 0)
+    arguments.number("first_norm", first_norm, 0)
+    pairs = zip(_coherences(coherences), sparsities, strict=True)
     return first_norm**2 * noise**2 / 4 * math.prod(1 - (2 * k - 1) * mu for mu, k in pairs)
+
+
+def _coherences(values):
+    return [arguments.number(f"coherences[{i}]", mu, 0) for i, mu in enumerate(values)]
+
+
+def _some(name, values):
+    if not len(values):
+        arguments.refuse(name, values, "is empty", "pass one for each layer")
+    return values
 
 
 def fixed_bound(noise: float, dictionaries: Sequence[np.ndarray]) -> float:
@@ -47,7 +63,7 @@ def fixed_bound(noise: float, dictionaries: Sequence[np.ndarray]) -> float:
     >>> fixed_bound(1.0, [np.eye(2), 2 * np.eye(2)])
     4.0
     """
-    norms = [np.linalg.norm(arguments.matrix("D", D), 2) for D in dictionaries]
+    norms = [np.linalg.norm(arguments.matrix("D", D), 2) for D in _some("dictionaries", dictionaries)]
     return float(arguments.number("noise", noise, 0) ** 2 * math.prod(norm**2 for norm in norms))
 
 
@@ -69,7 +85,8 @@ def sparse_difference_bound(noise: float, coherences: Sequence[float], nonzeros:
     2.25
     """
     m = arguments.integer("nonzeros", nonzeros)
-    return arguments.number("noise", noise, 0) ** 2 * math.prod(1 + (m - 1) * mu for mu in coherences)
+    given = _coherences(_some("coherences", coherences))
+    return arguments.number("noise", noise, 0) ** 2 * math.prod(1 + (m - 1) * mu for mu in given)
 
 
 def residual_bound(noise: float, weights: Sequence[np.ndarray]) -> float:
@@ -91,7 +108,7 @@ def residual_bound(noise: float, weights: Sequence[np.ndarray]) -> float:
     >>> residual_bound(1.0, [np.eye(2), np.eye(2)])
     4.0
     """
-    norms = [np.linalg.norm(arguments.matrix("W", W), 2) for W in weights]
+    norms = [np.linalg.norm(arguments.matrix("W", W), 2) for W in _some("weights", weights)]
     return float(arguments.number("noise", noise, 0) * math.prod(1 + norm for norm in norms))
 
 
@@ -207,3 +224,5 @@ def largest_slope(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndarr
     3.0
     """
     return segment_slopes(start, end, weights, biases)[1].max()
+
+named(__name__)

@@ -7,6 +7,7 @@ Atoms are normalised first. The definitions follow the authors' own program; ``m
 import numpy as np
 
 from deepatoms.theory import arguments, dictionaries
+from deepatoms.theory.signatures import named
 
 
 def frame_bounds(D: np.ndarray) -> tuple[float, float]:
@@ -94,7 +95,7 @@ def signal_to_noise(X: np.ndarray, approximation: np.ndarray) -> float:
         approximation: of the same shape.
 
     Raises:
-        ValueError: If X is not a finite matrix.
+        ValueError: If X or its approximation is not a finite matrix, or their shapes differ.
 
     Source:
         Standard.
@@ -103,6 +104,8 @@ def signal_to_noise(X: np.ndarray, approximation: np.ndarray) -> float:
     20.0
     """
     arguments.matrix("X", X)
+    if arguments.matrix("approximation", approximation).shape != X.shape:
+        arguments.refuse("approximation", approximation, f"does not match X of shape {X.shape}", "approximate every signal")
     return 10 * np.log10((X**2).sum() / ((X - approximation) ** 2).sum())
 
 
@@ -110,3 +113,5 @@ def _cosines(D):
     gram = abs(dictionaries.gram(D))
     np.fill_diagonal(gram, 0.0)
     return gram
+
+named(__name__)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 
 def exact_rank(matrices: np.ndarray) -> Any:
@@ -124,3 +125,5 @@ def _integers(values):
     if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.integer):
         arguments.refuse("matrices", values, "does not hold integers", "pass an integer numpy array", TypeError)
     return values
+
+named(__name__)

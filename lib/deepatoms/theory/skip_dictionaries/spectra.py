@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from deepatoms.theory import arguments
 from deepatoms.theory.arrays import Array
+from deepatoms.theory.signatures import named
 
 
 def residual_dictionary(D: Array) -> Array:
@@ -340,3 +341,5 @@ def _square(D):
         arguments.refuse("D", D, "is not square, so I + D has no meaning",
                          "pass a layer that has as many outputs as inputs")
     return D
+
+named(__name__)
