@@ -159,10 +159,11 @@ def ring_frame(angle):
     axes.axis("off")
     crossed = _crossed(found)
     return figures.describe(
-        figure, f"Seen from {angle}°: the decision surface of a network trained to tell the inside of a ring from the outside. It is "
-        f"made of {len(facets)} flat facets, one in each region that it crosses, and bends only at walls; the grey lines are the "
-        f"{len(found):,} regions where they meet the box behind. Two layers of sixteen units; exact.",
-        "A blue ring made of flat facets with dark edges, in front of three faces of a box that thin grey lines cut into polygons.",
+        figure, f"Seen from {angle}°: the decision surface of a network trained to tell the inside of a ring from the outside. "
+        f"It is made of {len(facets)} flat facets, one in each region that it crosses, and bends only at walls; the grey lines "
+        f"are the {len(found):,} regions where they meet the box behind. Two layers of twelve units; exact.",
+        "A blue ring made of flat facets with dark edges, in front of three faces of a box that thin grey lines cut into "
+        "polygons.",
         {"the surface has one facet in each region that it crosses": len(facets) == crossed})
 
 

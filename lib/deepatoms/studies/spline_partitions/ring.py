@@ -9,7 +9,7 @@ from deepatoms.learning.training import Recipe, seeded, train_one
 from deepatoms.theory import partition
 
 BOX = torch.tensor([[-1.0, -1, -1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
-WIDTHS = (3, 16, 16, 2)
+WIDTHS = (3, 12, 12, 2)
 POINTS, STEPS = 2000, 600
 
 
@@ -23,7 +23,7 @@ def points(seed=0):
 
 @lru_cache(maxsize=4)
 def trained(seed=0):
-    """Return a network of two layers of sixteen units, trained on the ring with full-batch Adam, and its exact partition."""
+    """Return a network of two layers of twelve units, trained on the ring with full-batch Adam, and its exact partition."""
     inputs, labels = points(seed)
     model = train_one(seeded(networks.relu_network, seed, widths=WIDTHS), inputs, labels, Recipe(STEPS, 0.01, POINTS))
     return model, partition.slice_space(model, BOX)

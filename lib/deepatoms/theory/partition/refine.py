@@ -280,7 +280,8 @@ class Units:
         """Return the pairs of regions and units that a bounding box does not rule out."""
         at, slopes, centres = self.functions
         farthest = sum(abs(slope) * reach[:, None] for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
-        return np.nonzero(abs(at) < farthest)
+        rows, units = np.nonzero(abs(at) < farthest)
+        return rows, units
 
     def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, units: np.ndarray) -> np.ndarray:
         """Tell which units take both signs on which cells, pair by pair."""
@@ -342,7 +343,8 @@ class Contest:
         lead = np.take_along_axis(at, winner, 2) - at
         farthest = sum(abs(slope - np.take_along_axis(slope, winner, 2)) * reach[:, None, None]
                        for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
-        return np.nonzero((self.finite & (lead < farthest)).any(2))
+        rows, windows = np.nonzero((self.finite & (lead < farthest)).any(2))
+        return rows, windows
 
     def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, windows: np.ndarray) -> np.ndarray:
         """Tell of which windows no cell is largest at all corners of the region, pair by pair.

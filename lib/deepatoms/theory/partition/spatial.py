@@ -64,14 +64,19 @@ class SpaceSlice(Slice):
     """The regions of a parallelepiped cut out of a network's input space.
 
     Attributes:
-        cells: The regions, as flat arrays of corners, edges and faces, in the slice's own coordinates [0, 1]^3.
+        polyhedral: The regions, as flat arrays of corners, edges and faces, in the slice's own coordinates [0, 1]^3.
         corners: The four corners that span the slice, shape (4, ...), float64.
         model: The network.
     """
 
-    cells: Polyhedra
+    polyhedral: Polyhedra
     corners: torch.Tensor
     model: Model
+
+    @property
+    def cells(self) -> Polyhedra:
+        """Return the regions, as flat arrays of corners, edges and faces."""
+        return self.polyhedral
 
     @property
     def volumes(self) -> np.ndarray:
