@@ -1,4 +1,4 @@
-"""Neighbours in code, codes of a batch and exact planar partitions, beside their peers, each in a process of its own."""
+"""Neighbours in code, codes of a batch, exact partitions of a square and a cube, beside their peers, each in its own process."""
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from deepatoms.theory.partition.codes import pack
 
 POINTS, UNITS, QUERIES, NEIGHBOURS = 50_000, 8192, 100, 15
 WAYS = {"neighbours": ("deepatoms", "scipy cdist", "scikit-learn brute"), "codes": ("forward pass", "deepatoms"),
-        "planar": ("deepatoms", "grid 1000 x 1000", "relucent")}
+        "planar": ("deepatoms", "grid 1000 x 1000", "relucent"),
+        "space": ("deepatoms", "relucent")}
 
 
 @results.experiment("partition-speed", [{"points": POINTS, "units": UNITS, "queries": QUERIES, "threads": 1}], minutes=4,
@@ -26,7 +27,7 @@ def recorded(configuration, device):
 def main(task, way):
     """Return what one way needs, and its work."""
     torch.set_num_threads(1)
-    return {"neighbours": neighbours, "codes": codes, "planar": planar}[task](way)
+    return {"neighbours": neighbours, "codes": codes, "planar": planar, "space": space}[task](way)
 
 
 def _measured(function, repeats=1, between=lambda: None):
@@ -93,6 +94,17 @@ def planar(way):
     return {**found, "regions": regions}
 
 
+def space(way):
+    """Partition a cube under an untrained network with two layers of 32 units."""
+    model = seeded(networks.relu_network, 0, widths=(3, 32, 32, 1))
+    if way == "relucent":
+        return _relucent(model)
+    corners = torch.tensor([[-1.0, -1, -1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
+    partition.slice_space(model, corners, 1)
+    found, exact = _measured(lambda: partition.slice_space(model, corners), repeats=3)
+    return {**found, "regions": len(exact), "volume": float(abs(exact.volumes.sum() - 1))}
+
+
 def _grid(model, side=1000):
     """Count distinct codes on a grid, from plain forward passes."""
     axis = torch.linspace(-1, 1, side, dtype=torch.float64)
@@ -110,7 +122,7 @@ def _grid(model, side=1000):
 
 
 def _relucent(model):
-    """Let relucent search 100 regions of the plane, one worker, where it and its solver are installed."""
+    """Let relucent search 100 regions, one worker, where it and its solver are installed."""
     try:
         import relucent
     except ImportError as missing:

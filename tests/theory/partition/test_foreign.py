@@ -2,8 +2,8 @@
 
 ``edge_subdivision.json`` holds, for a hundred networks, the widths and the count of Berzins' edge subdivision (ICML 2023,
 github.com/arturs-berzins/relu_edge_subdivision, float32), run beside on 2026-11-28: network i is
-``seeded(networks.relu_network, i, widths=widths)`` with its weights in float32, and the count is that of the sign vectors around the
-vertices of ``skeletal_subdivision(net, bbox=(-3, 3), device="cpu")``. That program counts the output's sign as well.
+``seeded(networks.relu_network, i, widths=widths)`` with its weights in float32, and the count is that of the sign vectors
+around the vertices of ``skeletal_subdivision(net, bbox=(-3, 3), device="cpu")``. That program counts the output's sign as well.
 """
 
 import json

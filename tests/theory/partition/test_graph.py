@@ -113,4 +113,4 @@ def test_pieces_are_never_more_than_regions_and_have_one_map_each():
 def test_a_face_without_its_neighbour_is_refused():
     found = partition.slice_space(nn.ReLU(), CUBE)
     with pytest.raises(ValueError, match="not between two regions"):
-        graph.region_graph(dataclasses.replace(found, cells=found.cells.take(np.arange(1, 8))))
+        graph.region_graph(dataclasses.replace(found, polyhedral=found.cells.take(np.arange(1, 8))))

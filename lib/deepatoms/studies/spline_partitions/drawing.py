@@ -5,6 +5,8 @@ import functools
 
 import numpy as np
 import torch
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from PIL import Image, ImageDraw
@@ -14,13 +16,14 @@ from deepatoms.learning import networks
 from deepatoms.learning.training import seeded
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
-from deepatoms.studies.spline_partitions import moons, neighbourhoods, penalties
+from deepatoms.studies.spline_partitions import moons, neighbourhoods, penalties, ring
 from deepatoms.studies.spline_partitions.checks import codes as occupancy_checks
 from deepatoms.studies.spline_partitions.checks import neighbours as neighbour_checks
 from deepatoms.studies.spline_partitions.checks import regions
 from deepatoms.studies.spline_partitions.checks.trained import digits_nets
 from deepatoms.theory import partition
 from deepatoms.theory.partition.codes import unequal
+from deepatoms.theory.partition.graph import affine_pieces, inner_regions, region_graph
 
 LAYERS = ("ReLU 1", "pool 1", "ReLU 2", "pool 2", "ReLU 3", "pool 3")
 DIGITS = (0, 3, 7, 8)
@@ -121,6 +124,113 @@ def training_frame(step, layers):
         f"classes, {counts[1]} on the right. Ten units a layer; exact partition.",
         f"Two squares cut into regions by thin lines, {counts[0]} and {counts[1]}, with the points of the two half-moons in two "
         "colours, mixed on the right, and the decision boundary as a thick line.")
+
+
+# ---- a network in space ----
+
+TILT = np.deg2rad(28)
+LIGHT = np.array([0.4, -0.7, 0.6]) / np.linalg.norm([0.4, -0.7, 0.6])
+
+
+def _turned(points, angle):
+    """Return points of the cube [0, 1]^3 turned about its vertical axis and tilted: right, up, towards the eye."""
+    x, y, z = np.moveaxis(np.asarray(points) - 0.5, -1, 0)
+    turn = np.deg2rad(angle)
+    x, y = np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y
+    return np.stack([x, np.cos(TILT) * z + np.sin(TILT) * y, np.sin(TILT) * z - np.cos(TILT) * y], -1)
+
+
+@functools.lru_cache(maxsize=4)
+def _facets(seed):
+    """Return the flat facets of the decision surface of the ring's network, each a polygon in [0, 1]^3."""
+    mesh = ring.trained(seed)[1].decision_surface()
+    starts = np.flatnonzero(np.diff(mesh.facets, prepend=-1))
+    # A facet is a fan of triangles around its first corner.
+    return [mesh.points[[fan[0, 0], fan[0, 1], *fan[:, 2]]] for fan in np.split(mesh.triangles, starts[1:])]
+
+
+def _back_walls(found, angle):
+    """Return the sides of the regions on those faces of the box that look away from the eye, shape (sides, 2, 3)."""
+    cells = found.cells
+    ends, sides = cells.points[cells.edges], []
+    for axis in range(3):
+        for level in (0.0, 1.0):
+            outward = np.full(3, 0.5)
+            outward[axis] = level
+            if _turned(outward, angle)[2] < 0:
+                sides.append(ends[(ends[:, :, axis] == level).all(1)])
+    return np.concatenate(sides)
+
+
+def ring_frame(angle):
+    """The decision surface of a network trained on a ring, and the cells on the walls behind it, seen from one side."""
+    seed = 0
+    _, found = ring.trained(seed)
+    facets = _facets(seed)
+    figure, axes = figures.subplots(size=(7, 4.6))
+    walls = np.unique(np.round(_turned(_back_walls(found, angle), angle)[..., :2], 3), axis=0)
+    _segments(axes, walls, color=COLOURS["grey"], linewidth=0.5)
+    seen = [facet for facet in sorted((_turned(facet, angle) for facet in facets), key=lambda facet: facet[:, 2].mean())
+            if _normal(facet)[2] < 0]  # the class of the higher number, from which facets run counterclockwise, is inside
+    axes.add_collection(PolyCollection([np.round(facet[:, :2], 3) for facet in seen], facecolors=[*map(_shade, seen)],
+                                       edgecolors="black", linewidths=0.5))
+    axes.set(xlim=(-0.75, 0.75), ylim=(-0.8, 0.8), aspect="equal")
+    axes.axis("off")
+    crossed = _crossed(found)
+    return figures.describe(
+        figure, f"Seen from {angle}°: the decision surface of a network trained to tell the inside of a ring from the outside. "
+        f"It is made of {len(facets)} flat facets, one in each region that it crosses, and bends only at walls; the grey lines "
+        f"are the {len(found):,} regions where they meet the box behind. Two layers of twelve units; exact.",
+        "A blue ring made of flat facets with dark edges, in front of three faces of a box that thin grey lines cut into "
+        "polygons.",
+        {"the surface has one facet in each region that it crosses": len(facets) == crossed})
+
+
+def _crossed(found):
+    """Return the number of regions on which the lead of one class over the other takes both signs."""
+    slopes, offsets = found.affine_maps()
+    lead = _extremes(found.cells, slopes[:, 1] - slopes[:, 0], offsets[:, 1] - offsets[:, 0])
+    return int(((lead[0] < -1e-9) & (lead[1] > 1e-9)).sum())
+
+
+def _extremes(cells, slopes, offsets):
+    """Return the lowest and the highest value of one affine function a region."""
+    owner = np.repeat(np.arange(len(cells)), cells.counts)
+    values = offsets[owner] + (slopes[owner] * cells.points).sum(1)
+    return cells.extremes(np.arange(len(cells)), values)
+
+
+def _normal(facet):
+    normal = np.cross(facet[1:-1] - facet[0], facet[2:] - facet[0]).sum(0)
+    return normal / max(np.linalg.norm(normal), 1e-12)
+
+
+def _shade(facet):
+    """Return the colour of a facet, darker away from the light."""
+    return tuple(np.clip(np.array(to_rgb(COLOURS["sky"])) * (0.5 + 0.6 * abs(_normal(facet) @ LIGHT)), 0, 1).round(2))
+
+
+def pieces_table(setting):
+    """Print how many regions (codes) and how many maximal affine pieces some networks have."""
+    narrow = seeded(networks.relu_network, setting.seed, widths=(2, 16, 3, 2))
+    shown = {"two moons, trained": partition.slice_plane(moons.snapshots(setting.seed)[-1], moons.BOX),
+             "ring in space, trained": ring.trained(setting.seed)[1],
+             "2-16-3-2, untrained": partition.slice_plane(narrow, regions.BOX)}
+    print(f"{'':24}codes  affine pieces")
+    for name, found in shown.items():
+        print(f"{name:24}{len(found):5}  {affine_pieces(found).max() + 1:13}")
+
+
+def degree_table(setting):
+    """Print the average degree in space, of all regions and of those that do not touch the frame, by kind of network."""
+    kinds = {"ReLU, 8-8": (networks.relu_network, {"widths": (3, 8, 8, 3)}), "ReLU with skips": (regions.Skipped, {"inputs": 3}),
+             "maxima of four": (regions.pooled, {"inputs": 3}), "one maximum of 60": (regions.one_maximum, {"dimension": 3})}
+    print(f"{'':18}regions  neighbours, all regions  and of inner ones, largest")
+    for name, (build, options) in kinds.items():
+        found = partition.slice_space(seeded(build, 100 * setting.seed, **options), regions.SPACE)
+        degrees = np.bincount(region_graph(found).ravel(), minlength=len(found))
+        inner = degrees[inner_regions(found)]
+        print(f"{name:18}{len(found):7}  {degrees.mean():23.2f}  {inner.mean():18.2f}, {inner.max()}")
 
 
 def counts(setting):

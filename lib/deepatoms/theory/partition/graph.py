@@ -112,8 +112,8 @@ def affine_pieces(found: PlanarSlice | SpaceSlice, tolerance: float = 1e-9) -> n
     """Return which maximal affine piece each region belongs to, numbered from 0, shape (regions,).
 
     A region is a set of inputs with one *code*. Neighbours whose maps are equal to a tolerance, relative to the largest
-    number in the two maps, are one *piece*: a wall that no active unit sees parts codes, not pieces. Pieces need not be convex, and two
-    pieces that do not touch count as two.
+    number in the two maps, are one *piece*: a wall that no active unit sees parts codes, not pieces. Pieces need not be
+    convex, and two pieces that do not touch count as two.
 
     Args:
         found: An exact partition.

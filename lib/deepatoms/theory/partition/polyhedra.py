@@ -191,8 +191,8 @@ class _Cut:
         crossings = cells.points[start] + share[:, None] * (cells.points[end] - cells.points[start])
         faces = len(cells.face_cells)
         self.above, self.below = np.zeros(faces, bool), np.zeros(faces, bool)
-        self.above[cells.sides[(ends > 0).any(1)]] = True
-        self.below[cells.sides[(ends < 0).any(1)]] = True
+        self.above[cells.sides[(ends[:, 0] > 0) | (ends[:, 1] > 0)]] = True
+        self.below[cells.sides[(ends[:, 0] < 0) | (ends[:, 1] < 0)]] = True
         # Old corners and faces with the new ones, sorted by polyhedron.
         self.corner_cells, self.corner_order = _merged(np.repeat(np.arange(len(cells)), cells.counts),
                                                        cells.edge_cells[self.crosses])
@@ -215,8 +215,8 @@ class _Cut:
         np.minimum.at(low, groups, places)
         np.maximum.at(high, groups, places)
         wrong = (places != low[groups]) & (places != high[groups]) | (low[groups] == high[groups])
-        flat = on.all(1)  # an edge in the plane parts a face above from a face below
-        odd = flat & ((self.above[cells.sides].sum(1) != 1) | (self.below[cells.sides].sum(1) != 1))
+        flat = np.flatnonzero(on[:, 0] & on[:, 1])  # an edge in the plane parts a face above from a face below
+        odd = flat[(self.above[cells.sides[flat]].sum(1) != 1) | (self.below[cells.sides[flat]].sum(1) != 1)]
         self.sound = np.ones(len(cells), bool)
         self.sound[cells.face_cells[groups[wrong]]] = False
         self.sound[cells.edge_cells[odd]] = False
@@ -231,7 +231,9 @@ class _Cut:
         corner_place, corner_counts = _numbered(corners, self.corner_order, self.corner_cells, len(cells))
         face_place, face_counts = _numbered(np.concatenate([mine, np.ones(len(cells), bool)]), self.face_order,
                                             self.face_cells, len(cells))
-        kept = (side * self.ends >= 0).all(1) & mine[cells.sides].any(1) | self.crosses
+        start, end = self.ends.T
+        here = (side * start >= 0) & (side * end >= 0)
+        kept = here & (mine[cells.sides[:, 0]] | mine[cells.sides[:, 1]]) | self.crosses
         ends = np.where(side * self.ends[kept] < 0, self.new[kept][:, None], cells.edges[kept])
         sides = np.where(mine[cells.sides[kept]], cells.sides[kept], faces + cells.edge_cells[kept][:, None])
         caps = np.stack([self.traced, faces + cells.face_cells[self.traced]], 1)

@@ -166,11 +166,10 @@ def affine_maps(model: Model, corners: torch.Tensor, centres: np.ndarray) -> tup
 
 def _demand_maps(model, corners, cells):
     """Compare the affine maps of some regions, the largest among them, with the function at a point inside of each."""
-    sizes = cells.sizes
-    largest = np.argsort(-sizes, kind="stable")[:CHECKED // 2]
+    largest = np.argsort(-cells.reach(cells.centres).prod(1), kind="stable")[:CHECKED // 2]
     chosen = np.union1d(largest, np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int))
-    chosen = chosen[sizes[chosen] > 1e-12]  # in a sliver, rounding decides on which side of a wall its centre lies
     part = cells.take(chosen)
+    part = part.take(np.flatnonzero(part.sizes > 1e-12))  # in a sliver, rounding decides on which side of a wall its centre lies
     inside, (slopes, offsets) = part.inside(np.random.default_rng(0)), affine_maps(model, corners, part.centres)
     values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
     scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=corners.device)
@@ -280,7 +279,8 @@ class Units:
         """Return the pairs of regions and units that a bounding box does not rule out."""
         at, slopes, centres = self.functions
         farthest = sum(abs(slope) * reach[:, None] for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
-        return np.nonzero(abs(at) < farthest)
+        rows, units = np.nonzero(abs(at) < farthest)
+        return rows, units
 
     def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, units: np.ndarray) -> np.ndarray:
         """Tell which units take both signs on which cells, pair by pair."""
@@ -342,7 +342,8 @@ class Contest:
         lead = np.take_along_axis(at, winner, 2) - at
         farthest = sum(abs(slope - np.take_along_axis(slope, winner, 2)) * reach[:, None, None]
                        for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
-        return np.nonzero((self.finite & (lead < farthest)).any(2))
+        rows, windows = np.nonzero((self.finite & (lead < farthest)).any(2))
+        return rows, windows
 
     def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, windows: np.ndarray) -> np.ndarray:
         """Tell of which windows no cell is largest at all corners of the region, pair by pair.

@@ -21,14 +21,17 @@ class Slice:
     """The regions of a slice of a network's input space.
 
     Attributes:
-        cells: The regions as flat arrays of corners, in the slice's own coordinates.
         corners: A corner of the slice and its neighbours, shape (1 + dimension, ...), float64.
         model: The network.
     """
 
-    cells: Cells
     corners: torch.Tensor
     model: Model
+
+    @property
+    def cells(self) -> Cells:
+        """Return the regions as flat arrays of corners, in the slice's own coordinates."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.cells)

@@ -24,8 +24,9 @@ class Mesh:
     Attributes:
         points: Shape (points, 3).
         triangles: Three points each, shape (triangles, 3).
+        facets: The flat facet of each triangle, numbered from 0; its triangles share their first point, in order around it.
 
-    >>> mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.array([0]))
     >>> print(mesh.obj())
     v 1 0 0
     v 0 1 0
@@ -37,6 +38,7 @@ class Mesh:
 
     points: np.ndarray
     triangles: np.ndarray
+    facets: np.ndarray
 
     @property
     def area(self) -> float:
@@ -63,14 +65,19 @@ class SpaceSlice(Slice):
     """The regions of a parallelepiped cut out of a network's input space.
 
     Attributes:
-        cells: The regions, as flat arrays of corners, edges and faces, in the slice's own coordinates [0, 1]^3.
+        polyhedral: The regions, as flat arrays of corners, edges and faces, in the slice's own coordinates [0, 1]^3.
         corners: The four corners that span the slice, shape (4, ...), float64.
         model: The network.
     """
 
-    cells: Polyhedra
+    polyhedral: Polyhedra
     corners: torch.Tensor
     model: Model
+
+    @property
+    def cells(self) -> Polyhedra:
+        """Return the regions, as flat arrays of corners, edges and faces."""
+        return self.polyhedral
 
     @property
     def volumes(self) -> np.ndarray:
@@ -122,7 +129,7 @@ def _mesh(corners, counts, chosen):
     _, first, labels = np.unique(corners[used].round(DECIMALS), axis=0, return_index=True, return_inverse=True)
     triangles = labels.ravel()[places].reshape(-1, 3)
     whole = (triangles != np.roll(triangles, 1, 1)).all(1)
-    return Mesh(corners[used][first], triangles[whole])
+    return Mesh(corners[used][first], triangles[whole], np.repeat(np.arange(len(fans)), fans)[whole])
 
 
 def slice_space(model: Model, corners: torch.Tensor, layers: int | None = None, limit: int = 1_000_000,

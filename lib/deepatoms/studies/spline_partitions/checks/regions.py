@@ -217,11 +217,11 @@ def degrees(setting):
     """Return the average degrees of the region graphs of twelve ReLU networks, and of four Voronoi diagrams."""
     relus = [seeded(networks.relu_network, 100 * setting.seed + number, widths=widths)
              for widths in DEGREE_WIDTHS for number in range(4)]
-    maxima = [seeded(_one_maximum, 100 * setting.seed + number) for number in range(4)]
+    maxima = [seeded(one_maximum, 100 * setting.seed + number) for number in range(4)]
     return [[average_degree(partition.slice_plane(model, BOX)) for model in models] for models in (relus, maxima)]
 
 
-def _one_maximum(dimension=2):
+def one_maximum(dimension=2):
     """Return the maximum of 60 tangent planes of a paraboloid: its regions are the Voronoi cells of 60 random points."""
     side = 6 if dimension == 2 else 4
     points = side * torch.rand(60, dimension, dtype=torch.float64) - side / 2
@@ -261,7 +261,7 @@ def degrees_in_space(setting):
     """Return the average degrees in space of nine ReLU networks and of three Voronoi diagrams."""
     relus = [seeded(networks.relu_network, 100 * setting.seed + number, widths=widths)
              for widths in SPACE_WIDTHS for number in range(3)]
-    maxima = [seeded(_one_maximum, 100 * setting.seed + number, dimension=3) for number in range(3)]
+    maxima = [seeded(one_maximum, 100 * setting.seed + number, dimension=3) for number in range(3)]
     return [[average_degree(partition.slice_space(model, SPACE)) for model in models] for models in (relus, maxima)]
 
 
