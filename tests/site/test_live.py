@@ -336,6 +336,24 @@ def test_a_hundred_planar_networks_have_the_library_s_regions_scores_and_boundar
         assert each["bound"] == np.prod([float(partition.most_regions(count, 2)) for count in units])
 
 
+def test_a_network_trained_on_the_page_has_the_library_s_regions_too(playground):
+    # training moves walls onto each other, which random weights do not
+    playground.get_by_role("slider", name="Layers").fill("3")
+    playground.get_by_role("slider", name="Labels shuffled").fill("1")
+    found = playground.evaluate(f"""window => {{
+        {API}.train(200);
+        const {{net}} = {API}.state(), flat = net.map(layer => ({{weight: [...layer.weight], bias: [...layer.bias]}}));
+        return {{flat, areas: deepatomsPlanar.partition(net, window).regions.map(deepatomsPlanar.area)}};
+    }}""", WINDOW)
+    model = networks.relu_network((2, 8, 8, 8, 2)).requires_grad_(False)
+    for layer, values in zip(model[::2], found["flat"], strict=True):
+        layer.weight.copy_(torch.tensor(values["weight"], dtype=torch.float64).reshape(layer.weight.shape))
+        layer.bias.copy_(torch.tensor(values["bias"], dtype=torch.float64))
+    expected = partition.slice_plane(model, CORNERS)
+    assert len(found["areas"]) == len(expected)
+    np.testing.assert_allclose(np.sort(found["areas"]), np.sort(expected.areas), rtol=1e-9, atol=1e-9)
+
+
 def test_steps_of_training_are_those_of_torch(playground):
     for seed, model in enumerate(planar_networks(10)):
         points = dots(50, seed)

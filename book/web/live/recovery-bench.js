@@ -45,8 +45,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
     bar.node = element("div", { class: "deepatoms-slider" }, element("span", {}, name), element("span", { class: "deepatoms-limit" }, bar.edge, bar.here), bar.text);
     return bar;
   });
-  const tally = element("p", { class: "deepatoms-key" });
-  const redraw = guarded(() => { tally.textContent = ""; show(); });
+  const redraw = guarded(show);
   body.append(...panels.flatMap(({ title, svg }) => [title, svg]),
     element("div", { class: "deepatoms-sliders" },
       slider("Atoms in the code", { min: 1, max: MOST, step: 1, value: sparsity }, String, value => { sparsity = value; redraw(); }), ...bars.map(({ node }) => node),
@@ -54,7 +53,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
     element("div", { class: "deepatoms-row" }, element("span", {}, "Atoms:"),
       choice("The dictionary", Object.keys(named), data.chosen, name => { D = named[name]; redraw(); })),
     element("div", { class: "deepatoms-row" }, button("New draw", () => { seed++; redraw(); }),
-      button(`${DRAWS} draws`, guarded(many))), tally);
+      button(`${DRAWS} draws`, guarded(many))));
 
   function spikes({ svg, title }, name, code, { estimate, found, lost, invented }) {
     const most = Math.max(2.5, ...estimate.map(Math.abs)), at = j => (WIDE * (j + 0.5) / code.length).toFixed(1);
@@ -103,8 +102,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
   function many() {
     const exact = METHODS.map(() => 0);
     for (let turn = 0; turn < DRAWS; turn++) trial(seed + 1 + turn).pursuits.forEach(({ lost, invented }, i) => { exact[i] += lost.length + invented.length === 0; });
-    tally.textContent = `Of ${DRAWS} other draws of ${sparsity} atoms at this noise the whole support is found in: ${METHODS.map((name, i) => `${name} ${exact[i]}`).join(", ")}.`;
-    answer.textContent = tally.textContent;
+    answer.textContent = `Of ${DRAWS} other draws of ${sparsity} atoms at this noise the whole support is found in: ${METHODS.map((name, i) => `${name} ${exact[i]}`).join(", ")}.`;
   }
 
   redraw();
