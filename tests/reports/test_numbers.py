@@ -8,7 +8,16 @@ import torch
 from deepatoms.reports import report
 from deepatoms.reports.lenses import residual_features, skip_dictionaries, sparse_coding
 from deepatoms.reports.subject import View
-from deepatoms.theory import convolutional, dictionaries, frame_potential, induced, partition, resnests, splines, stability
+from deepatoms.theory import (
+    convolutional,
+    dictionaries,
+    frame_potential,
+    induced,
+    partition,
+    resnests,
+    splines,
+    stability,
+)
 from deepatoms.theory import skip_dictionaries as skip
 from deepatoms.theory.partition import graph
 
@@ -115,7 +124,8 @@ def test_certified_noise_of_two_layers_moves_the_scale_into_the_next(chain):
     codes = [model[:2](X).detach() / sizes, model[:4](X).detach() / (second * sizes).norm(dim=1)]
     there = (codes[0] > 0).any(1) & (codes[1] > 0).any(1)
     numbers = stability.layers(D, [code[there][..., None] for code in codes])
-    assert found["certified noise"].value == pytest.approx(float(np.median(stability.largest_certified_noise(numbers))), rel=1e-12)
+    median = float(np.median(stability.largest_certified_noise(numbers)))
+    assert found["certified noise"].value == pytest.approx(median, rel=1e-12)
 
 
 def test_the_representation_of_a_convolution_lies_where_the_network_reads():

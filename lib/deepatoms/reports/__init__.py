@@ -42,6 +42,7 @@ def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int =
     >>> found["regions that the inputs lie in"].unit
     'regions'
     """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps computes the same, and can be watched
     demand_network(model)
     x, y = fitting(model, x, y)
     subject = Subject(model, x, y, integer("nulls", nulls, 0), progress)

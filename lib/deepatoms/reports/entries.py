@@ -21,7 +21,8 @@ VERDICTS = {
     "fails": "The theorem's assumption does not hold, so the theorem does not speak of this network.",
     "at its bound": "The number is the bound itself, to one in a thousand.",
     "within its bound": "The number lies on the side of the bound that the theorem names.",
-    "beyond its bound": "The number lies on the wrong side of the bound: the network does not have what the theorem asks for.",
+    "beyond its bound": "The number lies on the wrong side of the bound: the network does not have what the theorem "
+                        "asks for.",
     "beyond its null": "No network drawn for the null gives a number as large, or none as small.",
     "within its null": "The null gives numbers as large and numbers as small: this one does not tell the network from them.",
     "saturated": "The number cannot be larger (or smaller) whatever the network is, so it says nothing.",
@@ -117,7 +118,8 @@ class Report:
 
     def __str__(self) -> str:
         """Return a table for the terminal."""
-        heads = [f"{self.network.name}: {self.network.parameters:,} parameters, {len(self.network.layers)} layers of weights",
+        heads = [f"{self.network.name}: {self.network.parameters:,} parameters, {len(self.network.layers)} layers of "
+                 f"weights",
                  self.data]
         if self.partial:
             heads.append("PARTIAL: interrupted before all lenses were through.")
@@ -129,7 +131,7 @@ class Report:
         """Return the report as a page shows it, for a notebook."""
         try:
             from deepatoms.reports import page
-        except ModuleNotFoundError:  # without the packages that draw, the terminal's table stands in
+        except ImportError:  # without the packages that draw, the terminal's table stands in
             return f"<pre>{html.escape(str(self))}</pre>"
         return page.card(self)
 
@@ -148,10 +150,18 @@ def _table(lens, entries):
             if entry.value is not None]
     width = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     lines = ["  ".join([*(cell.ljust(size) for cell, size in zip(row, width, strict=False)), row[3]]) for row in rows]
+    for (verdict, reason), names in _missing(entries).items():
+        lines.append(textwrap.fill(f"{'; '.join(names)}: {verdict}, {reason}", 116, subsequent_indent="    "))
+    return "\n".join([lens.upper(), *(f"  {line}" for line in lines)]) if lines else ""
+
+
+def _missing(entries):
+    """Return the names that are missing for one reason, together."""
+    found: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
         if entry.value is None:
-            lines.append(textwrap.fill(f"{entry.name}: {entry.verdict}, {entry.reason}", 118, subsequent_indent="    "))
-    return "\n".join([lens.upper(), *(f"  {line}" for line in lines)]) if lines else ""
+            found.setdefault((entry.verdict, entry.reason), []).append(entry.name)
+    return found
 
 
 def _against(entry):

@@ -190,7 +190,7 @@ class Subject:
                 those = {null: [one[name].value for one in ones if name in one and not math.isnan(one[name].value)]
                          for null, ones in found.items()}
                 if math.isnan(own[name].value):
-                    yield missing(entry, ValueError("it is not a number for this network: it divides by zero, or overflows"), seconds)
+                    yield missing(entry, ValueError("it is not a number here: it divides by zero, or overflows"), seconds)
                     continue
                 given = {key: value for key, value in vars(own[name]).items() if key != "rule" and value not in (None, "")}
                 filled = replace(entry, **given, nulls=those if stick.nulls else {}, seconds=seconds)
@@ -205,15 +205,17 @@ class Subject:
                 found[null].append(compute(self.drawn(null, seed)))
             except FAILURES:
                 continue  # such a draw has no number (a unit that is off everywhere, say), as its list's length shows
-        return found
+        return {null: ones for null, ones in found.items() if ones}
 
 
-FAILURES = (ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError, ImportError, AttributeError, IndexError)
+FAILURES = (ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError, ImportError, AttributeError, IndexError,
+            ArithmeticError)
 
 
 def _demand_time(needed):
     if needed > MOST:
-        raise TooLongError(f"it would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends on one number; "
+        raise TooLongError(f"it would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends "
+                           f"on one number; "
                            "call the theory's function yourself, or pass a smaller network or input")
 
 

@@ -358,12 +358,13 @@ def padded_norm(filters: torch.Tensor, grid: int | Sequence[int], dilation: int 
     3.0
     """
     arguments.real_array("filters", filters)
-    grid, steps = _tuple(grid), _tuple(dilation)
+    steps = _tuple(dilation)
     steps = steps * (filters.ndim - 2) if len(steps) == 1 else steps
     long = [step * (side - 1) + 1 for side, step in zip(filters.shape[2:], steps, strict=True)]
     spread = filters.new_zeros(*filters.shape[:2], *long)
-    spread[(..., *(slice(None, None, step) for step in steps))] = filters
-    wide = tuple(side + reach - 1 for side, reach in zip(grid, long, strict=True))
+    taps: Any = (..., *(slice(None, None, step) for step in steps))
+    spread[taps] = filters
+    wide = tuple(side + reach - 1 for side, reach in zip(_tuple(grid), long, strict=True))
     return ConvolutionalDictionary(spread, wide).squared_norm ** 0.5
 
 

@@ -15,9 +15,11 @@ from deepatoms.theory.induced import architecture
 LENS = LENSES[0]
 F = Entry(
     LENS, "deep frame potential F", None, unit="cosine", direction="lower is better",
-    meaning="Root mean square cosine between atoms of the induced dictionary that share a row, with every filter scaled to norm 1 "
+    meaning="Root mean square cosine between atoms of the induced dictionary that share a row, with every filter "
+            "scaled to norm 1 "
             "(unit magnitudes), circular boundary; the classifier does not count.",
-    theorem="Deep frame potential paper, Equation 12; the floor is Benedetto and Fickus (2003). No theorem says that a network of "
+    theorem="Deep frame potential paper, Equation 12; the floor is Benedetto and Fickus (2003). No theorem says that "
+            "a network of "
             "lower F is better: the paper ranks architectures by the least F, and a low F does not imply a stable pursuit.")
 
 
@@ -54,21 +56,24 @@ def dictionary(view: View) -> tuple[architecture.Net, list[torch.Tensor]]:
 
 def _demand_step(layer: Layer, before: Layer | None, layers: tuple[Layer, ...]) -> None:
     if layer.kind == "columns":
-        raise ValueError(f"{layer.name!r} {layer.plain.removeprefix('it ')}")
+        raise ValueError(f"{layer.name!r} {layer.odd}")
     wanted = Flow("input") if before is None else Flow("code", layers.index(before))
     if layer.reads != wanted:
-        raise ValueError(f"{layer.name!r} reads {said(layer.reads, layers)}, where the induced dictionary of a chain or a residual "
+        raise ValueError(f"{layer.name!r} reads {said(layer.reads, layers)}, where the induced dictionary of a chain "
+                         f"or a residual "
                          f"network needs {said(wanted, layers)}")
     if before is not None and before.kind != layer.kind:
         raise ValueError(f"{layer.name!r} is a matrix after a convolution, and the induced dictionary keeps the grid")
 
 
-def said(flow: Flow, layers: tuple[Layer, ...]) -> str:
+def said(flow: Flow | None, layers: tuple[Layer, ...]) -> str:
     """Say in words where a tensor comes from.
 
     >>> said(Flow("input", via=("mean",)), ())
     'the input after mean'
     """
+    if flow is None:
+        return "nothing that depends on the input"
     what = {"input": "the input", "mixed": "a mixture"}.get(flow.origin) or (
         f"the {'code' if flow.origin == 'code' else 'output'} of {layers[flow.layer].name!r}")
     added = "".join(f" plus {said(each, layers)}" for each in flow.added)
@@ -101,7 +106,8 @@ def _demand_filters(layer, stride):
     options = {name: layer.options[name] for name in ("dilation", "transposed", "groups")}
     if not (fits and square and stride in (1, 2) and options == {"dilation": 1, "transposed": False, "groups": 1}
             and layer.options["padding"] == kernel[0] // 2):
-        raise ValueError(f"{layer.name!r} is a convolution of {tuple(layer.weight.shape)} on {layer.grid[0]} with {layer.options}; "
+        raise ValueError(f"{layer.name!r} is a convolution of {tuple(layer.weight.shape)} on {layer.grid[0]} with "
+                         f"{layer.options}; "
                          "the paper's have square images, odd filters, padding that keeps the grid, and stride 1 or 2")
 
 
@@ -110,7 +116,8 @@ def _residual(kept, layers):
     for j, layer in enumerate(kept, 1):
         wanted = [_skip(net, layers.index(kept[j - 3]), j)] if j >= 3 and j % 2 else []
         if list(layer.summed) != wanted:
-            raise ValueError(f"{layer.name!r} adds {_listed(layer.summed, layers)} before it is activated, where the residual network "
+            raise ValueError(f"{layer.name!r} adds {_listed(layer.summed, layers)} before it is activated, where the "
+                             f"residual network "
                              f"of the paper adds {_listed(wanted, layers)}")
     return net
 

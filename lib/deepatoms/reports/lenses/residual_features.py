@@ -17,13 +17,16 @@ from deepatoms.theory.untouched import untouched
 LENS = LENSES[4]
 RISK = Entry(
     LENS, "risk", None, unit="mean squared error", direction="lower is better",
-    meaning="Least squares risk of the best linear map from this representation (averaged over positions) to the targets, on the data "
+    meaning="Least squares risk of the best linear map from this representation (averaged over positions) to the "
+            "targets, on the data "
             "given. The threshold is the risk from the input.",
-    theorem="ResNEst paper: at its optimum a ResNEst is no worse than the best linear predictor. Averaging over positions and a "
+    theorem="ResNEst paper: at its optimum a ResNEst is no worse than the best linear predictor. Averaging over "
+            "positions and a "
             "stream that is rectified are outside of it.")
 RANK = Entry(
     LENS, "rank margin of Assumption 4", None, unit="ratio of singular values", direction="higher is better",
-    meaning="Smallest needed over largest singular value of [W_0 ... W_{L-1}], the maps by which features enter the residual stream.",
+    meaning="Smallest needed over largest singular value of [W_0 ... W_{L-1}], the maps by which features enter the "
+            "residual stream.",
     theorem="ResNEst paper, Assumption 4: full column rank; with it the augmented problem's guarantees reach the network.",
     threshold=assumptions.ROUNDING)
 
@@ -82,7 +85,8 @@ def _by_count(weights):
     needed, there = sum(weight.shape[1] for weight in weights), weights[0].shape[0]
     if needed <= there:
         raise ValueError("the features enter the stream by convolutions, whose rank on a grid is not computed")
-    return Found(0.0, reason=f"at each position {needed} features enter a stream of {there} channels, so the rank cannot be full")
+    return Found(0.0, reason=f"at each position {needed} features enter a stream of {there} channels, so the rank "
+                             f"cannot be full")
 
 
 def entering(view: View) -> list[torch.Tensor]:
@@ -97,7 +101,8 @@ def entering(view: View) -> list[torch.Tensor]:
     flow = max((one for each in sums for one in (_total(each),)), key=lambda total: len(_terms(total)))
     terms = _terms(flow)
     if len(terms) < len(sums) + 1:
-        raise ValueError("the residual stream is not linear: what comes after one sum is activated, normalised or pooled before the "
+        raise ValueError("the residual stream is not linear: what comes after one sum is activated, normalised or "
+                         "pooled before the "
                          "next, so its features are no longer a sum")
     maps = [_map(view, term) for term in terms]
     if len({len(weight) for weight in maps}) > 1:

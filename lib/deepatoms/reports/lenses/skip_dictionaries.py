@@ -1,4 +1,4 @@
-"""What the theory of skip connections as dictionaries says of a network: I + S(h)W block by block, and the map from end to end."""
+"""What the theory of skip dictionaries says of a network: I + S(h)W block by block, and the map from end to end."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ WIDEST = 512  # of a block whose dictionary is written out
 FEW = 4  # inputs at which it is
 CONDITION = Entry(
     LENS, "condition number of I + S(h)W", None, unit="ratio", direction="lower is better",
-    meaning="Largest over some inputs of the condition number of the block's dictionary, the affine map that the block is at that input.",
-    theorem="Skip-dictionary paper: at most (1 + ||S(h)W||) / (1 - ||S(h)W||) where that norm is below 1; else no theorem bounds it.")
+    meaning="Largest over some inputs of the condition number of the block's dictionary, the affine map that the "
+            "block is at that input.",
+    theorem="Skip-dictionary paper: at most (1 + ||S(h)W||) / (1 - ||S(h)W||) where that norm is below 1; else no "
+            "theorem bounds it.")
 SPREAD = Entry(
     LENS, "k90 of I + S(h)W", None, unit="singular values", direction="higher is better",
-    meaning="How many singular values carry nine tenths of the energy of the block's dictionary: the median over some inputs.",
+    meaning="How many singular values carry nine tenths of the energy of the block's dictionary: the median over some "
+            "inputs.",
     theorem="Skip-dictionary paper, Section on spectra: the identity spreads the energy; no threshold is proved.")
 END_CONDITION = Entry(
     LENS, "condition number of the end-to-end Jacobian", None, unit="ratio", direction="lower is better",
-    meaning="Largest over smallest singular value of the derivative of all outputs in the input: the median over some inputs.",
+    meaning="Largest over smallest singular value of the derivative of all outputs in the input: the median over some "
+            "inputs.",
     theorem="Skip-dictionary paper, the product of the layers' maps; no threshold is proved.")
 END_SPREAD = Entry(
     LENS, "k90 of the end-to-end Jacobian", None, unit="singular values", direction="higher is better",
@@ -41,13 +45,15 @@ END_RANK = Entry(
     theorem="Roy and Vetterli (2007); no threshold is proved.")
 GAIN = Entry(
     LENS, "measured gain", None, unit="output per input", direction="lower is better",
-    meaning="Largest norm of the derivative over some inputs: how much a small change of the input can grow there. The threshold is the "
+    meaning="Largest norm of the derivative over some inputs: how much a small change of the input can grow there. "
+            "The threshold is the "
             "Lipschitz product, which no change anywhere can exceed.",
     theorem="Skip-dictionary paper, perturbation bound: the product of the layers' norms, 1 + norm for a residual block.")
 PRODUCT = Entry(
     LENS, "Lipschitz product", None, unit="output per input", direction="lower is better",
     meaning="Product of the layers' norms along the network, summed where it adds: no change grows by more.",
-    theorem="Standard; for a ReLU residual network the residual bound of the skip-dictionary chapter. Convolutions count with the norm of "
+    theorem="Standard; for a ReLU residual network the residual bound of the skip-dictionary chapter. Convolutions "
+            "count with the norm of "
             "a circular one on a grid large enough to hold theirs.")
 
 
@@ -57,7 +63,7 @@ def lens(subject: Subject) -> Iterator[Entry]:
     for block in names:
         entries = {f"{entry.name}, {block}": (replace(entry, name=f"{entry.name}, {block}"), Yardstick(rule))
                    for entry, rule in ((CONDITION, "below"), (SPREAD, "null"))}
-        yield from subject.measure(entries, lambda view, block=block: spectrum(view, block), lambda: 8 * FEW * subject.own.work)
+        yield from _block(subject, entries, block)
     if not names:
         yield from subject.measure({entry.name: (entry, Yardstick()) for entry in (CONDITION, SPREAD)}, no_blocks)
     yield from subject.measure({entry.name: (entry, Yardstick()) for entry in (END_CONDITION, END_SPREAD, END_RANK)},
@@ -66,6 +72,10 @@ def lens(subject: Subject) -> Iterator[Entry]:
                                lambda: sum(map(_norm_cost, subject.own.layers)))
     yield from subject.measure({GAIN.name: (GAIN, Yardstick("below"))}, lambda view: gain(view, of_maps(subject)),
                                lambda: cost_of_maps(subject) + sum(map(_norm_cost, subject.own.layers)))
+
+
+def _block(subject, entries, block):
+    yield from subject.measure(entries, lambda view: spectrum(view, block), lambda: 8 * FEW * subject.own.work)
 
 
 def blocks(view: View) -> list[str]:
@@ -103,7 +113,8 @@ def dictionaries(view: View, block: str) -> torch.Tensor:
     module = view.double.get_submodule(block)
     h = _arriving(view, module)
     if h[0].numel() > WIDEST:
-        raise TooLongError(f"block {block!r} is {h[0].numel():,} wide, and its dictionary of that many squared entries is written out "
+        raise TooLongError(f"block {block!r} is {h[0].numel():,} wide, and its dictionary of that many squared "
+                           f"entries is written out "
                            f"up to {WIDEST}")
     return splines.affine_map(_Vectors(module, tuple(h.shape[1:])), h.flatten(1))[0]
 
@@ -118,7 +129,8 @@ def _arriving(view, module):
         hook.remove()
     given, output = found[0]
     if len(given) != 1 or not isinstance(output, torch.Tensor) or given[0].shape != output.shape:
-        raise ValueError("the block does not take one tensor to another of the same shape, so it is no identity plus something")
+        raise ValueError("the block does not take one tensor to another of the same shape, so it is no identity plus "
+                         "something")
     return given[0].detach()
 
 
@@ -158,12 +170,14 @@ def end_to_end(view: View, count: int) -> dict[str, Found]:
     if view.outputs < 2:
         raise ValueError("the network has a single output, whose derivative has one singular value")
     J = jacobians(view, count)
-    full = "" if float(J.abs().max()) else "the derivative is 0 at every input"
-    if full:
-        raise ValueError(full)
+    there = J.flatten(1).abs().amax(1) > 0
+    if not there.any():
+        raise ValueError("the derivative is 0 at every input")
+    left, J = f", {int((~there).sum())} where it is 0 left out" if not there.all() else "", J[there]
     values = (skip_dictionaries.condition_number(J), skip_dictionaries.energy_dimensions(J), skip_dictionaries.effective_rank(J))
-    return {entry.name: Found(float(torch.as_tensor(value).double().median()), reason=f"{len(J)} inputs, at most {min(J.shape[1:])}"
-                              if entry is not END_CONDITION else f"{len(J)} inputs")
+    most = f", at most {min(J.shape[1:])}"
+    return {entry.name: Found(float(torch.as_tensor(value).double().median()),
+                              reason=f"{len(J)} inputs{left}{most if entry is not END_CONDITION else ''}")
             for entry, value in zip((END_CONDITION, END_SPREAD, END_RANK), values, strict=True)}
 
 
@@ -218,14 +232,14 @@ class _Gains:
 
 
 def norm(layer: Layer) -> float:
-    """Return the norm of a layer's map, batch norm folded in: of its matrix, or a bound on that of its zero-padded convolution."""
+    """Return the norm of a layer's map, batch norm folded in; for a zero-padded convolution a bound on it."""
     weight = layer.effective.double()
     if layer.kind != "convolution":
         return float(torch.linalg.matrix_norm(weight, 2).max())
     if weight.ndim > 4:
         raise ValueError(f"{layer.name!r} is a convolution of three axes")
-    grid, groups, dilation = layer.grid[1 if layer.options["transposed"] else 0], layer.options["groups"], layer.options["dilation"]
-    return max(convolutional.padded_norm(part, grid, dilation) for part in weight.chunk(groups))
+    grid = layer.grid[1 if layer.options["transposed"] else 0]
+    return max(convolutional.padded_norm(part, grid, layer.options["dilation"]) for part in weight.chunk(layer.options["groups"]))
 
 
 def _norm_cost(layer):

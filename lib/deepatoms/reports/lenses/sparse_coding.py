@@ -19,41 +19,50 @@ LENS = LENSES[1]
 EXACT = 1e-6  # relative: a code that reproduces what it codes so well is a representation of it
 COHERENCE = Entry(
     LENS, "coherence", None, unit="cosine", direction="lower is better",
-    meaning="Largest absolute cosine between two atoms of the layer's dictionary, whose atoms are its filters (shifted copies "
+    meaning="Largest absolute cosine between two atoms of the layer's dictionary, whose atoms are its filters "
+            "(shifted copies "
             "included); filters that are zero are left out. The threshold is the Welch bound, the least there can be.",
     theorem="Mutual coherence, Donoho and Elad (2003); Welch (1974).")
 SPARSE = Entry(
     LENS, "inputs with a code sparse enough to be unique", None, unit="of the inputs", direction="higher is better",
-    meaning="Share of inputs whose active units (in the fullest stripe, for a convolution) are fewer than (1 + 1/coherence)/2.",
-    theorem="Uniqueness theorem of ML-CSC (Papyan, Romano and Elad, 2017): such a code is the only sparsest one. It counts wrapped "
+    meaning="Share of inputs whose active units (in the fullest stripe, for a convolution) are fewer than (1 + "
+            "1/coherence)/2.",
+    theorem="Uniqueness theorem of ML-CSC (Papyan, Romano and Elad, 2017): such a code is the only sparsest one. It "
+            "counts wrapped "
             "stripes, which can only make the share smaller.", threshold=1.0)
 NOISE = Entry(
     LENS, "certified noise", None, unit="norm of the noise on a patch", direction="higher is better",
-    meaning="Largest noise for which layered soft thresholding is certain to keep the supports of the network's own codes: the median "
+    meaning="Largest noise for which layered soft thresholding is certain to keep the supports of the network's own "
+            "codes: the median "
             "over the inputs. Not positive: nothing is certified, however small the noise.",
-    theorem="ML-CSC paper, Theorem 2; in closed form, ours. Its hypothesis is that each code represents what it codes exactly.",
+    theorem="ML-CSC paper, Theorem 2; in closed form, ours. Its hypothesis is that each code represents what it codes "
+            "exactly.",
     threshold=0.0)
 MODEL = Entry(
     LENS, "distance from the sparse model", None, unit="of the input's norm", direction="lower is better",
-    meaning="How far the input is from its nearest multiple of what the first layer's code represents, D times the code: the median.",
+    meaning="How far the input is from its nearest multiple of what the first layer's code represents, D times the "
+            "code: the median.",
     theorem="ML-CSC paper, Definition 1: the model asks for 0.", threshold=EXACT)
 
 
 def lens(subject: Subject) -> Iterator[Entry]:
     """Yield the entries of the theory of multi-layer sparse coding, layer by layer, then those of the first layers as a chain."""
     for number, layer in enumerate(_layers(subject.own)):
-        name = f"{COHERENCE.name}, {layer.name}"
-        yield from subject.measure({name: (replace(COHERENCE, name=name), Yardstick("null"))},
-                                   lambda view, name=name, number=number: {name: coherence(_layers(view)[number])},
-                                   lambda layer=layer: _cost(layer))
+        yield from _coherence(subject, number, layer)
     entries = {f"{SPARSE.name}, {layer.name}": layer for layer in _layers(subject.own)}
     yield from subject.measure(
-        {name: (replace(SPARSE, name=name), Yardstick("share")) for name in entries} or {SPARSE.name: (SPARSE, Yardstick("share"))},
+        {name: (replace(SPARSE, name=name), Yardstick("share")) for name in entries or (SPARSE.name,)},
         lambda view: sparse_enough(view, subject.count(2)),
         lambda: subject.own.work * subject.count(2) * 2 + sum(map(_cost, _layers(subject.own))))
     yield from subject.measure({NOISE.name: (NOISE, Yardstick("margin")), MODEL.name: (MODEL, Yardstick("representation"))},
                                lambda view: certified(view, subject.count(4, most=64)),
                                lambda: subject.own.work * subject.count(4, most=64) * 4)
+
+
+def _coherence(subject, number, layer):
+    name = f"{COHERENCE.name}, {layer.name}"
+    yield from subject.measure({name: (replace(COHERENCE, name=name), Yardstick())},
+                               lambda view: {name: coherence(_layers(view)[number])}, lambda: _cost(layer))
 
 
 def _layers(view: View) -> tuple[Layer, ...]:
@@ -80,7 +89,7 @@ def coherence(layer: Layer) -> Found:
         least = dictionaries.welch_bound(atoms.shape[1], len(atoms))
     else:
         value = float(convolutional.filter_coherence(atoms))
-        least = convolutional.filter_welch_bound(*atoms.shape[:2], tuple(atoms.shape[2:]))
+        least = convolutional.filter_welch_bound(atoms.shape[0], atoms.shape[1], tuple(atoms.shape[2:]))
     full = "two atoms are parallel: no code but that of a single atom can be told to be unique" if value > 1 - 1e-9 else ""
     return Found(value, least, full, f"{left_out} zero atoms left out" if left_out else "")
 
@@ -107,7 +116,8 @@ def sparse_enough(view: View, count: int) -> dict[str, Found]:
         full = "no unit is active on any input" if not stripes.any() else ""
         found[f"{SPARSE.name}, {layer.name}"] = Found(
             float((stripes < limit).mean()), saturated=full,
-            reason=f"median of {np.median(stripes):.0f} active in {_stripe(layer)}, threshold {limit:.3g}, {len(stripes)} inputs")
+            reason=f"median of {np.median(stripes):.0f} active in {_stripe(layer)}, threshold {limit:.3g}, "
+                   f"{len(stripes)} inputs")
     if not found:
         raise ValueError("no layer is followed at once by a ReLU, which makes its output a thresholded code")
     return found
@@ -145,7 +155,7 @@ def kernel(layer: Layer) -> tuple[int, ...]:
 
 
 def codes_of(layer: Layer, code: torch.Tensor, batch: int) -> torch.Tensor:
-    r"""Return a layer's code with its atoms on the second axis: shape (batch, atoms, \*grid), grid (1,) for one vector an input."""
+    r"""Return a layer's code with its atoms on the second axis, shape (batch, atoms, \*grid); one vector has the grid (1,)."""
     if layer.kind == "convolution":
         return code
     return code.reshape(batch, -1, layer.weight.shape[0]).mT
@@ -182,21 +192,30 @@ def representation(view: View, count: int) -> tuple[list[Layer], list, list[torc
         ValueError: If not even the first layer belongs to the chain.
     """
     numbers = _prefix(view)
-    chain, D, norms = [view.layers[number] for number in numbers], [], None
-    codes: dict[int, list] = {number: [] for number in numbers}
-    x = view.inputs(count)
-    for part in x.split(view.chunk()):
-        tracing.passage(view.model, part, lambda number, code, part=part: number in codes and codes[number].append(
-            codes_of(view.layers[number], code, len(part)).double()))
-    scaled = []
+    x, chain = view.inputs(count), [view.layers[number] for number in numbers]
+    codes = _collected(view, x, numbers)
+    D: list[torch.Tensor] = []
+    scaled: list[torch.Tensor] = []
+    norms = None
     for number, layer in zip(numbers, chain, strict=True):
         atoms = layer.effective.double().reshape(*layer.weight.shape[:2], *kernel(layer))
         atoms = atoms if norms is None else atoms * norms.reshape(1, -1, *[1] * (atoms.ndim - 2))
-        before, norms = norms, atoms.flatten(1).norm(dim=1)
-        code = torch.cat(codes[number])
+        norms = atoms.flatten(1).norm(dim=1)
+        code = codes[number]
         scaled.append(code / norms.reshape(1, -1, *[1] * (code.ndim - 2)))
         D.append(convolutional.normalize_filters(atoms))
     return chain, D, scaled, x.double()
+
+
+def _collected(view, x, numbers):
+    """Return the codes of some layers on all inputs."""
+    codes: dict[int, list] = {number: [] for number in numbers}
+    for part in x.split(view.chunk()):
+        def on_code(number, code, part=part):
+            if number in codes:
+                codes[number].append(codes_of(view.layers[number], code, len(part)).double())
+        tracing.passage(view.model, part, on_code)
+    return {number: torch.cat(parts) for number, parts in codes.items()}
 
 
 def _prefix(view):
@@ -208,7 +227,8 @@ def _prefix(view):
             break
         numbers.append(number)
     if not numbers:
-        raise ValueError("the first layer is no matrix or convolution of stride 1 that reads the input and is followed by a ReLU")
+        raise ValueError("the first layer is no matrix or convolution of stride 1 that reads the input and is "
+                         "followed by a ReLU")
     return numbers
 
 
@@ -221,7 +241,8 @@ def _distances(D, code, x, layer):
         placed = placed.roll([-pad for pad in pads], tuple(range(2, x.ndim)))
         placed = placed[(..., *(slice(0, side) for side in x.shape[2:]))]
         if placed.shape != x.shape:
-            raise ValueError(f"{layer.name!r} does not keep the grid of the input, on which its dictionary would represent it")
+            raise ValueError(f"{layer.name!r} does not keep the grid of the input, on which its dictionary would "
+                             f"represent it")
     else:
         x = x.reshape(len(x), -1, layer.weight.shape[1]).mT
     placed, x = placed.flatten(1), x.flatten(1)

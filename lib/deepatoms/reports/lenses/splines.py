@@ -24,7 +24,8 @@ REGIONS = Entry(
 RADIUS = Entry(
     LENS, "in-radius", None, unit="distance in the input", direction="higher is better",
     meaning="How far the nearest wall of an input's region is, in any direction: the median over some inputs.",
-    theorem="The network is one affine map within that radius (Lee, Alvarez-Melis and Jaakkola, 2019); nothing is said beyond it.")
+    theorem="The network is one affine map within that radius (Lee, Alvarez-Melis and Jaakkola, 2019); nothing is "
+            "said beyond it.")
 COSINE = Entry(
     LENS, "template cosine", None, unit="cosine", direction="higher is better",
     meaning="Mean absolute cosine between an input and the template of its class.",
@@ -35,7 +36,8 @@ AUC = Entry(
     theorem="Max-affine spline paper, Section 5.2 and Figure 2: products without the biases; by chance 0.5.", threshold=0.5)
 NEAR = Entry(
     LENS, "neighbours of one class by code", None, unit="of the neighbours", direction="higher is better",
-    meaning=f"Share of the {NEIGHBOURS} nearest codes at the last nonlinearity that have the class of the query, one half of the inputs "
+    meaning=f"Share of the {NEIGHBOURS} nearest codes at the last nonlinearity that have the class of the query, one "
+            f"half of the inputs "
             "looked up in the other. The threshold is the same share by distance of the inputs themselves.",
     theorem="Max-affine spline paper, Section 7.3 and Equation 15.")
 PLANE = Entry(
@@ -145,12 +147,13 @@ def _exactness(subject):
 
 
 def radius(view: View, count: int, exact: bool, cost: float = 0.0) -> dict[str, Found]:
-    """Return the in-radius, by ``partition.in_radius``, or a bound on it, by ``splines.distance_to_break`` along some directions."""
+    """Return the in-radius, by ``in_radius``, or a bound on it, by ``distance_to_break`` along some directions."""
     x = view.inputs(count).double()
     if exact:
         found, said = partition.in_radius(view.double, x), f"exact, {len(x)} inputs"
     else:
-        found, said = _bound(view.double, x), (f"an upper bound: the nearest wall along {DIRECTIONS} random directions, {len(x)} "
+        found, said = _bound(view.double, x), (f"an upper bound: the nearest wall along {DIRECTIONS} random "
+                                               f"directions, {len(x)} "
                                                f"inputs; exact takes {1 + x[0].numel()} passes an input")
     value = float(found.median())
     if math.isinf(value):
@@ -181,7 +184,8 @@ def sliced(view: View, subject: Subject) -> partition.PlanarSlice:
             return partition.slice_plane(view.double, _three(view), limit=LIMIT, progress=lambda text: subject.say(f"  {text}"))
         except ValueError as error:
             if str(error).startswith("limit = "):
-                raise TooLongError(f"the plane has more than {LIMIT:,} regions; call deepatoms.slice_plane yourself with a larger limit, "
+                raise TooLongError(f"the plane has more than {LIMIT:,} regions; call deepatoms.slice_plane yourself "
+                                   f"with a larger limit, "
                                    "or pass three inputs that are nearer to each other") from error
             raise
     return view.kept("plane", 3, cut)

@@ -89,8 +89,9 @@ def _run(model, points, directions, layer=None, traced=None):
         try:
             with nullcontext() if traced is None else InsideTorch(mode.depends), mode:
                 output = model(batch)
-        except _Stop:
-            pass
+        except (_Stop, RuntimeError):  # a scripted module makes an error of its own of what passes through it
+            if not mode.stopped:
+                raise
     if output is not None:
         _demand_output(model, output, len(batch))
         output = _affine(output.reshape(1 + len(directions), len(points), -1))
@@ -238,7 +239,7 @@ class _Extension(TorchDispatchMode):
         super().__init__()
         self.traced = traced
         self.hold, self.last, self.found, self.kinds = Hold(len(batch) // points, points), last, [], {}
-        self.samples, self.largest, self.kept = len(batch), 0, 0
+        self.samples, self.largest, self.kept, self.stopped = len(batch), 0, 0, False
         self._mark(batch, VARYING)
 
     @property
@@ -310,6 +311,7 @@ class _Extension(TorchDispatchMode):
         else:
             self.found.append(None)
         if layer == self.last:
+            self.stopped = True
             raise _Stop
 
     def _demand_finite(self, operation, compared, competing):

@@ -79,7 +79,7 @@ def _points_at_a_time(chunk, x, sample):
     demand_memory("x", x, one, "a single point is too large, for all its dimensions are taken at once; take a smaller network or "
                   "input, or distance_to_break along some directions")
     if chunk is None:
-        return max(1, int(USUAL // one))
+        return max(1, int(USUAL // max(1, one)))
     demand_memory("chunk", chunk, integer("chunk", chunk) * one, f"pass chunk={max(1, int(memory() // (2 * one)))}")
     return chunk
 
