@@ -8,7 +8,7 @@ from deepatoms.runs import results
 
 RECORDED = {"frame_potential": "potential-speed", "pursuit": "pursuit-speed", "resnests": "resnests-speed",
             "partition": "partition-speed", "templates": "template-speed"}
-PRINTED = ("datasets", "ksvd")
+PRINTED = ("datasets", "ksvd", "reports")
 
 
 def main(arguments=None):

@@ -49,11 +49,11 @@ def test_frame_potential_and_its_floor(chain):
 
 
 def test_frame_potential_of_a_residual_network_of_the_paper():
-    model = outside.CifarResidual(blocks=2, width=4).eval()
+    model = outside.CifarResidual(blocks=2, width=4).double().eval()
     randomise_norms(model)
     net = induced.cifar("resnet", blocks=2, width=4, image=32)
     weights = [folded(conv, norm) for conv, norm in norms(model)]
-    found = report(model, torch.randn(2, 3, 32, 32), nulls=0)["deep frame potential F"]
+    found = report(model, torch.randn(2, 3, 32, 32).double(), nulls=0)["deep frame potential F"]
     assert found.value == pytest.approx(float(frame_potential.potential(net, net.unit(weights))), rel=1e-12)
 
 

@@ -45,6 +45,19 @@ def test_coherence_and_norm_equal_those_of_the_explicit_matrix(shape, grid):
     assert found == pytest.approx(np.linalg.norm(D, 2) ** 2, rel=1e-12)
 
 
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("options", [{"padding": 1}, {"padding": 0}, {"padding": 3}, {"padding": 1, "stride": 2},
+                                     {"padding": 2, "dilation": 2}])
+def test_no_padded_convolution_has_a_larger_norm_than_its_bound(axes, options):
+    filters, grid = torch.from_numpy(drawn((3, 2, *[3] * axes))), (7,) * axes
+    convolve = torch.nn.functional.conv1d if axes == 1 else torch.nn.functional.conv2d
+    basis = torch.eye(2 * 7**axes, dtype=torch.float64).reshape(-1, 2, *grid)
+    exact = float(torch.linalg.matrix_norm(convolve(basis, filters, **options).flatten(1), 2))
+    bound = convolutional.padded_norm(filters, grid, options.get("dilation", 1))
+    assert exact <= bound * (1 + 1e-12)
+    assert options != {"padding": 3} or exact > 0.9 * bound  # where nothing is cut off, the bound is nearly met
+
+
 def test_coherence_without_a_grid_is_that_of_a_long_one():
     filters = drawn((3, 2, 4))
     assert convolutional.filter_coherence(filters) == pytest.approx(convolutional.filter_coherence(filters, (31,)), abs=1e-14)

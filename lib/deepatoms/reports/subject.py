@@ -25,6 +25,7 @@ from deepatoms.theory.splines import affine_map
 BUDGET = 6e10  # multiply-adds that the networks of a measure's nulls may take together
 MOST = 1.5e11  # multiply-adds that one network may take
 FEWEST = 8  # inputs below which a budget does not go
+KEPT = 2_000_000  # parameters of a network above which those of its nulls are drawn again for each measure
 ROOM = 2**28  # bytes of activations at a time
 
 
@@ -148,11 +149,14 @@ class Subject:
 
     def drawn(self, null: str, seed: int) -> View:
         """Return a network of a null, with the caller's inputs."""
-        if (null, seed) not in self._drawn:
-            own = self.own
-            statistics = None if own.x is None else own.x[:max(2, min(256, int(BUDGET / 20 / own.work)))]
-            self._drawn[null, seed] = View(nulls.draw(own.model, null, seed, statistics), own.x, own.y)
-        return self._drawn[null, seed]
+        if (null, seed) in self._drawn:
+            return self._drawn[null, seed]
+        own = self.own
+        statistics = None if own.x is None else own.x[:max(2, min(256, int(BUDGET / 20 / own.work)))]
+        view = View(nulls.draw(own.model, null, seed, statistics), own.x, own.y)
+        if sum(each.numel() for each in own.model.parameters()) <= KEPT:
+            self._drawn[null, seed] = view
+        return view
 
     def count(self, passes: float = 1.0, most: int = 256, fewest: int = FEWEST) -> int:
         """Return how many inputs a measure takes, so that it stays within its budget on all networks.

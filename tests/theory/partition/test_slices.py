@@ -142,6 +142,13 @@ def test_crossings_below_the_maximum_are_no_walls():
     assert len(partition.slice_plane(Three(), little.box())) == 2
 
 
+def test_a_scripted_network_has_the_regions_of_what_was_scripted():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 6), torch.nn.ReLU(), torch.nn.Linear(6, 5), torch.nn.ReLU()).double().eval()
+    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    assert len(partition.slice_plane(torch.jit.script(model), corners)) == len(partition.slice_plane(model, corners)) > 4
+
+
 def test_layers_refine(case):
     model, found = case
     corners = found.corners
