@@ -279,7 +279,8 @@ def test_a_folder_of_sub_folders_has_labels_and_the_network_s_channels(tmp_path)
 @pytest.mark.parametrize(("length", "shape"), [(16, (1, 4, 4)), (3 * 25, (3, 5, 5))])
 def test_a_vector_s_length_tells_the_size_of_images(tmp_path, length, shape):
     image(tmp_path / "a.png")
-    assert inputs.load(str(tmp_path), nn.Linear(length, 2)).x.shape == (1, *shape)
+    assert inputs.load(str(tmp_path), nn.Sequential(nn.Flatten(), nn.Linear(length, 2))).x.shape == (1, *shape)
+    assert inputs.load(str(tmp_path), nn.Linear(length, 2)).x.shape == (1, length)
 
 
 def test_images_of_many_sizes_need_a_size_and_damaged_ones_are_named(tmp_path):

@@ -206,7 +206,8 @@ def test_the_book_s_page_names_no_number_that_is_not_there():
     table = BOOK.partition("## What each number is")[2].partition("\n## ")[0]
     modules = [importlib.import_module(f"deepatoms.reports.lenses.{room}") for room in ROOMS]
     names = {value.name for module in modules for value in vars(module).values() if isinstance(value, Entry)}
-    named = {name for line in table.splitlines() if line.startswith("| ") for name in re.findall(r"`([^`<]+)`", line.split(" | ")[1])}
+    rows = [line.split(" | ")[1] for line in table.splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`([^`<]+)`", row)}
     assert named == names
 
 

@@ -89,10 +89,10 @@ def strip(entry: Entry, null: str) -> str:
         return ""
     at, middle = Scale(values, EDGE, WIDTH - EDGE), HEIGHT / 2
     said = f"{entry.name}: {plain(entry.value)}, {beside(entry, null)}"
-    threshold = ""
-    if entry.threshold in values:
-        threshold = f'<line class="threshold" x1="{at(entry.threshold)}" x2="{at(entry.threshold)}" y1="0" y2="{HEIGHT}"/>'
-        said += f"; threshold {plain(entry.threshold)}"
+    threshold, limit = "", entry.threshold
+    if limit is not None and limit in values:
+        threshold = f'<line class="threshold" x1="{at(limit)}" x2="{at(limit)}" y1="0" y2="{HEIGHT}"/>'
+        said += f"; threshold {plain(limit)}"
     marks = "".join(f'<circle class="other" cx="{at(value)}" cy="{middle}" r="3.5"/>' for value in drawn[:MOST_MARKS])
     own = at(entry.value)
     return (f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(said)}">'
@@ -107,7 +107,8 @@ def figure(name: str, entries: list[Entry]) -> str:
         name: what they have in common.
         entries: at least two with finite values; what follows the comma of each name is its place.
     """
-    places, values = [entry.name.partition(", ")[2] for entry in entries], [entry.value for entry in entries]
+    places = [entry.name.partition(", ")[2] for entry in entries]
+    values = [entry.value for entry in entries if entry.value is not None]
     drawn = [value for entry in entries for value in sum(entry.nulls.values(), []) if math.isfinite(value)]
     limits = [entry.threshold for entry in entries if entry.threshold is not None and math.isfinite(entry.threshold)]
     up = Scale([*values, *drawn, *limits], TALL - BOTTOM, TOP)
