@@ -274,7 +274,8 @@ def test_the_words_of_a_figure_are_large_enough_and_meet_nothing(visit, width):
 def test_what_cannot_be_read_is_found(open_page):
     page = open_page("about:blank", viewport={"width": 390, "height": 844})
     page.set_content('<main><figure><svg role="img" aria-label="x" viewBox="0 0 100 50" width="200" style="overflow: visible">'
-                     '<text x="5" y="20" style="font-size:10px">long words</text><text x="20" y="20" style="font-size:10px">met</text>'
+                     '<text x="5" y="20" style="font-size:10px">long words</text>'
+                     '<text x="20" y="20" style="font-size:10px">met</text>'
                      '<text x="5" y="45" style="font-size:3px">small</text><text x="95" y="40" style="font-size:10px">away</text>'
                      "</svg></figure></main>")
     assert sorted(found.split(": ")[1] for found in page.evaluate(UNREADABLE, 9)) == [
