@@ -286,3 +286,19 @@ def test_formulas_are_read_without_a_script(open_page, site):
     page = open_page(site + "notebooks/atoms.html", java_script_enabled=False)
     assert page.locator("math").count() > 100 and page.locator("math").first.is_visible()
     assert not any(tex.is_visible() for tex in page.locator(".math.notranslate").all()[:20])
+
+
+CUT = """() => [...document.querySelectorAll("div.math")].filter(box => box.getClientRects().length).filter(box => {
+    const formula = box.querySelector("mjx-math"), number = box.querySelector(".eqno");
+    return formula && formula.getBoundingClientRect().width + (number?.getBoundingClientRect().width || 0)
+        > box.getBoundingClientRect().width;
+}).map(box => box.textContent.slice(0, 20))"""
+
+
+def test_no_display_equation_of_a_chapter_is_cut(visit):
+    for name in READ:
+        if name.startswith("notebooks"):
+            page = visit(name, viewport={"width": 1400, "height": 900})
+            page.evaluate("() => document.querySelectorAll('main details.sd-dropdown').forEach(part => { part.open = true; })")
+            assert page.evaluate(CUT) == [], name
+            page.close()
