@@ -73,6 +73,19 @@ def test_long_names_beside_an_axis_are_broken_and_a_formula_never_is():
     assert axes.get_position().width > 0.4
 
 
+def test_a_panel_grows_until_the_names_beside_it_do_not_meet():
+    figure, axes = figures.subplots(1, 2, (7, 3), sharey=True)
+    for each in axes:
+        each.barh(range(8), range(8))
+        each.set_yticks(range(8), [f"a network that is called {number}" for number in range(8)])
+    figure.supxlabel(LONG)
+    renderer = measured(figure)
+    assert figure._supxlabel.get_window_extent(renderer).width < figure.get_size_inches()[0] * figure.dpi
+    for each in axes:
+        boxes = sorted((box.y0, box.y1) for box in (label.get_window_extent(renderer) for label in each.get_yticklabels()))
+        assert all(before[1] <= after[0] + 1 for before, after in zip(boxes, boxes[1:], strict=False))
+
+
 def test_a_legend_of_the_whole_figure_becomes_one_column():
     figure, axes = drawn()
     figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=4)

@@ -51,7 +51,8 @@ def test_pages_stand_in_the_order_of_the_contents_with_bookmarks_and_links_insid
 def test_with_an_address_each_page_leads_to_its_live_one(sample):
     book = written(sample, "https://example.org/atoms")
     assert "https://example.org/atoms/one.html" in book.pages[0].extract_text()
-    uris = {link.get_object()["/A"]["/URI"] for sheet in book.pages for link in sheet.get("/Annots", ()) if "/A" in link.get_object()}
+    links = [link.get_object() for sheet in book.pages for link in sheet.get("/Annots", ())]
+    uris = {link["/A"]["/URI"] for link in links if "/A" in link}
     assert {"https://example.org/atoms/one.html", "https://example.org/atoms/two.html"} <= uris
 
 

@@ -12,6 +12,8 @@ from deepatoms.site import formulas, home
 LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "address": "https://someone.github.io/atoms"}
 EXTENSIONS = ["myst_nb", "deepatoms.site.theme", "deepatoms.site.formulas", "deepatoms.site.home"]
 HIDDEN = {"tags": ["hide-cell"]}
+FIRST = "# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{toctree}\nchapter\n```\n"
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 
 
 @pytest.fixture
@@ -19,11 +21,10 @@ def built(tmp_path):
     """Return a function that builds two pages with a line of configuration and returns their HTML."""
     source = tmp_path / "source"
     source.mkdir()
-    (source / "index.md").write_text("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{toctree}\nchapter\n```\n")
+    (source / "index.md").write_text(FIRST)
     cells = [nbformat.v4.new_markdown_cell("# Second"), nbformat.v4.new_code_cell("seed = 0", metadata=HIDDEN),
              nbformat.v4.new_code_cell("import math", metadata=HIDDEN), nbformat.v4.new_code_cell("math.pi")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={
-        "kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}), source / "chapter.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source / "chapter.ipynb")
 
     def pages(line):
         settings = {"extensions": EXTENSIONS, "html_theme": "sphinx_book_theme", "nb_execution_mode": "off",

@@ -235,3 +235,70 @@ def test_what_is_not_there_has_a_page_that_leads_back():
         urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/notebooks/gone.html")
     server.shutdown()
     assert said.value.code == 404 and 'href="book/index.html"' in said.value.read().decode()
+
+
+# Of every drawing that shows: words that meet, words that leave it, and words smaller than is allowed.
+UNREADABLE = """allowed => [...document.querySelectorAll("main figure svg[role=img]")]
+    .filter(drawing => drawing.getClientRects().length).flatMap(drawing => {
+        const frame = drawing.getBoundingClientRect(), found = [], name = drawing.getAttribute("aria-label").slice(0, 40);
+        const shrunk = text => { const m = text.getScreenCTM(); return Math.hypot(m.a, m.b); };
+        const words = [...drawing.querySelectorAll("text")].filter(text => text.textContent.trim()).map(text => {
+            const box = text.getBoundingClientRect(), high = box.height * 0.2;  // a box is higher than its letters
+            return {text: text.textContent, turned: shrunk(text) && text.getScreenCTM().b !== 0 && text.getScreenCTM().a !== 0,
+                    size: Math.min(...[text, ...text.querySelectorAll("tspan")].map(part =>
+                        parseFloat(getComputedStyle(part).fontSize) * shrunk(text))),
+                    left: box.left + 1, right: box.right - 1, top: box.top + high, bottom: box.bottom - high};
+        });
+        for (const [i, one] of words.entries()) {
+            if (one.size < allowed) found.push(`${name}: ${one.text} has ${one.size.toFixed(1)} px`);
+            if (Math.max(frame.left - one.left, one.right - frame.right) > 3) found.push(`${name}: ${one.text} leaves it`);
+            for (const other of words.slice(i + 1)) {
+                const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+                const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+                if (!one.turned && !other.turned && wide > 2 && high > 2) found.push(`${name}: ${one.text} meets ${other.text}`);
+            }
+        }
+        return found;
+    })"""
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_words_of_a_figure_are_large_enough_and_meet_nothing(visit, width):
+    for name in READ:
+        if "<svg" in (SITE / name).read_text("utf-8"):
+            page = visit(name, viewport={"width": width, "height": 844})
+            assert page.evaluate(UNREADABLE, 9) == [], name
+            page.close()
+
+
+def test_what_cannot_be_read_is_found(open_page):
+    page = open_page("about:blank", viewport={"width": 390, "height": 844})
+    page.set_content('<main><figure><svg role="img" aria-label="x" viewBox="0 0 100 50" width="200" style="overflow: visible">'
+                     '<text x="5" y="20" style="font-size:10px">long words</text>'
+                     '<text x="20" y="20" style="font-size:10px">met</text>'
+                     '<text x="5" y="45" style="font-size:3px">small</text><text x="95" y="40" style="font-size:10px">away</text>'
+                     "</svg></figure></main>")
+    assert sorted(found.split(": ")[1] for found in page.evaluate(UNREADABLE, 9)) == [
+        "away leaves it", "long words meets met", "small has 6.0 px"]
+
+
+def test_formulas_are_read_without_a_script(open_page, site):
+    page = open_page(site + "notebooks/atoms.html", java_script_enabled=False)
+    assert page.locator("math").count() > 100 and page.locator("math").first.is_visible()
+    assert not any(tex.is_visible() for tex in page.locator(".math.notranslate").all()[:20])
+
+
+CUT = """() => [...document.querySelectorAll("div.math")].filter(box => box.getClientRects().length).filter(box => {
+    const formula = box.querySelector("mjx-math"), number = box.querySelector(".eqno");
+    return formula && formula.getBoundingClientRect().width + (number?.getBoundingClientRect().width || 0)
+        > box.getBoundingClientRect().width;
+}).map(box => box.textContent.slice(0, 20))"""
+
+
+def test_no_display_equation_of_a_chapter_is_cut(visit):
+    for name in READ:
+        if name.startswith("notebooks"):
+            page = visit(name, viewport={"width": 1400, "height": 900})
+            page.evaluate("() => document.querySelectorAll('main details.sd-dropdown').forEach(part => { part.open = true; })")
+            assert page.evaluate(CUT) == [], name
+            page.close()

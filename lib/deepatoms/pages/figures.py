@@ -32,7 +32,8 @@ COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#
 MAGNITUDE = LinearSegmentedColormap.from_list("magnitude", [to_rgba(COLOURS["blue"], opacity) for opacity in (0, 1)])
 INK = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS["grey"], opacity) for opacity in (0, 1)])
 SIGNED = LinearSegmentedColormap.from_list("signed", [
-    (0, to_rgba(COLOURS["blue"])), (0.5, to_rgba(COLOURS["blue"], 0)), (0.5, to_rgba(COLOURS["red"], 0)), (1, to_rgba(COLOURS["red"]))])
+    (place, to_rgba(COLOURS[colour], opacity)) for place, colour, opacity in (
+        (0, "blue", 1), (0.5, "blue", 0), (0.5, "red", 0), (1, "red", 1))])
 # Lines of an ordered series, from its first to its last: all are seen on black and on white.
 ORDERED = LinearSegmentedColormap.from_list("ordered", [COLOURS["orange"], COLOURS["red"], "#A0579B", COLOURS["blue"]])
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 WIDTH = 3.6  # inches; the column of a phone
 WORDS = 2.9  # inches beside an axis: what a title, a label or an entry of a legend may take
 LOWEST, HIGHEST = 1.9, 2.8  # inches, of a panel that stood beside others
+LINE = 0.2  # inches from line to line
 LONGEST, ENTRY = 1.3, 2.1  # inches of a name beside an axis, and of one in a legend
 
 
@@ -19,12 +20,14 @@ def redraw(figure):
     _stack(figure)
     for axes in figure.axes:
         _break_words(figure, axes)
-    _thin_ticks(figure)
+    for text in figure.texts:  # titles and labels of the whole figure among them
+        text.set_text(_lines(figure, text, WORDS))
     for axes in figure.axes:
         if axes.get_legend() is not None:
             _lift_legend(figure, axes)
     for legend in list(figure.legends):
         _narrow_legend(figure, legend)
+    _thin_ticks(figure)
 
 
 def _panels(figure):
@@ -93,7 +96,10 @@ def _break_words(figure, axes):
     axes.yaxis.label.set_text(_lines(figure, axes.yaxis.label, max(high, LOWEST) - 0.5))
     names = axes.get_yticklabels()
     if any(_inches(figure, name) > LONGEST for name in names):
-        axes.set_yticks(axes.get_yticks(), [_lines(figure, name, LONGEST) for name in names])
+        broken = [_lines(figure, name, LONGEST) for name in names]
+        axes.set_yticks(axes.get_yticks(), broken)
+        wanted = LINE * sum(name.count("\n") + 1 for name in broken) / max(high - 0.5, 0.5)
+        figure.set_size_inches(WIDTH, figure.get_size_inches()[1] * max(1, wanted))
 
 
 def _thin_ticks(figure):

@@ -131,7 +131,8 @@ def rates_against_noise(setting):
     return figures.describe(
         figure, "Hard thresholding finds the exact support furthest. Basis pursuit with the theory's weights loses layer 2 at "
         "noise at which soft thresholding is still certified. Shaded: certified for soft "
-        "(blue) and for hard thresholding (blue and green). (Laptop scale, 30 signals; where curves are equal, the wider lie behind.)",
+        "(blue) and for hard thresholding (blue and green). (Laptop scale, 30 signals; where curves are equal, the wider "
+        "lie behind.)",
         "Two panels of exact-support rates against noise on a logarithmic axis. In layer 2 the first noise at which a curve is "
         "below one half: " + "; ".join(f"{name} {_lost(rate)}" for name, rate in rates.items()) + ".",
         {"hard thresholding finds at least as many supports as any other at every noise":
