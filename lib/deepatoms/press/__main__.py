@@ -11,7 +11,19 @@ from collections import Counter
 from tqdm import tqdm
 
 from deepatoms import studies
-from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template, wheelhouse
+from deepatoms.press import (
+    arithmetic,
+    checkout,
+    lab,
+    notebooks,
+    pdf,
+    portable,
+    regress,
+    repeat,
+    site,
+    template,
+    wheelhouse,
+)
 from deepatoms.runs import manifest, prices, record_files, results
 
 

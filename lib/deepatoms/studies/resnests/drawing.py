@@ -151,7 +151,7 @@ def adding_frame(setting, blocks, width, net):
     axes.set(xlabel="blocks", ylabel="risk", xlim=(0.8, 6.2), xticks=BLOCKS, ylim=(0.9 * every.min(), 1.05 * every.max()))
     axes.legend(loc="upper right")
     return figures.describe(
-        figure, f"{_added(blocks, risks)} (Diabetes, random net {net} with {rows} rows, the last two matrices solved on one half: "
+        figure, f"{_added(blocks, risks)} (Diabetes, random net {net} with {rows} rows, the last matrices solved on one half: "
         "fixed features.)",
         f"Two curves over the number of blocks, drawn up to {blocks}. {_added(blocks, risks)}")
 
