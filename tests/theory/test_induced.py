@@ -1,6 +1,7 @@
 """Induced dictionaries: explicit against torch's own convolutions, structure against the equations, bad input refused."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -123,9 +124,10 @@ def test_bad_input_is_refused(build, message):
                                               ("densenet", "layers"), ("densenet", "growth"), ("densenet", "first")])
 @pytest.mark.parametrize("value", [0, -1, 2.5, None, True])
 def test_sizes_that_make_no_network_are_refused_by_name(family, name, value):
-    sizes = {"resnet": {"blocks": 1, "width": 2}, "densenet": {"layers": 1, "growth": 2}}[family]
+    build, sizes = {"resnet": (partial(induced.cifar, "resnet"), {"blocks": 1, "width": 2}),
+                    "densenet": (induced.densenet, {"layers": 1, "growth": 2})}[family]
     with pytest.raises((TypeError, ValueError), match=f"{name} = "):
-        induced.cifar(family, **(sizes | {name: value}))
+        build(**(sizes | {name: value}))
 
 
 def test_the_random_weights_have_the_variance_that_the_rule_says():

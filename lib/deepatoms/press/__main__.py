@@ -43,12 +43,7 @@ def _parser():
     _add(commands, "store", _store).add_argument("chapters", nargs="*")
     _add(commands, "check-changed", _check_changed)
     _add(commands, "chapter", lambda options: template.write(options.name)).add_argument("name")
-    again = _add(commands, "regress", _regress)
-    again.add_argument("--seed", type=int, default=1)
-    again.add_argument("--profile", choices=("laptop", "full"), default="laptop")
-    again.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    again.add_argument("--chapter", action="append", default=[])
-    again.add_argument("--results")
+    _add_regress(commands)
     elsewhere = _add(commands, "portable", _portable)
     elsewhere.add_argument("--setting", action="append", choices=arithmetic.SETTINGS)
     elsewhere.add_argument("--chapter", action="append", default=[])
@@ -65,6 +60,15 @@ def _parser():
     wheels.add_argument("--python", default="{}.{}".format(*sys.version_info))
     wheels.add_argument("--without", nargs="*", default=["torch"])
     return parser
+
+
+def _add_regress(commands):
+    again = _add(commands, "regress", _regress)
+    again.add_argument("--seed", type=int, default=1)
+    again.add_argument("--profile", choices=("laptop", "full"), default="laptop")
+    again.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    again.add_argument("--chapter", action="append", default=[])
+    again.add_argument("--results")
 
 
 def _add(commands, name, function):

@@ -12,8 +12,8 @@ import threading
 import yaml
 
 from deepatoms import _doors
+from deepatoms.pages import address
 from deepatoms.press import checkout
-from deepatoms.site import home
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -47,7 +47,7 @@ def write(site=checkout.SITE, out=None, config=None):
         raise SystemExit(f"{missing[0]}.html is not in {site}; run make book first")
     out = pathlib.Path(out or site.parent / "deep-atoms.pdf")
     with _served(site) as root, _browser() as browser:
-        printed = {page: _printed(browser, root, page, home.read(config)["address"]) for page in pages}
+        printed = {page: _printed(browser, root, page, address.read(config)["address"]) for page in pages}
     _joined(printed, root).write(out)
     return out
 

@@ -21,7 +21,7 @@ def code(function: Callable[..., Any]) -> dict[str, str]:
     A digest is of what the module does: comments, docstrings and the way that lines are broken are not in it. Of a function
     from outside the package only its own module is read.
     """
-    name = getattr(function, "__module__", "__main__")
+    name = getattr(function, "__module__", None) or "__main__"
     path = _file(name)
     if path is None or name == "__main__":  # typed at a prompt, or another program's in a worker
         return {}

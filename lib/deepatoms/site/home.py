@@ -1,13 +1,7 @@
 """Where the book lives: its repository's links, edit links and launchers, all from one line of the configuration."""
 
-import pathlib
+from deepatoms.pages.address import EMPTY, checked
 
-import yaml
-
-from deepatoms.theory.arguments import refuse
-
-# One line of _config.yml; what is empty is nowhere on the site.
-EMPTY = {"repository": "", "branch": "main", "address": ""}
 LAUNCHERS = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
 COLAB = {"colab_url": "https://colab.research.google.com"}
 
@@ -41,20 +35,3 @@ def theme_options(home):
     return {"repository_url": home["repository"].rstrip("/"), "repository_branch": home["branch"], "use_repository_button": True,
             "use_edit_page_button": True, "use_source_button": True, "use_issues_button": True,
             "launch_buttons": LAUNCHERS | (COLAB if on_github else {})}
-
-
-def checked(home):
-    """Return the configuration with what it leaves out; refuse what it should not name, and what is no address."""
-    if unknown := sorted(set(home) - set(EMPTY)):
-        refuse("deepatoms_home", unknown[0], "is no entry of it", f"take {', '.join(EMPTY)}")
-    home = EMPTY | home
-    for name in ("repository", "address"):
-        if home[name] and not home[name].startswith("https://"):
-            refuse(f"deepatoms_home.{name}", home[name], "is no address", "begin it with https://, or leave it empty")
-    return home
-
-
-def read(config):
-    """Return the line of a configuration file, for those who are not Sphinx."""
-    found = yaml.safe_load(pathlib.Path(config).read_text("utf-8"))["sphinx"]["config"]
-    return checked(found.get("deepatoms_home", {}))

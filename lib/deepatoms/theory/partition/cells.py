@@ -16,7 +16,7 @@ import numpy as np
 ROUNDING = 1e-13
 
 
-class Affine(NamedTuple):
+class AffineFunctions(NamedTuple):
     """One affine function for each of some cells.
 
     Attributes:
@@ -28,7 +28,7 @@ class Affine(NamedTuple):
     slopes: np.ndarray
 
     @classmethod
-    def about(cls, at: np.ndarray, slopes: np.ndarray, centres: np.ndarray) -> Affine:
+    def about(cls, at: np.ndarray, slopes: np.ndarray, centres: np.ndarray) -> AffineFunctions:
         """Return the functions with these values at centres of shape (cells, dimension)."""
         return cls(at - np.einsum("dn,nd->n", slopes, centres), slopes)
 
@@ -66,7 +66,7 @@ class Cells(ABC):
         weights = random.uniform(0.1, 1.0, (len(self.points), 1))
         return np.add.reduceat(weights * self.points, self.starts) / np.add.reduceat(weights, self.starts)
 
-    def evaluate(self, rows: np.ndarray, function: Affine) -> np.ndarray:
+    def evaluate(self, rows: np.ndarray, function: AffineFunctions) -> np.ndarray:
         """Return one affine function for each of some cells at its corners, cell after cell."""
         counts = self.counts[rows]
         corners = self.points[ragged(self.starts[rows], counts)]

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from deepatoms.theory.arguments import integer, real_array, refuse
-from deepatoms.theory.partition.cells import Affine, Cells, ragged, settle
+from deepatoms.theory.partition.cells import AffineFunctions, Cells, ragged, settle
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
@@ -30,7 +30,7 @@ Many = TypeVar("Many", bound=Cells)
 
 
 class Functions(NamedTuple):
-    """Affine functions on regions, each about the region's centre.
+    """AffineFunctions functions on regions, each about the region's centre.
 
     Attributes:
         at: Values at the centres, shape (regions, units) or (regions, windows, cells).
@@ -253,7 +253,7 @@ def sweep(cells: Many, rival: Units | Contest, budget: Budget) -> tuple[Many, np
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Affine functions that cut where they change sign.
+    """AffineFunctions functions that cut where they change sign.
 
     Attributes:
         functions: One for each unit of each region.
@@ -270,10 +270,10 @@ class Units:
         # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
         return cls(functions, np.maximum(scale, NOISE / ROUNDING * scale.max(initial=0.0)))
 
-    def one(self, parents: np.ndarray, units: np.ndarray) -> tuple[Affine, np.ndarray]:
+    def one(self, parents: np.ndarray, units: np.ndarray) -> tuple[AffineFunctions, np.ndarray]:
         """Return one unit for each of some regions, and its scale."""
         at, slopes, centres = self.functions
-        return Affine.about(at[parents, units], slopes[:, parents, units], centres[parents]), self.scale[parents, units]
+        return AffineFunctions.about(at[parents, units], slopes[:, parents, units], centres[parents]), self.scale[parents, units]
 
     def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs of regions and units that a bounding box does not rule out."""
@@ -330,10 +330,11 @@ class Contest:
         return Contest(Functions(at[parents, windows], slopes[:, parents, windows], centres[parents]),
                        self.finite[parents, windows], self.scale[parents, windows])
 
-    def between(self, rows: np.ndarray, cell: int, rival: int) -> Affine:
+    def between(self, rows: np.ndarray, cell: int, rival: int) -> AffineFunctions:
         """Return the lead of one cell of a single window over another on some regions."""
         at, slopes, centres = self.functions
-        return Affine.about(at[rows, cell] - at[rows, rival], slopes[:, rows, cell] - slopes[:, rows, rival], centres[rows])
+        return AffineFunctions.about(at[rows, cell] - at[rows, rival],
+                                     slopes[:, rows, cell] - slopes[:, rows, rival], centres[rows])
 
     def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs of regions and windows of which a bounding box does not name the winner."""
@@ -353,7 +354,7 @@ class Contest:
         one = self.one(parents, windows)
         at, slopes, centres = one.functions
         values = [np.where(cells.spread(rows, one.finite[:, cell]), cells.evaluate(
-            rows, Affine.about(at[:, cell], slopes[..., cell], centres)), -np.inf) for cell in range(at.shape[1])]
+            rows, AffineFunctions.about(at[:, cell], slopes[..., cell], centres)), -np.inf) for cell in range(at.shape[1])]
         near = np.max(values, 0) - ROUNDING * cells.spread(rows, one.scale)
         won = [cells.extremes(rows, each - near)[0] >= 0 for each in values]
         return ~np.any(won, 0)
