@@ -32,6 +32,8 @@ TRIALS = {
                  and after["reached"] > 2 * after["least"]),
     "spline-templates": (lambda before, after: before["error"] < 1e-12 and after["error"] > 1e-6,
                          lambda before, after: min(before["products"]) < 0 < min(after["products"]) and after["moved"] < 1e-12),
+    "five-lenses": (lambda before, after: after["F"] < 0.1 * before["F"] and after["mu"] == pytest.approx(before["mu"]),
+                    lambda before, after: after["seen_from"] < 0.15 < 0.4 < before["seen_from"]),
     "spline-partitions": (lambda before, after: before["regions"] <= before["most"] < after["regions"],
                           lambda before, after: after["regions"] == 2 * after["units"] < before["regions"]),
 }
