@@ -46,7 +46,7 @@ class Slice:
         return located(self.corners, coordinates)
 
     def codes(self) -> tuple[LayerCodes, ...]:
-        """Return the code of each region at every nonlinearity, as :func:`region_codes` does."""
+        """Return the code of each region at every nonlinearity, as :func:`~deepatoms.theory.partition.region_codes` does."""
         with undisturbed(self.model):
             return region_codes(self.model, self.points(self.centres))
 
