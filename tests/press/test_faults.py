@@ -30,7 +30,8 @@ def chapter(tmp_path):
 def test_kills_at_random_moments_leave_the_notebook_whole(chapter):
     before, chance = chapter.read_bytes(), random.Random(0)
     for number in range(KILLS):
-        process = subprocess.Popen([sys.executable, "-c", STORE, chapter], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, "-c", STORE, chapter], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
         process.stdout.readline()
         time.sleep(chance.uniform(0, 6))
         process.send_signal((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[number % 3])

@@ -71,8 +71,18 @@ def complaint(capsys, *words):
 
 
 def process(*words, **options):
+    """Start the command as a terminal does: a shell's background job would be deaf to Ctrl-C."""
     return subprocess.Popen([sys.executable, "-m", "deepatoms", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, **options)
+                            text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **options)
+
+
+def interrupted(running, timeout):
+    """Press Ctrl-C; return what the command said, killed where it does not end."""
+    running.send_signal(signal.SIGINT)
+    try:
+        return running.communicate(timeout=timeout)
+    finally:
+        running.kill()
 
 
 # ---- report ----
@@ -161,8 +171,7 @@ def test_ctrl_c_leaves_a_partial_report_that_says_so(folder):
     while "frame potential" not in first:
         first = running.stderr.readline()
     time.sleep(1)
-    running.send_signal(signal.SIGINT)
-    table, said = running.communicate(timeout=60)
+    table, said = interrupted(running, 120)
     assert running.returncode == 130 and "PARTIAL" in table and "Traceback" not in said, said
     assert json.loads((folder / "out.json").read_text())["partial"]
     assert "<strong>Partial.</strong>" in (folder / "out.html").read_text()
@@ -173,8 +182,7 @@ def test_ctrl_c_before_anything_is_measured_says_so(folder):
     (folder / "slow.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
     running = process("report", "slow.py:build")
     assert running.stdout.readline() == "begun\n"
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = interrupted(running, 60)
     assert running.returncode == 130 and said.splitlines()[-1] == "deepatoms: interrupted before anything was measured"
 
 

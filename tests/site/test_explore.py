@@ -64,7 +64,7 @@ def page(open_page, address):
 def state(page, number=0):
     """Return what an explorer shows: caption, description, drawing."""
     figure = page.locator(".deepatoms-explorer").nth(number)
-    drawing = figure.locator("svg[role=img]")
+    drawing = figure.locator("svg[role=img]:visible")
     return figure.locator("figcaption").inner_text(), drawing.get_attribute("aria-label"), drawing.inner_html()
 
 
@@ -168,13 +168,13 @@ def test_ink_follows_the_page(page):
 def test_printing_shows_the_current_frame(page):
     page.get_by_label("count", exact=True).first.press("ArrowRight")
     page.emulate_media(media="print")
-    assert page.locator("svg[role=img]").nth(1).is_visible() and state(page, 1)[1] == "3 rising bars"
+    assert page.locator("svg[role=img]:visible").nth(1).is_visible() and state(page, 1)[1] == "3 rising bars"
     assert not page.get_by_label("count", exact=True).first.is_visible()
 
 
 def test_without_a_script_the_first_frame_shows(open_page, address):
     page = open_page(address, java_script_enabled=False)
-    assert page.locator("svg[role=img]").count() == 3 and page.locator("input").count() == 0
+    assert page.locator("svg[role=img]:visible").count() == 3 and page.locator("input").count() == 0
     assert page.get_by_text("depth 1, sigma 0.5").is_visible()
 
 
@@ -276,7 +276,7 @@ def test_in_jupyterlab_the_same_explorer_moves_and_computes_what_lies_between(br
         page.wait_for_timeout(2000)
     slider = page.locator(".jp-OutputArea-output input[type=range]")
     slider.wait_for(timeout=60_000)
-    assert page.locator(".jp-OutputArea-output svg[role=img]").count() == 1
+    assert page.locator(".jp-OutputArea-output svg[role=img]:visible").count() == 1
     page.get_by_label("count", exact=True).focus()
     page.keyboard.press("ArrowRight")
     assert state(page)[:2] == ("3 bars", "3 rising bars")
