@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from deepatoms.pages import figures, phone
+from deepatoms.pages import explore, figures, phone
 
 LONG = "a name so long that no phone has room for it beside the numbers of an axis"
 
@@ -112,3 +112,14 @@ def test_names_below_an_axis_that_would_meet_are_turned_and_lesser_numbers_left_
         boxes = sorted((label.get_window_extent().x0, label.get_window_extent().x1) for minor in (False, True)
                        for label in each.xaxis.get_ticklabels(minor=minor) if label.get_text())
         assert all(before[1] <= after[0] for before, after in zip(boxes, boxes[1:], strict=False))
+
+
+def test_what_has_no_words_is_drawn_once():
+    figure, axes = figures.subplots()
+    axes.plot([0, 1], [0, 1])
+    axes.axis("off")
+    assert figures.wordless(figure)
+    axes.set_title("a word")
+    assert not figures.wordless(figure)
+    bare, worded = (explore.Frame("<svg>wide</svg>", "", narrow).drawn for narrow in ("", "<svg>narrow</svg>"))
+    assert bare == "<svg>wide</svg>" and "narrow" in worded

@@ -202,7 +202,7 @@ def test_in_no_frame_does_a_text_leave_the_drawing(visit):
     for name in READ:
         if "deepatoms-explorer" in (SITE / name).read_text("utf-8"):
             page = visit(name)
-            page.wait_for_selector(".deepatoms-explorer input[type=range]")
+            page.wait_for_selector(".deepatoms-explorer input")
             assert page.evaluate(LEAVING, 2) == []
             page.set_viewport_size({"width": 390, "height": 844})
             assert page.evaluate(LEAVING, 4) == [], "a phone has drawings of its own"

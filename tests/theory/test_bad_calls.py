@@ -28,7 +28,8 @@ BAD = {"None": None, "nan": math.nan, "inf": math.inf, "text": "x", "negative": 
        "rank 4": np.ones((1, 1, 1, 1)), "nan array": np.full((2, 2), np.nan), "mapping": {}, "object": object(), "half": 2.5,
        "huge": 10**18}
 # What checks, names and builds the others: no part of the mathematics.
-TOOLS = ("arguments", "signatures", "operations", "partition.rules", "partition.guards", "partition.cells", "partition.refine", "arrays")
+TOOLS = ("arguments", "signatures", "operations", "partition.rules", "partition.guards", "partition.cells", "partition.refine",
+         "arrays")
 SECONDS = 5
 LABELS = {"name", "value", "remedy", "together"}  # words for a message
 # None is the answer for whatever is no module; the other two run the model that they are given later.

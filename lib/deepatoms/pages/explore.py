@@ -31,7 +31,7 @@ PARTS = 4  # steps of a live slider from one stored number to the next
 
 @dataclass(frozen=True)
 class Frame:
-    """One drawn state of an explorer: for a page, and for a phone (empty where a kernel draws, which no phone does)."""
+    """One drawn state of an explorer: for a page, and for a phone (empty where it has no words, and where a kernel draws)."""
 
     svg: str
     caption: str
@@ -39,8 +39,8 @@ class Frame:
 
     @property
     def drawn(self):
-        """Return the HTML of both drawings."""
-        return figures.both(self.svg, self.narrow)
+        """Return the HTML of both drawings, of the only one where there is one."""
+        return figures.both(self.svg, self.narrow) if self.narrow else self.svg
 
 
 def explore(draw, start=None, between=(), **axes):
@@ -99,6 +99,7 @@ class Explorer:
         figures.place(figure, self.places)
         drawn = figures.svg(figure, self.prefix)
         self.places = self.places or figures.layout(figure)
+        narrow = narrow and not figures.wordless(figure)
         return Frame(drawn, figures.inline(figure.caption), self._narrow(figure) if narrow else "")
 
     def _narrow(self, figure):

@@ -121,6 +121,16 @@ def page(figure):
             f"<figcaption>{inline(figure.caption)}</figcaption>\n</figure>")
 
 
+def wordless(figure):
+    """Tell whether a figure shows no word and no number: it is the same on a phone, only smaller.
+
+    >>> wordless(subplots()[0])
+    False
+    """
+    said = [*figure.texts, *figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend() is not None)]
+    return not said and not any(axes.axison or axes.texts or axes.get_title() for axes in figure.axes)
+
+
 def for_phone(figure, prefix=None, places=()):
     """Return a described figure as SVG text for a phone (it is laid out anew for it, or takes the places of another's axes)."""
     phone.redraw(figure)

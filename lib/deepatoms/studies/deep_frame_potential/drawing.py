@@ -429,7 +429,7 @@ def flips(blocks=2, convention="unit magnitudes"):
                 words.append(f"{LINES[family][0]} of width {width} not run")
             else:
                 axes.bar(at, value, color=LINES[family][1], label=LINES[family][0] if width == 4 else None)
-                axes.text(at, value, f"{value:.4f}", ha="center", va="bottom", fontsize=9)
+                axes.text(at, value, f"{value:.3f}", ha="center", va="bottom", fontsize=9)
                 words.append(f"{LINES[family][0]} of width {width} {value:.4f}")
             at += 1
         at += 1
