@@ -14,7 +14,7 @@ from deepatoms.theory.arguments import refuse
 from deepatoms.theory.piecewise import demand_model
 from deepatoms.theory.untouched import untouched
 
-FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, AssertionError, KeyError, NotImplementedError)
+FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, AssertionError, KeyError)
 
 
 def demand_network(model: Any) -> None:

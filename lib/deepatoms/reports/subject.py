@@ -212,8 +212,7 @@ class Subject:
         return {null: ones for null, ones in found.items() if ones}
 
 
-FAILURES = (ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError, ImportError, AttributeError, IndexError,
-            ArithmeticError)
+FAILURES = (ValueError, TypeError, RuntimeError, MemoryError, ImportError, AttributeError, IndexError, ArithmeticError)
 
 
 def _demand_time(needed):

@@ -60,7 +60,7 @@ def _naming(function):
 def _told(error):
     """An error tells what is wrong if it is one of ours, or has the form of ``refuse``: a name, a value, a remedy."""
     text, ours = str(error), type(error).__module__.startswith("deepatoms")
-    return ours or (" = " in text and "; " in text) or isinstance(error, (NotImplementedError, ImportError))
+    return ours or (" = " in text and "; " in text) or isinstance(error, ImportError)
 
 
 def _blame(function, given, named_ones, error):

@@ -2,6 +2,7 @@ r"""What exact slices have in common, in the plane and in space."""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +18,7 @@ from deepatoms.theory.piecewise import Model
 Told = Callable[[str], object] | None
 
 
-class Slice:
+class Slice(abc.ABC):
     """The regions of a slice of a network's input space.
 
     Attributes:
@@ -29,9 +30,9 @@ class Slice:
     model: Model
 
     @property
+    @abc.abstractmethod
     def cells(self) -> Cells:
         """Return the regions as flat arrays of corners, in the slice's own coordinates."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.cells)
