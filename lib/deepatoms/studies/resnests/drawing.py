@@ -16,6 +16,7 @@ WIDTHS = (2, 8, 11, 14, 16, 17, 24)
 STARTS = tuple(itertools.product((-1.5, -0.5, 0.5, 1.5), (-3.0, -1.5, 0.0, 1.5, 3.0)))
 STEPS = (0.0, 0.3, 0.6, 0.9, 1.2)
 BLOCKS = range(1, 7)
+NETS = (1, 2, 3, 4)
 WIDTH_OF = {"wide: 32 rows": 32, "narrow: 3 rows": 3}
 FEATURES = ("three tanh blocks", "second block predictable")
 
@@ -147,7 +148,8 @@ def adding_frame(setting, blocks, width, net):
     for (name, found), colour in zip(risks.items(), ("blue", "orange"), strict=True):
         axes.plot(BLOCKS[:blocks], found[:blocks], "o-", color=COLOURS[colour], label=name)
         axes.plot(BLOCKS[blocks - 1], found[blocks - 1], "o", color=COLOURS[colour], markersize=11, fillstyle="none")
-    every = np.concatenate([found[net - 1] for number in WIDTH_OF.values() for found in _halves(setting.seed, number).values()])
+    # One axis for all nets that the explorer shows: what differs from frame to frame is the curves, not their scale.
+    every = np.array([found[:len(NETS)] for number in WIDTH_OF.values() for found in _halves(setting.seed, number).values()])
     axes.set(xlabel="blocks", ylabel="risk", xlim=(0.8, 6.2), xticks=BLOCKS, ylim=(0.9 * every.min(), 1.05 * every.max()))
     axes.legend(loc="upper right")
     return figures.describe(
