@@ -47,12 +47,6 @@ def test_ratios_and_orderings(usual):
     assert grid.slope(usual, "resnet", [(2, 4), (5, 4)]) == pytest.approx(0.5)
 
 
-def test_missing_rows_are_listed_with_their_cost(tmp_path, monkeypatch):
-    monkeypatch.setenv("DEEPATOMS_RESULTS", str(tmp_path))
-    assert [len(recorded.unrun(kind)) for kind in ("unit", "free")] == [156, 396]
-    assert all(minutes > 0 for _, minutes in recorded.unrun("unit"))
-
-
 def test_one_small_record_has_what_the_figures_need():
     one = {**recorded.residual_family("resnet", 1, 4, "unit"), "iterations": 1, "seeds": [0]}
     found = recorded.minimum(one, "cpu")

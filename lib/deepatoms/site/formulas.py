@@ -1,11 +1,12 @@
 """Formulas for readers without JavaScript: MathML beside the TeX that MathJax sets, in an element that only they see."""
 
 import html
-import pathlib
 import re
 
 from latex2mathml import exceptions
 from latex2mathml.converter import convert
+
+from deepatoms.site import theme
 
 FORMULA = re.compile(r'<(span|div) class="math notranslate nohighlight"([^>]*)>(.*?)</\1>(<noscript>)?', re.DOTALL)
 TEX = re.compile(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", re.DOTALL)
@@ -27,14 +28,7 @@ def setup(app):
 
 def write_formulas(app, failure):
     """Put MathML beside every formula of the written pages (a second time changes nothing)."""
-    if failure is not None or app.builder.format != "html":
-        return
-    out = pathlib.Path(app.outdir)
-    for path in out.rglob("*.html"):
-        if "_static" not in path.relative_to(out).parts:
-            text = path.read_text("utf-8")
-            if (written := with_formulas(text)) != text:
-                path.write_text(written, "utf-8")
+    theme.rewrite(app, failure, lambda path, text: with_formulas(text))
 
 
 def with_formulas(page):

@@ -80,16 +80,24 @@ def copy_icon(app, failure):
 
 def mend_pages(app, failure):
     """Mend on the written pages what hinders those who listen to them (a second time changes nothing)."""
+    rewrite(app, failure, _mended)
+
+
+def rewrite(app, failure, change):
+    """Write ``change(path, text)`` in place of each written page of the book, where it differs."""
     if failure is not None or app.builder.format != "html":
         return
     out = pathlib.Path(app.outdir)
     for path in out.rglob("*.html"):
         if "_static" not in path.relative_to(out).parts:
             text = path.read_text("utf-8")
-            mended = mend(text, MENDS + NESTED * (path == out / "_modules" / "index.html"))
-            mended = BACK.sub(lambda match, path=path: _back(path, *match.groups()), mended)
-            if mended != text:
-                path.write_text(mended, "utf-8")
+            if (written := change(path, text)) != text:
+                path.write_text(written, "utf-8")
+
+
+def _mended(path, text):
+    mended = mend(text, MENDS + NESTED * (path.parts[-2:] == ("_modules", "index.html")))
+    return BACK.sub(lambda match: _back(path, *match.groups()), mended)
 
 
 def _back(path, page, anchor):

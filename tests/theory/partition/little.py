@@ -1,7 +1,10 @@
 """Little networks for the tests of the partition."""
 
+import numpy as np
 import torch
 from torch import nn
+
+from deepatoms.theory import partition
 
 
 def seeded(build, seed=0):
@@ -15,6 +18,19 @@ def seeded(build, seed=0):
                 module.running_var.uniform_(0.5, 2)
                 nn.init.normal_(module.weight)
     return model
+
+
+def settled(build, corners):
+    """Return such a module whose last biases let no class win everywhere around these inputs."""
+    model = seeded(build)
+    with torch.no_grad():
+        list(model.modules())[-1].bias -= model(corners).mean(0)
+    return model
+
+
+def all_codes(model, x):
+    """Return the codes of all nonlinearities side by side, shape (inputs, units)."""
+    return np.concatenate([np.asarray(codes) for codes in partition.region_codes(model, x)], 1)
 
 
 def dense(*widths):

@@ -20,14 +20,8 @@ CASES = {"dense": (lambda: little.dense(2, 12, 12, 3), little.box(-3, 3)),
 @pytest.fixture(scope="module", params=list(CASES))
 def case(request):
     build, corners = CASES[request.param]
-    model = little.seeded(build)
-    with torch.no_grad():  # no class wins everywhere
-        list(model.modules())[-1].bias -= model(corners).mean(0)
+    model = little.settled(build, corners)
     return model, partition.slice_plane(model, corners)
-
-
-def all_codes(model, x):
-    return np.concatenate([np.asarray(codes) for codes in partition.region_codes(model, x)], 1)
 
 
 def interior(found, seed=0):
@@ -44,7 +38,7 @@ def test_the_areas_fill_the_slice(case):
 
 def test_every_region_has_a_code_of_its_own(case):
     model, found = case
-    codes = all_codes(model, found.points(found.centres))
+    codes = little.all_codes(model, found.points(found.centres))
     assert len(np.unique(codes, axis=0)) == len(found) > 50
 
 
@@ -53,7 +47,7 @@ def test_a_region_is_one_code_and_one_affine_map(case):
     inside = interior(found)
     large = found.areas > 1e-9
     there = found.points(inside)
-    assert np.array_equal(all_codes(model, there[large]), all_codes(model, found.points(found.centres)[large]))
+    assert np.array_equal(little.all_codes(model, there[large]), little.all_codes(model, found.points(found.centres)[large]))
     slopes, offsets = found.affine_maps()
     with torch.no_grad():
         values = model(there).numpy()
@@ -63,14 +57,14 @@ def test_a_region_is_one_code_and_one_affine_map(case):
 def test_no_grid_point_has_a_code_that_is_not_there(case):
     model, found = case
     grid = np.random.default_rng(1).uniform(0, 1, (4000, 2))
-    seen = {row.tobytes() for row in all_codes(model, found.points(grid))}
-    assert seen <= {row.tobytes() for row in all_codes(model, found.points(found.centres))}
+    seen = {row.tobytes() for row in little.all_codes(model, found.points(grid))}
+    assert seen <= {row.tobytes() for row in little.all_codes(model, found.points(found.centres))}
 
 
 def searched_walls(model, start, end, width=1e-10):
     """The reference, which knows nothing of walls: halve every gap between different codes until it is narrow."""
     def codes(at):
-        return all_codes(model, start + torch.from_numpy(at).reshape(-1, *[1] * start.ndim) * (end - start))
+        return little.all_codes(model, start + torch.from_numpy(at).reshape(-1, *[1] * start.ndim) * (end - start))
     at = np.linspace(0, 1, 65)
     while True:
         found = codes(at)
@@ -83,10 +77,10 @@ def searched_walls(model, start, end, width=1e-10):
 
 def searched_break(model, x, direction, farthest):
     """The reference for one step: regions are convex, so halving finds where the code changes first."""
-    here, near, far = all_codes(model, x[None]), 0.0, farthest
+    here, near, far = little.all_codes(model, x[None]), 0.0, farthest
     while far - near > 1e-12 * farthest:
         middle = (near + far) / 2
-        same = (all_codes(model, x[None] + middle * direction) == here).all()
+        same = (little.all_codes(model, x[None] + middle * direction) == here).all()
         near, far = (middle, far) if same else (near, middle)
     return far
 

@@ -24,14 +24,8 @@ CASES = {"dense": (lambda: little.dense(3, 9, 9, 3), little.cube(-2, 2)),
 @pytest.fixture(scope="module", params=list(CASES))
 def case(request):
     build, corners = CASES[request.param]
-    model = little.seeded(build)
-    with torch.no_grad():  # no class wins everywhere
-        list(model.modules())[-1].bias -= model(corners).mean(0)
+    model = little.settled(build, corners)
     return model, partition.slice_space(model, corners)
-
-
-def all_codes(model, x):
-    return np.concatenate([np.asarray(codes) for codes in partition.region_codes(model, x)], 1)
 
 
 def layer(normals, offsets):
@@ -49,7 +43,7 @@ def test_the_volumes_fill_the_slice(case):
 
 def test_every_region_has_a_code_of_its_own(case):
     model, found = case
-    codes = all_codes(model, found.points(found.centres))
+    codes = little.all_codes(model, found.points(found.centres))
     assert len(np.unique(codes, axis=0)) == len(found) > 100
     assert np.array_equal(codes, np.concatenate([np.asarray(layer) for layer in found.codes()], 1))
 
@@ -59,7 +53,7 @@ def test_a_region_is_one_code_and_one_affine_map(case):
     inside = found.cells.inside(np.random.default_rng(0))
     large = found.volumes > 1e-12
     there = found.points(inside)
-    assert np.array_equal(all_codes(model, there[large]), all_codes(model, found.points(found.centres)[large]))
+    assert np.array_equal(little.all_codes(model, there[large]), little.all_codes(model, found.points(found.centres)[large]))
     slopes, offsets = found.affine_maps()
     with torch.no_grad():
         values = model(there).numpy()
@@ -68,9 +62,9 @@ def test_a_region_is_one_code_and_one_affine_map(case):
 
 def test_no_random_point_has_a_code_that_is_not_there(case):
     model, found = case
-    codes = {bytes(row) for row in all_codes(model, found.points(found.centres))}
+    codes = {bytes(row) for row in little.all_codes(model, found.points(found.centres))}
     points = found.points(np.random.default_rng(0).uniform(size=(20_000, 3)))
-    assert {bytes(row) for row in all_codes(model, points)} <= codes
+    assert {bytes(row) for row in little.all_codes(model, points)} <= codes
 
 
 def test_every_region_is_a_polyhedron(case):

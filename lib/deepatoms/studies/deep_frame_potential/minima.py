@@ -147,10 +147,3 @@ def left_by_steps():
         short = usual[results.key({**record["configuration"], "iterations": 100})] / record["result"]["potential"]
         found[record["configuration"]["family"]] = (short**2 - 1, short - 1)
     return found
-
-
-def unrun(magnitudes):
-    """Return (configuration, estimated CPU minutes) of every row of the paper's grid that has no record."""
-    done = {results.key(record["configuration"]) for record in recorded()}
-    planned = _reduced() + _free() + _grid("unit") + _grid("free")
-    return [(one, seconds(one) / 60) for one in planned if one["magnitudes"] == magnitudes and results.key(one) not in done]

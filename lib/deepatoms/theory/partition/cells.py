@@ -101,13 +101,23 @@ class Cells(ABC):
     def join(cls, parts: Sequence[Self]) -> Self:
         """Return several sets of cells as one."""
 
-    @abstractmethod
     def cut(self, values: np.ndarray) -> list[tuple[Self, np.ndarray]]:
         """Return the parts above and below zero of the cells that have both, each with the rows of its cells.
 
         Args:
             values: An affine function for each cell at its corners; exact zeros lie on the wall.
         """
+        low, high = self.extremes(np.arange(len(self)), values)
+        both = (low < 0) & (high > 0)
+        if both.all():
+            return self.halved(values, np.maximum(high, -low))
+        rows = np.flatnonzero(both)
+        parts = self.take(rows).cut(values[np.repeat(both, self.counts)])
+        return [(part, rows[kept]) for part, kept in parts]
+
+    @abstractmethod
+    def halved(self, values: np.ndarray, scale: np.ndarray) -> list[tuple[Self, np.ndarray]]:
+        """Cut cells that all have both parts; ``scale`` is the largest of a cell's values."""
 
 
 def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -68,20 +68,8 @@ class Polygons(Cells):
         """Return several sets of polygons as one."""
         return cls(np.concatenate([part.points for part in parts]), np.concatenate([part.counts for part in parts]))
 
-    def cut(self, values: np.ndarray) -> list[tuple[Self, np.ndarray]]:
-        """Return the parts above and below zero of the polygons that have both, each with the rows of its polygons.
-
-        Clipping by a half-plane (Sutherland and Hodgman, 1974), both sides at once.
-
-        Args:
-            values: An affine function for each polygon at its corners; exact zeros lie on the line.
-        """
-        low, high = self.extremes(np.arange(len(self)), values)
-        both = (low < 0) & (high > 0)
-        if not both.all():
-            rows = np.flatnonzero(both)
-            parts = self.take(rows).cut(values[np.repeat(both, self.counts)])
-            return [(part, rows[kept]) for part, kept in parts]
+    def halved(self, values: np.ndarray, scale: np.ndarray) -> list[tuple[Self, np.ndarray]]:
+        """Cut polygons that all have both parts: clipping by a half-plane (Sutherland and Hodgman, 1974), both sides at once."""
         after = self.following
         crosses = values * values[after] < 0
         slots = np.empty((len(values), 2, 2))

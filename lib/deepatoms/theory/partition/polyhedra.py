@@ -119,21 +119,7 @@ class Polyhedra(Cells):
                    np.concatenate([part.sides + shift for part, shift in zip(parts, faces, strict=False)]),
                    np.concatenate([part.edge_counts for part in parts]), np.concatenate([part.face_counts for part in parts]))
 
-    def cut(self, values: np.ndarray) -> list[tuple[Self, np.ndarray]]:
-        """Return the parts above and below zero of the polyhedra that have both, each with the rows of its polyhedra.
-
-        Args:
-            values: An affine function for each polyhedron at its corners; exact zeros lie on the plane.
-        """
-        low, high = self.extremes(np.arange(len(self)), values)
-        both = (low < 0) & (high > 0)
-        if not both.all():
-            rows = np.flatnonzero(both)
-            parts = self.take(rows).cut(values[np.repeat(both, self.counts)])
-            return [(part, rows[kept]) for part, kept in parts]
-        return self._halved(values, np.maximum(high, -low), ROUNDING)
-
-    def _halved(self, values, scale, tolerance):
+    def halved(self, values: np.ndarray, scale: np.ndarray, tolerance: float = ROUNDING) -> list[tuple[Self, np.ndarray]]:
         """Cut; where rounding makes the cut end in no polyhedron, with corners that count as on the plane from farther off."""
         cut = _Cut(self, values)
         parts = [cut.part(side) for side in (1, -1)]
@@ -154,7 +140,7 @@ class Polyhedra(Cells):
         both = np.flatnonzero((low < 0) & (high > 0))
         whole = [np.flatnonzero(low >= 0), np.flatnonzero((high <= 0) & (low < 0))]
         part = self.take(both)
-        halves = part._halved(values[np.repeat((low < 0) & (high > 0), self.counts)], scale[both], tolerance)
+        halves = part.halved(values[np.repeat((low < 0) & (high > 0), self.counts)], scale[both], tolerance)
         return [(self.join([half, self.take(rest)]), np.concatenate([both[kept], rest]))
                 for (half, kept), rest in zip(halves, whole, strict=True)]
 
