@@ -23,8 +23,6 @@ PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if "
 # Pages of source code are all alike; three of them stand for all.
 SOURCES = [page for page in PAGES if page.startswith("_modules")]
 READ = [page for page in PAGES if page != "index.html" and page not in SOURCES] + SOURCES[-3:]
-# Not mended yet: names beside fifteen rows and columns have no room on a phone, nor have the longest in its explorer's frames.
-CROWDED = {"notebooks/five-lenses.html"}
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 CLAIMS = catalogue.load().claims
 ONE_PAPER = sum(claim.paper == "csc" for claim in CLAIMS.values())
@@ -202,7 +200,7 @@ LEAVING = """allowed => [...document.querySelectorAll(".deepatoms-explorer")].fl
 def test_in_no_frame_does_a_text_leave_the_drawing(visit):
     """All frames take the first one's layout: its margins must have room for the labels of every other."""
     for name in READ:
-        if "deepatoms-explorer" in (SITE / name).read_text("utf-8") and name not in CROWDED:
+        if "deepatoms-explorer" in (SITE / name).read_text("utf-8"):
             page = visit(name)
             page.wait_for_selector(".deepatoms-explorer input")
             assert page.evaluate(LEAVING, 2) == []
@@ -267,7 +265,7 @@ UNREADABLE = """allowed => [...document.querySelectorAll("main figure svg[role=i
 @pytest.mark.parametrize("width", [1400, 390])
 def test_the_words_of_a_figure_are_large_enough_and_meet_nothing(visit, width):
     for name in READ:
-        if "<svg" in (SITE / name).read_text("utf-8") and not (width == 390 and name in CROWDED):
+        if "<svg" in (SITE / name).read_text("utf-8"):
             page = visit(name, viewport={"width": width, "height": 844})
             assert page.evaluate(UNREADABLE, 9) == [], name
             page.close()

@@ -31,13 +31,13 @@ def matrix(records):
         survivors = relations.surviving(relations.across(records, fixed))
         kept.append([(names.index(b), names.index(a))[::order] for a, b in survivors])
     figure, axes = figures.subplots(size=(7, 6.4))
-    image = axes.imshow(np.ma.masked_where(np.eye(len(names)) > 0, shown), cmap="RdBu_r", vmin=-1, vmax=1)
+    image = axes.imshow(np.ma.masked_where(np.eye(len(names)) > 0, shown), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     rows, places = np.array([*kept[0], *kept[1]]).reshape(-1, 2).T
     axes.plot(places, rows, "o", color="black", markersize=3.5)
     _outline_theories(axes)
     axes.set_xticks(range(len(names)), labels=[NAMES[name] for name in names], rotation=90)
     axes.set_yticks(range(len(names)), labels=[NAMES[name] for name in names])
-    figure.colorbar(image, shrink=0.6, label="rank correlation")
+    figure.colorbar(image, location="top", shrink=0.6, label="rank correlation")  # on a phone the columns need the width
     return _describe_matrix(figure, records, *map(len, kept))
 
 
@@ -69,6 +69,11 @@ def scatter(records, across, up):
     for name, (colour, chosen) in _groups(records).items():
         axes.plot(x[chosen], y[chosen], "o", color=COLOURS[colour], markersize=5, alpha=0.8, label=name)
     axes.set(xlabel=_label(a), ylabel=_label(b) + (", other inputs" if a == b else ""))
+    axes.locator_params(nbins=5, steps=[1, 2, 5, 10])
+    low, high = axes.get_xlim()
+    inner = low + 0.08 * (high - low), high - 0.08 * (high - low)  # a number below a corner would leave some frames
+    axes.set_xticks([tick for tick in axes.get_xticks() if inner[0] < tick < inner[1]])
+    axes.yaxis.set_major_formatter("{x:.2f}")  # numbers of one width: all frames have the first one's margins
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return _describe_scatter(figure, records, (a, b), (x, y))
 
@@ -259,13 +264,13 @@ def tilt():
     axes.plot(cosine, F, "o-", color=COLOURS["blue"], markersize=4, label="frame potential F")
     axes.plot(cosine[missed > 0], F[missed > 0], "x", color=COLOURS["red"], markersize=10, label="pursuit fails")
     axes.axhline(5**-0.5, color=COLOURS["grey"], linewidth=0.8)
-    axes.annotate("F and coherence of the six lines: pursuit succeeds", (0.5, 5**-0.5 - 0.07), color=COLOURS["grey"])
+    axes.annotate("six lines: both", (0.62, 5**-0.5 - 0.08), color=COLOURS["grey"])
     axes.set(xlabel="cosine between the two atoms", ylim=(-0.03, 1.03))
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0.95))
     return figures.describe(
         figure, f"{PICTURED} orthonormal atoms, one tilted towards another: F reaches {F.max():.3f} while the coherence goes to "
         f"{coherence.max():.3f}, and from a cosine of {cosine[missed > 0].min():g} on noise of norm 1/10 makes pursuit choose "
-        "the wrong atom. The six lines have a higher F, and no such noise.",
+        "the wrong atom. The six lines (grey: their F, which is their coherence) have a higher F, and no such noise.",
         "The coherence rises along the diagonal to one. F stays near the bottom; red crosses mark its last dots, where pursuit "
         "fails. A grey line at 0.45 marks the six lines.",
         {"pursuit fails at a frame potential below that of the six lines": bool(F[missed > 0].max() < 5**-0.5),
