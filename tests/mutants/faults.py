@@ -139,7 +139,7 @@ class _Finder(ast.NodeVisitor):
 
     def visit_UnaryOp(self, node):
         if isinstance(node.op, ast.Not | ast.USub | ast.Invert):
-            self._note("sign", node, b" " + self._text(node.operand))
+            self._note("sign", node, b" (" + self._text(node.operand) + b")")
         self.generic_visit(node)
 
     def visit_Constant(self, node):
