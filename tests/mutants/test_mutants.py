@@ -33,11 +33,11 @@ EXPECTED = {
     ("n = integer(\"a\", a)", "n = (a)"), ("demand_order(a, b)", "pass"), ("LIMIT: int = 3", "LIMIT: int = 4"),
     ("def f(a, b=2):", "def f(a, b=3):"),
     *(("if a > b and not b:", f"if {after}:") for after in (
-        "a >= b and not b", "a <= b and not b", "a > b or not b", "a > b and b")),
+        "a >= b and not b", "a <= b and not b", "a > b or not b", "a > b and (b)")),
     ("if a > b and not b: refuse(\"a\", a, \"is 9\", \"x\")", "pass"),
     ("if a == b:", "if a != b:"), ("if a == b:", "if not (a == b):"),
     *((("return -abs(a) + min(a, b) * 2.0"), "return " + after) for after in (
-        "abs(a) + min(a, b) * 2.0", "-(a) + min(a, b) * 2.0", "-abs(a) - min(a, b) * 2.0", "-abs(a) + max(a, b) * 2.0",
+        "(abs(a)) + min(a, b) * 2.0", "-(a) + min(a, b) * 2.0", "-abs(a) - min(a, b) * 2.0", "-abs(a) + max(a, b) * 2.0",
         "-abs(a) + min(a, b) / 2.0", "-abs(a) + min(a, b) * 6.0")),
 }
 
