@@ -1,5 +1,6 @@
 """Figures are described, small, the same on every run, and drawn in the page's ink."""
 
+import pathlib
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -114,3 +115,10 @@ def test_a_finding_is_computed_not_worded():
     figure, axes = figures.subplots()
     with pytest.raises(TypeError, match="the line falls"):
         figures.describe(figure, "It falls.", "A falling line.", {"the line falls": "yes"})
+
+
+def test_what_has_a_zero_is_drawn_in_colours_that_vanish_there():
+    """A map of colours by name is white at zero, which glares on a dark page; photographs alone are grey."""
+    studies = pathlib.Path(figures.__file__).parents[1] / "studies"
+    named = [found for path in studies.rglob("drawing.py") for found in re.findall(r'cmap="(\w+)"', path.read_text("utf-8"))]
+    assert named and set(named) == {"gray"}

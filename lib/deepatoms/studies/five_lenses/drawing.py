@@ -31,7 +31,8 @@ def matrix(records):
         survivors = relations.surviving(relations.across(records, fixed))
         kept.append([(names.index(b), names.index(a))[::order] for a, b in survivors])
     figure, axes = figures.subplots(size=(7, 6.4))
-    image = axes.imshow(np.ma.masked_where(np.eye(len(names)) > 0, shown), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    colours = figures.SIGNED.with_extremes(bad=(0.5, 0.5, 0.5, 0.5))  # of the diagonal
+    image = axes.imshow(np.ma.masked_where(np.eye(len(names)) > 0, shown), cmap=colours, vmin=-1, vmax=1, aspect="auto")
     rows, places = np.array([*kept[0], *kept[1]]).reshape(-1, 2).T
     axes.plot(places, rows, "o", color="black", markersize=3.5)
     _outline_theories(axes)
