@@ -18,8 +18,7 @@ EDGES = {"digits": (-30, 30), "mnist": (-30, 30), "cifar10": (-15, 15)}
 
 CONFIGURATIONS = [{"data": dataset, "batch_norm": batch_norm, "seed": seed, "network": "small_cnn", "images": 10_000,
                    "epochs": 3, "learning_rate": 0.002, "batch_size": 100, "test_images": 1000}
-                  for dataset, seeds in (("mnist", 10), ("cifar10", 3)) for seed in range(seeds)
-                  for batch_norm in (True, False)]
+                  for dataset in ("mnist", "cifar10") for seed in range(10) for batch_norm in (True, False)]
 
 
 @results.experiment(NAME, CONFIGURATIONS, minutes=25,

@@ -16,7 +16,6 @@ from deepatoms.studies.spline_templates.checks.operators import normal
 from deepatoms.theory import splines
 
 SEEDS = 10
-CIFAR_SEEDS = 3
 CASES = ((3, 2.0), (10, 1.0), (10, 10.0), (100, 10.0))
 DRAWS = 5
 BUDGETS = (1.0, 10.0, 25.0, 100.0)
@@ -214,9 +213,9 @@ def of_nets(identifier):
 
 
 def of_cifar(identifier):
-    """Register a function of the recorded nets on CIFAR-10, of which there are three seeds, and of those on MNIST."""
+    """Register a function of the recorded nets on CIFAR-10 and of those on MNIST."""
     def decorate(function):
-        check(identifier, experiment(CIFAR_SEEDS), scale="reduced", records=inner_products.NAME)(wraps(function)(
+        check(identifier, experiment(SEEDS), scale="reduced", records=inner_products.NAME)(wraps(function)(
             lambda setting, records: function(recorded_nets(records, "cifar10"), recorded_nets(records, "mnist"))))
         return function
 
