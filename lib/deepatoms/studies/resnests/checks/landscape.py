@@ -81,9 +81,9 @@ def indefinite(setting):
 
 @check("nest.prop1_saddle/no_maxima", instances(200, of="problems"))
 def no_maxima(setting):
-    """Count explicit critical points, other than the global minimum, without curvature of both signs."""
+    """Count explicit critical points of deficient rank without curvature of both signs; those of full rank as control."""
     wrong = sum(not (low < -1e-6 and high > 1e-6) for *_, low, high in saddles(setting))
-    control = sum(not (-values.max() < -1e-6 and -values.min() > 1e-6) for values in minima(setting))
+    control = sum(not (values[0] < -1e-6 and values[-1] > 1e-6) for values in minima(setting))
     return Measurement(wrong, control, count=len(tasks(setting)))
 
 
