@@ -64,10 +64,17 @@ class Evidence:
 
     def __str__(self):
         if self.kind == "chosen examples":
-            return f"{self.count:,} {self.of[:-1] if self.count == 1 else self.of}, chosen, not drawn"
+            return f"{self.count:,} {self._unit}, chosen, not drawn"
         if self.kind == "random instances":
-            return f"{self.count:,} random {self.of[:-1] if self.count == 1 else self.of}"
+            return f"{self.count:,} random {self._unit}"
         return f"experiment, {self.count} seed{'s' * (self.count != 1)}" if self.kind == "experiment" else self.kind
+
+    @property
+    def _unit(self):
+        if self.count != 1:
+            return self.of
+        first, *rest = self.of.split(" ")
+        return " ".join([{"matrices": "matrix"}.get(first, first.removesuffix("s")), *rest])
 
     def counted(self, count):
         """Return the evidence with the number measured; raise ValueError where none was counted, or fewer than promised."""
