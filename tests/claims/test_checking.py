@@ -62,3 +62,12 @@ def test_the_evidence_is_what_was_counted_and_never_less_than_promised():
     assert said(100) == "100 random networks" and said(120) == "120 random networks"
     with pytest.raises(ValueError, match="count = 24 networks measured, but the evidence promises 100"):
         said(24)
+    with pytest.raises(ValueError, match=f"{FAILS}: count = None says nothing of the networks measured; count them"):
+        said(None)
+
+
+def test_examples_that_somebody_chose_are_not_called_random():
+    assert str(checking.examples(10, "compositions")) == "10 compositions, chosen, not drawn"
+    assert str(checking.examples(1, "networks")) == "1 network, chosen, not drawn"
+    assert str(checking.examples(1, "pairs of inputs")) == "1 pair of inputs, chosen, not drawn"
+    assert str(checking.instances(1, "matrices")) == "1 random matrix"

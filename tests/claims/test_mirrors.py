@@ -9,16 +9,22 @@ from deepatoms.press import regress
 
 
 @pytest.mark.parametrize("name, formula", [("x", lambda x: x), ("-x", lambda x: -x), ("1 / x", lambda x: 1 / x),
-                                           ("1 - x", lambda x: 1 - x), ("4 x", lambda x: 4 * x)])
+                                           ("1 - x", lambda x: 1 - x), ("4 x", lambda x: 4 * x),
+                                           ("3 - x", lambda x: 3 - x)])
 def test_a_mirror_is_seen(name, formula):
     assert mirrors.mirror([(x, formula(x)) for x in (0.3, 0.7)]) == name
 
 
 @pytest.mark.parametrize("pairs", [[(1, 0), (2, 0)], [(0.0, 1.0), (1.0, 0.0)], [(0.3, -0.3), (0.3 + 1e-15, -0.3)],
                                    [(float("inf"), 0.2), (0.5, 0.7)], [(0.0, 0.1), (0.5, 0.6)],
-                                   [(0.3, 0.0), (0.7, 0.0)]])
+                                   [(0.3, 0.0), (0.7, 0.0)], [(3, 5), (4, 4)], [(1e-16, 0.5), (2e-16, 0.5)]])
 def test_counts_and_draws_that_tell_nothing_are_passed_over(pairs):
     assert mirrors.mirror(pairs) is None
+
+
+def test_a_count_taken_from_the_other_end_is_seen():
+    assert mirrors.mirror([(105, 95), (131, 69)]) == "200 - x" and mirrors.mirror([(105, -105), (131, -131)]) == "-x"
+    assert mirrors.mirror([(105, 95), (131, 70)]) is None
 
 
 def test_measured_controls_are_no_mirrors():

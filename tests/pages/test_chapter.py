@@ -21,7 +21,7 @@ def measured(check):
     """A measurement that meets its criterion, with a control that comes out as the catalogue demands."""
     value, beyond = check.criterion.value, {"<=": 1, "<": 1, "==": 1, ">=": -1, ">": -1}[check.criterion.op]
     meets, misses = (value if "=" in check.criterion.op else value - beyond), value + beyond
-    return checking.Measurement(meets, meets if check.control_must == "pass" else misses)
+    return checking.Measurement(meets, meets if check.control_must == "pass" else misses, count=1_000_000)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def shown(begun, monkeypatch):
 
 def test_a_check_shows_its_numbers_its_words_and_its_function(shown):
     page, text, _ = shown(lambda: chapter.check(CHECK))
-    for said in ("holds", "measured", "must be", "control", "must fail", "random instances", "laptop scale", "Eq. 2",
+    for said in ("holds", "measured", "must be", "control", "must fail", "random dictionaries", "laptop scale", "Eq. 2",
                  'href="../lib/deepatoms/studies/atoms/checks.py"', f'data-check="{CHECK}"'):
         assert said in page
     assert text.startswith(f"{CHECK}: holds; measured at most 1e-12")

@@ -15,7 +15,7 @@ from deepatoms.pages import claim_html, explore, figures, live
 
 EVIL = '"\'></script></figcaption></text></svg><script>alert(1)</script><img src=x onerror=alert(2)>&'
 CHECK, CLAIM = catalogue.load().check("dfp.eq2/two_forms"), catalogue.load().claims["dfp.eq2"]
-OUTCOME = checking.Outcome(CHECK.id, 0.0, 1.0, "holds", "1,000 random instances", "laptop", 0)
+OUTCOME = checking.Outcome(CHECK.id, 0.0, 1.0, "holds", "1,000 random dictionaries", "laptop", 0)
 
 
 class _Reader(html.parser.HTMLParser):

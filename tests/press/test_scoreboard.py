@@ -24,7 +24,7 @@ root_doc = "book/scoreboard"
 
 def chapter(result, measured):
     """A chapter whose only output holds one outcome."""
-    outcome = checking.Outcome("dfp.eq2/two_forms", measured, 1.0, result, "1,000 random instances", "laptop", 0)
+    outcome = checking.Outcome("dfp.eq2/two_forms", measured, 1.0, result, "1,000 random dictionaries", "laptop", 0)
     output = nbformat.v4.new_output("display_data", {"text/plain": "shown"},
                                     metadata={METADATA: {"outcomes": [outcome.as_dict()]}})
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Atoms\n\nThe claim `dfp.eq2`."),

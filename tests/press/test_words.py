@@ -14,7 +14,7 @@ from deepatoms.site import scoreboard, words
 CHECK = "dfp.eq2/two_forms"
 PLANNED = catalogue.load().check(CHECK)
 CLAIM = catalogue.load().claims["dfp.eq2"]
-OUTCOME = checking.Outcome(CHECK, 0.0, 1.0, "holds", "1,000 random instances", "laptop", 0)
+OUTCOME = checking.Outcome(CHECK, 0.0, 1.0, "holds", "1,000 random dictionaries", "laptop", 0)
 
 
 @pytest.fixture

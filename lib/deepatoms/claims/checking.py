@@ -52,24 +52,36 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check rests on: an exact identity, an exhaustive search, N random instances, or an experiment with seeds.
+    """What a check rests on: an identity, an exhaustive search, N chosen examples or random instances, or N seeds.
 
-    Instances are those that the statement is about: for a statement about networks, ``of="networks"``.
+    Instances are those that the statement is about: for a statement about networks, ``of="networks"``. An identity has no
+    drawn numbers in it; one that is compared on drawn networks rests on these networks.
     """
 
     kind: str
     count: int | None = None
-    of: str = "instances"
+    of: str = "seeds"
 
     def __str__(self):
+        if self.kind == "chosen examples":
+            return f"{self.count:,} {self._unit}, chosen, not drawn"
         if self.kind == "random instances":
-            return f"{self.count:,} random {self.of[:-1] if self.count == 1 else self.of}"
+            return f"{self.count:,} random {self._unit}"
         return f"experiment, {self.count} seed{'s' * (self.count != 1)}" if self.kind == "experiment" else self.kind
 
+    @property
+    def _unit(self):
+        if self.count != 1:
+            return self.of
+        first, *rest = self.of.split(" ")
+        return " ".join([{"matrices": "matrix"}.get(first, first.removesuffix("s")), *rest])
+
     def counted(self, count):
-        """Return the evidence with the number that was measured; raise ValueError where it is less than was promised."""
-        if count is None or self.count is None:
+        """Return the evidence with the number measured; raise ValueError where none was counted, or fewer than promised."""
+        if self.count is None:
             return self
+        if count is None:
+            refuse("count", count, f"says nothing of the {self.of} measured", "count them where they are: Measurement(count=...)")
         if count < self.count:
             raise ValueError(f"count = {count} {self.of} measured, but the evidence promises {self.count}; "
                              "draw until there are as many, or promise what is measured")
@@ -80,9 +92,14 @@ EXACT = Evidence("exact identity")
 EXHAUSTIVE = Evidence("exhaustive")
 
 
-def instances(count, of="instances"):
+def instances(count, of):
     """Return the evidence of a check on random instances (of networks, signals ...: what the statement is about)."""
     return Evidence("random instances", count, of)
+
+
+def examples(count, of):
+    """Return the evidence of a check on examples that somebody chose, such as a counterexample."""
+    return Evidence("chosen examples", count, of)
 
 
 def experiment(seeds):

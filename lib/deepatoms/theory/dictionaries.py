@@ -215,6 +215,8 @@ def two_orthobases_threshold(mu: float) -> float:
     Raises:
         ValueError: on a number outside its range, or not finite.
 
+    Source: Elad and Bruckstein (2002).
+
     >>> round(two_orthobases_threshold(0.25), 4)
     3.6569
     """

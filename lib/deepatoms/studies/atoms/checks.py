@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 from sklearn.linear_model import lasso_path
 
-from deepatoms.claims.checking import EXHAUSTIVE, Measurement, check, instances
+from deepatoms.claims.checking import EXHAUSTIVE, Measurement, check, examples, instances
 from deepatoms.theory import dictionaries, pursuit, recovery
 
 SIMPLEX_SIZES = range(2, 17)
@@ -17,7 +17,7 @@ SIMPLEX_SIZES = range(2, 17)
 
 # ---- Equations 1 and 2 ----
 
-@check("dfp.eq1/prox", instances(1000))
+@check("dfp.eq1/prox", instances(1000, of="inputs"))
 def prox(setting):
     """Compare torch's ReLU with the root of the objective's derivative, found by bisection."""
     draw = setting.numpy("prox")
@@ -37,7 +37,7 @@ def _prox_by_bisection(x, threshold, curvature):
     return (low + high) / 2
 
 
-@check("dfp.eq2/two_forms", instances(1000))
+@check("dfp.eq2/two_forms", instances(1000, of="dictionaries"))
 def two_forms(setting):
     """Compare the largest cosine over all pairs of atoms, one by one, with the Gram matrix's largest entry."""
     draw = setting.numpy("two_forms")
@@ -79,7 +79,7 @@ def _planar_coherence(others):
     return np.abs(np.cos(angles[:, first] - angles[:, second])).max(axis=1)
 
 
-@check("dfp.welch/is_bound", instances(10_115))
+@check("dfp.welch/is_bound", instances(10_115, of="dictionaries"))
 def is_bound(setting):
     """Compare coherence with the Welch value on Gaussian, coherence-optimised and simplex dictionaries."""
     draw = setting.numpy("is_bound")
@@ -122,7 +122,7 @@ def _unique_sparsity(D):
     return _largest_below(dictionaries.uniqueness_threshold(mu))
 
 
-@check("dfp.uniq/exhaustive", instances(300))
+@check("dfp.uniq/exhaustive", instances(300, of="codes"))
 def exhaustive(setting):
     """Search all supports of the same size for a second representation."""
     draw = setting.numpy("exhaustive")
@@ -168,7 +168,7 @@ def _simplex_misses(setting):
             for d, s in pairs]
 
 
-@check("dfp.l1/general", instances(93))
+@check("dfp.l1/general", instances(93, of="codes"))
 def general(setting):
     """Count codes that least l1 misses on simplex frames; control on identity + Hadamard."""
     draw = setting.numpy("general")
@@ -178,7 +178,7 @@ def general(setting):
     return Measurement(sum(_simplex_misses(setting)), control, count=len(_simplex_misses(setting)))
 
 
-@check("dfp.l1/two_orthobases", instances(300))
+@check("dfp.l1/two_orthobases", instances(300, of="codes"))
 def two_orthobases(setting):
     """Count misses on identity + Hadamard, half of the supports inside a picket fence and its dual."""
     draw = setting.numpy("two_orthobases")
@@ -201,7 +201,7 @@ def _fence_and_dual(dimension):
     return np.concatenate([fence, dimension + dual])
 
 
-@check("dfp.l1/general_bound", instances(1000))
+@check("dfp.l1/general_bound", instances(1000, of="codes"))
 def general_bound(setting):
     """Count misses below the general bound on simplex frames, orthobases and coherence-optimised dictionaries."""
     draw = setting.numpy("general_bound")
@@ -222,7 +222,7 @@ def general_bound(setting):
 
 # ---- greedy recovery (Tropp, 2004) ----
 
-@check("dfp.tropp/greedy", instances(1000))
+@check("dfp.tropp/greedy", instances(1000, of="codes"))
 def greedy(setting):
     """Count codes whose support orthogonal matching pursuit misses below the general bound, and (control) beyond it."""
     draw = setting.numpy("greedy")
@@ -242,7 +242,7 @@ def _greedy_misses(D, code):
 
 # ---- stability of the LASSO ----
 
-@check("dfp.eq4/any_lambda", EXHAUSTIVE)
+@check("dfp.eq4/any_lambda", examples(1, of="signals"))
 def any_lambda(setting):
     """Compare error and bound on the named adverse instance, for a small and (control) a larger lambda."""
     D = dictionaries.simplex_frame(31)
@@ -251,7 +251,7 @@ def any_lambda(setting):
     adverse = D @ np.concatenate([np.full(15, -1.0), np.full(17, 15 / 17)])
     x = D @ code + 0.1 * adverse / np.linalg.norm(adverse)
     small, large = (_lasso(D, x, [weight], gap=1e-12)[:, 0] for weight in (0.001, 0.1))
-    return Measurement(_error_over_bound(D, x, code, small, 0.1), _error_over_bound(D, x, code, large, 0.1))
+    return Measurement(_error_over_bound(D, x, code, small, 0.1), _error_over_bound(D, x, code, large, 0.1), count=1)
 
 
 def _lasso(D, x, lambdas, gap=1e-10):
@@ -272,7 +272,7 @@ def _error_over_bound(D, x, code, estimate, noise, residual=None):
     return ((estimate - code) ** 2).sum() * room / (noise + residual) ** 2
 
 
-@check("dfp.eq4/residual_delta", instances(1000))
+@check("dfp.eq4/residual_delta", instances(1000, of="signals"))
 def residual_delta(setting):
     """Compare error and bound where the residual is at least the noise."""
     draw = setting.numpy("residual_delta")
@@ -310,7 +310,7 @@ def _smallest_lambda_with_residual_above(D, x, noise):
 
 # ---- the frame potential ----
 
-@check("dfp.eq12/below_coherence", instances(10_015))
+@check("dfp.eq12/below_coherence", instances(10_015, of="dictionaries"))
 def below_coherence(setting):
     """Compare F^2 with mu^2 on Gaussian dictionaries, chains with their structural N, and simplex frames."""
     draw = setting.numpy("below_coherence")
@@ -343,16 +343,17 @@ def _random_chain(draw):
     return D, int(((support.T @ support) > 0).sum() - D.shape[1])
 
 
-@check("dfp.etf/simplex", EXHAUSTIVE)
+@check("dfp.etf/simplex", examples(20, of="frames"))
 def simplex(setting):
     """Compare F^2 with mu^2 on equiangular tight frames; control on random frames of the same sizes."""
     draw = setting.numpy("simplex")
     frames = [*map(dictionaries.simplex_frame, range(2, 21)), dictionaries.six_lines()]
     return Measurement(max(abs(_excess((D, _pairs(D)))) for D in frames),
-                       min(abs(_excess((D, _pairs(D)))) for D in (draw.normal(size=frame.shape) for frame in frames)))
+                       min(abs(_excess((D, _pairs(D)))) for D in (draw.normal(size=frame.shape) for frame in frames)),
+                       count=len(frames))
 
 
-@check("dfp.one_sided/same_bound", instances(10_015))
+@check("dfp.one_sided/same_bound", instances(10_015, of="dictionaries"))
 def same_bound(setting):
     """Compare one-sided coherence with F on dictionaries of unequal norms; control divides by the larger norm."""
     draw = setting.numpy("same_bound")
@@ -367,7 +368,7 @@ def _by_larger_norm(D):
     return (products - np.diag(np.diag(products))).max()
 
 
-@check("dfp.strongly_convex/midpoint", instances(1000))
+@check("dfp.strongly_convex/midpoint", instances(1000, of="pairs of dictionaries"))
 def midpoint(setting):
     """Compare F^2 at the midpoint of A and QA with the mean of its values at the ends."""
     draw = setting.numpy("midpoint")
@@ -390,7 +391,7 @@ def _rotations(draw, count, dimension):
     return Q
 
 
-@check("dfp.strongly_convex/invariance", instances(1000))
+@check("dfp.strongly_convex/invariance", instances(1000, of="dictionaries"))
 def invariance(setting):
     """Compare F^2 before and after an orthogonal map, column signs and scalings; control: any invertible map."""
     draw = setting.numpy("invariance")
@@ -404,7 +405,7 @@ def invariance(setting):
     return Measurement(*np.max(found, axis=0), count=len(found))
 
 
-@check("dfp.benedetto/all_seeds", instances(300))
+@check("dfp.benedetto/all_seeds", instances(300, of="starts"))
 def all_seeds(setting):
     """Run gradient descent from 100 random starts at each of three sizes; control: the same descent on coherence."""
     draw = setting.numpy("all_seeds")

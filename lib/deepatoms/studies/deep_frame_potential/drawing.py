@@ -218,7 +218,7 @@ def diminishing_returns():
         f"rate per log parameter between {min(rates):.2f} and {max(rates):.2f}. Parameters alone do not fix F. Of {len(found):,} "
         f"architectures {tied:.0%} have F = 0 and are not shown: the measure cannot rank them. (Figure 4's horizontal axis; "
         "points: relaxed lower value, line: exact minimum; no training.)",
-        "A cloud of points, F against parameters on a logarithmic axis: at every size some are near zero, some near a quarter. "
+        "A cloud of points, F against parameters on a logarithmic axis, wide from top to bottom at like numbers of parameters. "
         "A black line, two layers of which the second is twice as wide, falls through it ever more slowly.",
         {"each doubling of the width along (a, 2a) lowers F, and less than the one before": bool(
             (slopes < 0).all() and (np.diff(slopes) > 0).all())})

@@ -476,8 +476,8 @@ def penalties_paired(records):
         panel.set(yticks=range(len(names)), yticklabels=names, xticks=[-0.5, 0, 0.5], xlabel=title)
     return figures.describe(
         figure, f"Paired with the same seed without penalty, no penalty moves the mean test accuracy by more than "
-        f"{max(largest):.2f} points. All training images are learnt in {_learnt(records)} nets, so there is little for "
-        f"a penalty to regularise. Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % "
+        f"{max(largest):.2f} points. All training images are learnt in {_learnt(records)} nets, with penalty "
+        f"or without. Digits, {penalties.TRAINING} training images, batch norm, {penalties.SEEDS} seeds; bars: 95 % "
         "intervals. (Recorded.)",
         "Two panels with one row for each penalty: light dots for the seeds, a dark one with a bar for their mean, scattered on "
         "both sides of a vertical line at zero.",

@@ -1,6 +1,7 @@
 """What F is worth on networks that others trained: NAS-Bench-201, with the controls that a critic would ask for."""
 
 import ast
+from dataclasses import replace
 from functools import cached_property, wraps
 
 import numpy as np
@@ -33,6 +34,7 @@ class Cells:
     def __init__(self, records):
         self.table = benchmarks.load("nas201")
         self.results = {results.key(record["configuration"]): record["result"] for record in records}
+        self.drawn = min(len(record["configuration"]["seeds"]) for record in records)
         self.kept = np.array([start is not None for start in self._result(recorded.LEAD)["reached"]])
 
     def _result(self, configuration):
@@ -107,7 +109,10 @@ def on_cells(identifier, records=recorded.NAME):
         @wraps(function)
         def measure(setting, found):
             lead = found if records == recorded.NAME else results.complete(recorded.NAME, setting)
-            return None if lead is None else function(setting, Cells([*lead, *found]))
+            if lead is None:
+                return None
+            cells = Cells([*lead, *found])
+            return replace(function(setting, cells), count=cells.drawn)
         return measure
     return decorate
 
@@ -117,7 +122,7 @@ def _draws(setting):
 
 
 def _measured(found, control):
-    return Measurement(found[0], control[0], found[1], control[1], count=3)
+    return Measurement(found[0], control[0], found[1], control[1])
 
 
 # ---- over all cells ----
@@ -251,7 +256,7 @@ def regret_count(setting, cells):
 
 def _agreement(cells, *columns):
     found = min(float(spearman(*valid(a, b))) for index, a in enumerate(columns) for b in columns[:index])
-    return Measurement(found, float(spearman(-cells.seeds(which="initial").mean(1), cells.low())), count=3)
+    return Measurement(found, float(spearman(-cells.seeds(which="initial").mean(1), cells.low())))
 
 
 @on_cells("dfp.nas201_settled/seeds")

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import spearmanr
 
-from deepatoms.claims.checking import EXACT, Measurement, check, instances
+from deepatoms.claims.checking import Measurement, check, instances
 from deepatoms.studies.deep_frame_potential.checks import draws
 from deepatoms.theory import dictionaries, induced
 from deepatoms.theory.frame_potential.chains import pair_count
@@ -81,19 +81,21 @@ def _pattern_chains(draw):
     return [_nonzero_blocks(*draws.network(draw, "chain", [6] * (depth + 1))) for depth in (2, 3, 4, 5)]
 
 
-@check("dfp.chain_blocks/as_printed", EXACT)
+@check("dfp.chain_blocks/as_printed", instances(4, of="networks"))
 def chain_blocks(setting):
     """Count nonzero upper blocks off the first superdiagonal in the explicit Gram matrices of four chains."""
     found = [np.triu(pattern & ~np.eye(len(pattern), k=1, dtype=bool)) for pattern in _pattern_chains(setting.numpy("pattern"))]
-    return Measurement(sum(int(pattern.sum()) for pattern in found), sum(int(np.triu(pattern, 1).sum()) for pattern in found))
+    return Measurement(sum(int(pattern.sum()) for pattern in found), sum(int(np.triu(pattern, 1).sum()) for pattern in found),
+                       count=len(found))
 
 
-@check("dfp.chain_blocks/neighbours", EXACT)
+@check("dfp.chain_blocks/neighbours", instances(4, of="networks"))
 def neighbour_blocks(setting):
     """Count blocks that are nonzero elsewhere than between equal or neighbouring layers, or zero there."""
     draw = setting.numpy("neighbours")
     residual = _nonzero_blocks(*draws.network(draw, "residual", [6] * 6))
-    return Measurement(sum(map(_violations, _pattern_chains(draw))), _violations(residual))
+    found = [_violations(pattern) for pattern in _pattern_chains(draw)]
+    return Measurement(sum(found), _violations(residual), count=len(found))
 
 
 def _violations(pattern):

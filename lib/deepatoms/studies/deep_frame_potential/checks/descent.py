@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepatoms.claims.checking import EXACT, Measurement, check, experiment
+from deepatoms.claims.checking import Measurement, check, examples, experiment
 from deepatoms.runs.prefetch import Remembered
 from deepatoms.studies.deep_frame_potential.checks.bounds import free_descents
 from deepatoms.theory import frame_potential, induced
@@ -39,11 +39,11 @@ def unit_magnitudes(setting):
                        count=min(len(found.energies) for found in runs))
 
 
-@check("dfp.structure_only/free_magnitudes", experiment(1))
+@check("dfp.structure_only/free_magnitudes", examples(3, of="starts"))
 def free_magnitudes(setting):
     """Descend with free magnitudes from three gains; control: unit magnitudes from three seeds."""
-    runs = unit_runs(setting)
-    return Measurement(free_runs(setting).spread, max(runs[family, 2].spread for family in ("resnet", "chain")), count=1)
+    runs, free = unit_runs(setting), free_runs(setting)
+    return Measurement(free.spread, max(runs[family, 2].spread for family in ("resnet", "chain")), count=len(free.energies))
 
 
 @functools.lru_cache(maxsize=2)
@@ -56,11 +56,11 @@ def one_layer_excess(setting):
     return np.array(found)
 
 
-@check("dfp.descent/structured", experiment(1))
+@check("dfp.descent/structured", examples(3, of="starts"))
 def structured(setting):
     """Descend on the chain 16-32-32 with free magnitudes from three starts; control: single layers."""
-    attained = frame_potential.chain_bracket([16, 32, 32])[1]
-    return Measurement(max(free_descents(setting)) / attained - 1, one_layer_excess(setting).max(), count=1)
+    attained, found = frame_potential.chain_bracket([16, 32, 32])[1], free_descents(setting)
+    return Measurement(max(found) / attained - 1, one_layer_excess(setting).max(), count=len(found))
 
 
 @check("dfp.descent/one_layer", experiment(10))
@@ -92,17 +92,17 @@ def _connected(net):
     return total
 
 
-@check("dfp.efficient/speed", EXACT)
+@check("dfp.efficient/speed", examples(1, of="networks"))
 def speed(setting):
     """Divide the multiply-adds of the explicit Gram product by those of one evaluation."""
     net = induced.cifar("resnet", 1, 1, image=20)
     explicit = net.rows * net.atoms**2
-    return Measurement(explicit / multiply_adds(net), explicit / _connected(net))
+    return Measurement(explicit / multiply_adds(net), explicit / _connected(net), count=1)
 
 
-@check("dfp.efficient/size_free", EXACT)
+@check("dfp.efficient/size_free", examples(1, of="networks"))
 def size_free(setting):
     """Divide the multiply-adds at 64 x 64 by those at 32 x 32; control: the explicit product at 40 x 40 and 20 x 20."""
     large, small = (induced.cifar("resnet", 2, 4, image=image) for image in (64, 32))
     explicit = [net.rows * net.atoms**2 for net in (induced.cifar("resnet", 1, 1, image=image) for image in (40, 20))]
-    return Measurement(multiply_adds(large) / multiply_adds(small), explicit[0] / explicit[1])
+    return Measurement(multiply_adds(large) / multiply_adds(small), explicit[0] / explicit[1], count=1)

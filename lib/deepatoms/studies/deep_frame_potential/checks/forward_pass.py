@@ -101,7 +101,7 @@ def _threshold_by_bisection(z, threshold):
 
 # ---- Equation 5: convexity, and the distance of one pass from the minimiser ----
 
-@check("dfp.convex/chords", instances(10_000, of="pairs of activations"))
+@check("dfp.convex/chords", instances(100, of="networks"))
 def chords(setting):
     """Compare the objective at midpoints with the mean at the ends; control: parameters among the variables."""
     def instance(draw):
@@ -112,7 +112,7 @@ def chords(setting):
         ends, middle = _layered(blocks, x, points), _layered(blocks, x, (points[:100] + points[100:]) / 2)
         mean = (ends[:100] + ends[100:]) / 2
         return ((mean - middle) / mean).min(), _shifted_chord(blocks, x, points)
-    return draws.smallest(setting.numpy("chords"), 100, instance, each=100)
+    return draws.smallest(setting.numpy("chords"), 100, instance)
 
 
 def _layered(blocks, x, points):

@@ -20,7 +20,7 @@ SECOND[0, 0, 0] = SECOND[1, 1, 0] = 1
 SECOND[2, 0, 0] = SECOND[2, 1, 1] = np.sqrt(0.5)
 
 
-@check("csc.uniq/exhaustive", instances(200))
+@check("csc.uniq/exhaustive", instances(200, of="signals"))
 def exhaustive(setting):
     """Search all admissible supports of both layers for a second solution; the control doubles the second layer's limit."""
     draw = setting.numpy("exhaustive")
@@ -108,7 +108,7 @@ def _distinct(codes):
 
 # ---- stability of the deep coding problem ----
 
-@check("csc.stab/ratio", instances(1000))
+@check("csc.stab/ratio", instances(1000, of="pairs of solutions"))
 @Remembered
 def stable(setting):
     """Construct pairs of solutions half-way between which the noisy signal lies, and divide distance by bound."""
@@ -163,7 +163,7 @@ def _count(code, D):
 
 # ---- hard thresholding ----
 
-@check("csc.lht/support_and_bound", instances(500))
+@check("csc.lht/support_and_bound", instances(500, of="signals"))
 def hard(setting):
     """Divide the errors of hard thresholding by the bound without thresholds; a wrong support counts as 2."""
     found = [_hard_trial(setting, name, count) for name, count in (("K2-1D", 200), ("K3-1D", 150), ("K2-compact", 150))]
@@ -186,7 +186,7 @@ def _hard_trial(setting, name, count):
 
 # ---- basis pursuit without noise ----
 
-@check("csc.lbp_noiseless/recovery", instances(100))
+@check("csc.lbp_noiseless/recovery", instances(100, of="signals"))
 @Remembered
 def noiseless(setting):
     """Recover both layers by linear programmes; the control has more nonzeros at layer 1 than samples."""
@@ -254,14 +254,14 @@ def sparse_layers(signals, noise, weights):
     return codes
 
 
-@check("csc.lbp/contained_and_bound", instances(200))
+@check("csc.lbp/contained_and_bound", instances(200, of="signals"))
 def contained(setting):
     """Divide the errors of exact basis pursuit by the bound; a false positive counts as 2."""
     trials, small, count = pursued(setting)
     return Measurement(trials[..., 0].max(), small[..., 0].max(), count=count)
 
 
-@check("csc.lbp/finds_large_entries", instances(200))
+@check("csc.lbp/finds_large_entries", instances(200, of="signals"))
 def finds_large(setting):
     """Count the entries above 7.5 times the noise that exact basis pursuit misses, and those above half of it."""
     trials, _, count = pursued(setting)
@@ -270,7 +270,7 @@ def finds_large(setting):
 
 # ---- in which sense basis pursuit is better ----
 
-@check("csc.better/no_contrast_condition", instances(50))
+@check("csc.better/no_contrast_condition", instances(50, of="signals"))
 def no_contrast(setting):
     """Compare exact supports of basis pursuit with soft thresholding at the best threshold of each signal."""
     contrasted = _contrasted(setting)
@@ -312,7 +312,7 @@ def separable(signals, noise):
     return (absent < found).cpu().numpy()
 
 
-@check("csc.better/error_proportional", instances(50))
+@check("csc.better/error_proportional", instances(50, of="signals"))
 def error_proportional(setting):
     """Divide the error of basis pursuit at noise 0.001 by that at 0.01, same direction; soft thresholding beside it."""
     drawn = certified(setting, "K2-1D", 50)
@@ -325,7 +325,7 @@ def error_proportional(setting):
     return Measurement(*(np.median(small / large) for small, large in errors.values()), count=len(signals))
 
 
-@check("csc.better/theory_weights", instances(50))
+@check("csc.better/theory_weights", instances(50, of="signals"))
 def theory_weights(setting):
     """Compare exact supports at layer 2 of basis pursuit, with both choices of weights, and soft thresholding."""
     drawn, size = certified(setting, "K2-1D", 50), 0.02
@@ -338,7 +338,7 @@ def theory_weights(setting):
     return Measurement(lost[2] - lost[0], lost[2] - lost[1], count=len(drawn))
 
 
-@check("csc.better/against_hard", instances(50))
+@check("csc.better/against_hard", instances(50, of="signals"))
 def against_hard(setting):
     """Divide the error of basis pursuit by that of hard thresholding, where both work and where hard thresholding fails."""
     drawn = certified(setting, "K2-1D", 50)

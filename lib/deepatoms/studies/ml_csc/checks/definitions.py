@@ -43,7 +43,7 @@ def forward_layer(x, weight, bias):
     return F.relu(convolve(F.pad(x, overhang, mode="circular"), weight) + bias)
 
 
-@check("csc.def1/sampled", instances(260))
+@check("csc.def1/sampled", instances(260, of="signals"))
 def sampled(setting):
     """Recompute every product by FFT for signals whose codes were placed tap by tap, and count their stripes."""
     found = []
@@ -73,7 +73,7 @@ def _residual(signals, i, code):
     return (signals.dictionaries[i].synthesize(code) - above).abs().flatten(1).amax(1).cpu().numpy()
 
 
-@check("csc.norms/loops", instances(200))
+@check("csc.norms/loops", instances(200, of="maps"))
 def loops(setting):
     """Compare counts and norms with direct loops over all windows of 200 random maps."""
     draw = setting.numpy("loops")

@@ -48,7 +48,7 @@ def _trial(setting, drawn, label):
     return {name: np.array(values) for name, values in found.items()}
 
 
-@check("csc.thm2/support", instances(1000))
+@check("csc.thm2/support", instances(1000, of="signals"))
 def support(setting):
     """Count certified instances with a wrong support at some layer, under Gaussian noise or the shrinking one."""
     trials = harness(setting).values()
@@ -61,7 +61,7 @@ def _signals(trials):
     return sum(trial["wrong"].shape[-1] for trial in trials)
 
 
-@check("csc.thm2/interval", instances(100_000))
+@check("csc.thm2/interval", instances(100_000, of="sets of parameters"))
 def interval_and_condition(setting):
     """Compare the printed condition on the stripe count with the threshold interval, for random parameters."""
     draw, count = setting.numpy("interval"), 100_000
@@ -74,7 +74,7 @@ def interval_and_condition(setting):
     return Measurement(np.sum((lower < upper) != printed), np.sum((lower < upper + noise) != printed), count=len(printed))
 
 
-@check("csc.thm2_bound/ratio", instances(1000))
+@check("csc.thm2_bound/ratio", instances(1000, of="signals"))
 def ratio(setting):
     """Divide the errors of the same instances by the bound, and by the bound without the threshold."""
     trials = harness(setting).values()
@@ -82,7 +82,7 @@ def ratio(setting):
                        count=_signals(trials))
 
 
-@check("csc.thm2_bound/interference", instances(270))
+@check("csc.thm2_bound/interference", instances(270, of="signals"))
 def interference(setting):
     """Divide the errors of the instances with two nonzeros a stripe by the bound, and by it without interference."""
     trial = harness(setting)["K2-compact"]
@@ -100,7 +100,7 @@ def _spread(setting, name="K2-1D", least=1e-3):
     return drawn, size, noises(setting, drawn, size, "spread")
 
 
-@check("csc.threshold/proportional", instances(200))
+@check("csc.threshold/proportional", instances(200, of="signals"))
 def proportional(setting):
     """Take the best of 400 factors c for thresholds c eps_0, judged by the supports of the first layer."""
     drawn, size, (gaussian, _) = _spread(setting)
@@ -116,7 +116,7 @@ def proportional(setting):
     return Measurement(wrong.min(), signals.wrong_supports(codes)[0].sum(), count=len(drawn))
 
 
-@check("csc.threshold/two_in_a_stripe", instances(200))
+@check("csc.threshold/two_in_a_stripe", instances(200, of="signals"))
 def two_in_a_stripe(setting):
     """Count supports lost at layer 1 with a multiple of the error bound, and with the same multiple of the noise alone."""
     drawn, size, both = _spread(setting, "K2-compact", 1e-9)
@@ -128,7 +128,7 @@ def two_in_a_stripe(setting):
     return Measurement(*np.any(lost, axis=1).sum(-1), count=len(drawn))
 
 
-@check("csc.threshold/interval", instances(200))
+@check("csc.threshold/interval", instances(200, of="signals"))
 def interval(setting):
     """Count wrong supports with thresholds one percent above the lower end of the derived interval."""
     drawn, size, (gaussian, worst) = _spread(setting)
@@ -162,19 +162,19 @@ def _counted(measured, control):
     return Measurement(measured.sum(), control.sum(), count=len(measured))
 
 
-@check("csc.nonnegative/signed", instances(200))
+@check("csc.nonnegative/signed", instances(200, of="signals"))
 def signed(setting):
     """Count wrong supports of nonnegative thresholding, the network's, on certified instances with negative entries."""
     return _counted(_wrong(setting, False, "nonnegative"), _wrong(setting, False, "soft"))
 
 
-@check("csc.nonnegative/nonnegative_codes", instances(200))
+@check("csc.nonnegative/nonnegative_codes", instances(200, of="signals"))
 def nonnegative_codes(setting):
     """Count them on certified instances whose codes are all nonnegative."""
     return _counted(_wrong(setting, True, "nonnegative"), _wrong(setting, False, "nonnegative"))
 
 
-@check("csc.nonnegative/doubled_network", instances(200))
+@check("csc.nonnegative/doubled_network", instances(200, of="signals"))
 def doubled_network(setting):
     """Compare the halves' difference of the ReLU network with doubled filters to two-sided thresholding."""
     found, count = [], 0

@@ -29,7 +29,7 @@ def coupled(task, features):
     return resnests.CoupledProblem(features[0] @ task.net.weights[0].T, features[1], task.y)
 
 
-@check("nest.prop2/hessian", instances(200))
+@check("nest.prop2/hessian", instances(200, of="problems"))
 def convex(setting):
     """Compare the extreme eigenvalues of the augmented Hessian, squared loss and cross-entropy at random weights."""
     rng, found, control = setting.numpy("prop2"), [], []
@@ -47,7 +47,7 @@ def ratio(hessian):
     return values[0] / values[-1]
 
 
-@check("nest.prop2_gap/gap", instances(1000))
+@check("nest.prop2_gap/gap", instances(1000, of="problems"))
 def gap(setting):
     """Compute epsilon in closed form for six widths in turn, and from the ends of L-BFGS on twenty of the problems."""
     rng, found, control = setting.numpy("gap"), [], []
@@ -73,7 +73,7 @@ def in_turn(features, y):
     return [first, resnests.augmented_optimum(features[1:], y - features[0] @ first.T)[0]]
 
 
-@check("nest.q1/literal", instances(100))
+@check("nest.q1/literal", instances(100, of="problems"))
 def literal_question(setting):
     """Repeat the input and count where the inequality holds: at split weights and, as the control, at weights fitted in turn."""
     wrong, control, found = 0, 0, tasks(setting)[:100]
@@ -94,7 +94,7 @@ def demand_minimiser(features, y, heads):
         raise ValueError(f"excess risk = {excess:.2g}, unpredictable share = {new:.2g}: both must be below {DECIDED}")
 
 
-@check("nest.q1/every_minimiser", instances(1000))
+@check("nest.q1/every_minimiser", instances(1000, of="problems"))
 @Remembered
 def every_minimiser(setting):
     """Move all weight onto the input by a regression of v_1 on v_0; count where that is no minimiser, or the risk drops."""
@@ -114,7 +114,7 @@ def resists(features, y):
     return excess > DECIDED or drops(features, y, moved)
 
 
-@check("nest.q1/refitted", instances(1000))
+@check("nest.q1/refitted", instances(1000, of="problems"))
 @Remembered
 def predictable_changes_nothing(setting):
     """Refit after adding a random linear combination of the earlier features; the control adds a tanh block's."""
@@ -128,7 +128,7 @@ def predictable_changes_nothing(setting):
     return Measurement(max(found), max(control), count=len(found))
 
 
-@check("nest.cor2_strict/literal", instances(100))
+@check("nest.cor2_strict/literal", instances(100, of="problems"))
 def literal_strictness(setting):
     """Repeat the input, split its weight, and count where the printed condition holds but nothing beats linear."""
     wrong, control, found = 0, 0, tasks(setting)[:100]
@@ -153,7 +153,7 @@ def without_gain(task):
     return tanh.Task(task.net, task.x, task.x @ linear + noise)
 
 
-@check("nest.cor2_strict/unique_minimiser", instances(1000))
+@check("nest.cor2_strict/unique_minimiser", instances(1000, of="problems"))
 @Remembered
 def unique_strictness(setting):
     """Count the same with a nonsingular Gram matrix; in every second problem no feature helps."""
@@ -167,7 +167,7 @@ def unique_strictness(setting):
     return Measurement(wrong, control, count=len(tasks(setting)))
 
 
-@check("nest.cor2_strict/refitted", instances(1000))
+@check("nest.cor2_strict/refitted", instances(1000, of="problems"))
 @Remembered
 def refitted_strictness(setting):
     """Count disagreements between the refitted drop and the gain over linear: generic, no gain, repeated input in turn."""
@@ -196,14 +196,14 @@ def largest_increase(task):
     return max(np.diff([task.coupled(blocks).infimum() for blocks in range(1, len(task.net.blocks) + 1)]))
 
 
-@check("nest.cor1/nested", instances(1000))
+@check("nest.cor1/nested", instances(1000, of="networks"))
 def nested(setting):
     """Compare the closed-form least risks of the first L and L + 1 blocks of one net, W_L random once block L + 1 is there."""
     found = nested_increases(setting, 28, 1000)
     return Measurement(max(found), max(nested_increases(setting, 3, 100)), count=len(found))
 
 
-@check("nest.cor1/unrelated", instances(100))
+@check("nest.cor1/unrelated", instances(100, of="pairs of networks"))
 def unrelated(setting):
     """Compare unrelated nets of three and two blocks; in every second pair the larger net's blocks are saturated."""
     rng, found = setting.numpy("unrelated"), []

@@ -53,7 +53,7 @@ def compared(identifier, of, narrow, doc):
         return Measurement(max(found), max(differences(setting, narrow, of)), count=len(found))
 
     measure.__doc__ = doc
-    return check(identifier, instances(PROBLEMS))(measure)
+    return check(identifier, instances(PROBLEMS, of="networks"))(measure)
 
 
 compared("nest.thm1_gap/cross_entropy", lambda reached, least, linear: reached[-1].risk - least, 8,
@@ -64,7 +64,7 @@ compared("nest.cor2/cross_entropy", lambda reached, least, linear: reached[-1].r
          "Compare the ends of L-BFGS with the best linear classifier.")
 
 
-@check("nest.prop3/cross_entropy", instances(PROBLEMS))
+@check("nest.prop3/cross_entropy", instances(PROBLEMS, of="networks"))
 @Remembered
 def dense(setting):
     """Minimise cross-entropy over the last matrix of random DenseNEsts; subtract the best linear classifier's."""

@@ -68,7 +68,7 @@ def minima(setting):
     return [spectrum(problem, problem.critical_point(range(3))) for problem in problems]
 
 
-@check("nest.prop1/indefinite", instances(3))
+@check("nest.prop1/indefinite", instances(3, of="problems"))
 def indefinite(setting):
     """Take the extreme eigenvalues of the Hessian at the rank-0 critical point, on diabetes, digits and a drawn problem."""
     rank_zero = [real_saddles(setting)[0], real_saddles(setting)[-1]]
@@ -79,11 +79,11 @@ def indefinite(setting):
     return Measurement(min(found), min(-augmented[0], augmented[-1]), count=len(found))
 
 
-@check("nest.prop1_saddle/no_maxima", instances(200))
+@check("nest.prop1_saddle/no_maxima", instances(200, of="problems"))
 def no_maxima(setting):
-    """Count explicit critical points, other than the global minimum, without curvature of both signs."""
+    """Count explicit critical points of deficient rank without curvature of both signs; those of full rank as control."""
     wrong = sum(not (low < -1e-6 and high > 1e-6) for *_, low, high in saddles(setting))
-    control = sum(not (-values.max() < -1e-6 and -values.min() > 1e-6) for values in minima(setting))
+    control = sum(not (values[0] < -1e-6 and values[-1] > 1e-6) for values in minima(setting))
     return Measurement(wrong, control, count=len(tasks(setting)))
 
 
@@ -126,7 +126,7 @@ def full_rank_is_global(setting):
                        count=len(ends(setting, 16, 100)))
 
 
-@check("nest.thm1_gap/closed_form", instances(1004))
+@check("nest.thm1_gap/closed_form", instances(1004, of="problems"))
 def no_gap(setting):
     """Compute epsilon in closed form on wide nets: diabetes, digits, and 1,000 drawn problems."""
     rng = setting.numpy("no gap")
@@ -152,7 +152,7 @@ def descent_arrives(setting):
     return Measurement(fraction(16), fraction(8), count=len(ends(setting, 16, 20)))
 
 
-@check("nest.thm2_rank/rank", instances(200))
+@check("nest.thm2_rank/rank", instances(200, of="problems"))
 def deficient(setting):
     """Count the singular values of W_{L+1} at explicit saddles and at those found by descent on the gradient."""
     found = [rank(point[1]) - 3 for _, point, low, _ in saddles(setting) if low < -1e-6]

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import scipy.linalg
 
-from deepatoms.claims.checking import EXACT, Measurement, check, experiment, instances
+from deepatoms.claims.checking import Measurement, check, examples, experiment, instances
 from deepatoms.studies.skip_dictionaries import comparison
 from deepatoms.theory import dictionaries, recovery
 from deepatoms.theory import skip_dictionaries as skip
@@ -14,7 +14,7 @@ from deepatoms.theory import skip_dictionaries as skip
 # ---- rsc.dcp and rsc.dlp ----
 
 
-@check("rsc.dcp/feasible_as_printed", instances(200, "inputs"))
+@check("rsc.dcp/feasible_as_printed", instances(200, of="inputs of one layer"))
 def feasible_as_printed(setting):
     """Take the share of inputs whose T_1 = D_1 X has at most n/2 nonzeros; a permutation and sparse X are the control."""
     draw = setting.numpy("dcp")
@@ -25,7 +25,7 @@ def feasible_as_printed(setting):
                          for signals, matrix in ((X, D), (sparse, permutation))), count=len(X))
 
 
-@check("rsc.dcp/inequalities_only", instances(200, "inputs"))
+@check("rsc.dcp/inequalities_only", instances(200, of="inputs of one chain"))
 def inequalities_only(setting):
     """Take the share of inputs that have codes within half their mean size in every layer; with the equalities as control."""
     draw = setting.numpy("dcp inequalities")
@@ -35,12 +35,12 @@ def inequalities_only(setting):
                          for equalities in (False, True)), count=len(X))
 
 
-@check("rsc.dcp/greedy_can_miss", EXACT)
+@check("rsc.dcp/greedy_can_miss", examples(1, of="problems"))
 def greedy_can_miss(setting):
     """Count the layers of the smallest example that greedy codes miss and others meet; with D_2 = I as control."""
     x, other = np.array([1.0, 0.9]), [np.array([0.0, 0.9]), np.array([0.9, 0.0])]
     return Measurement(*(int(_meets(x, other, D2)) - int(_meets(x, skip.deep_coding(x, [np.eye(2), D2], [1, 1])[0], D2))
-                         for D2 in (np.array([[1.0, 1.0], [1.0, 0.0]]), np.eye(2))))
+                         for D2 in (np.array([[1.0, 1.0], [1.0, 0.0]]), np.eye(2))), count=1)
 
 
 def _meets(x, codes, D2):
@@ -127,11 +127,12 @@ def half_bound(setting):
     return Measurement(sum(found), _ambiguous_picket_fences(), count=len(found))
 
 
-@check("rsc.uniq_layers/allows_a_nonzero", EXACT)
+@check("rsc.uniq_layers/allows_a_nonzero", examples(4, of="coherences"))
 def allows_a_nonzero(setting):
     """Take the largest whole number below the printed bound, over four coherences; the right bound is the control."""
-    return Measurement(*(max(math.ceil(bound(mu)) - 1 for mu in (0.01, 0.1, 0.5, 1.0))
-                         for bound in (skip.printed_sparsity_bound, dictionaries.uniqueness_threshold)))
+    found, control = ([math.ceil(bound(mu)) - 1 for mu in (0.01, 0.1, 0.5, 1.0)]
+                      for bound in (skip.printed_sparsity_bound, dictionaries.uniqueness_threshold))
+    return Measurement(max(found), max(control), count=len(found))
 
 
 # ---- rsc.stab ----
@@ -271,13 +272,14 @@ def recursion_second_step(setting):
     return Measurement(max(found[:, 1].max(), example_ratios[1]), max(found[:, 0].max(), example_ratios[0]), count=len(found))
 
 
-@check("rsc.global/no_growth", EXACT)
+@check("rsc.global/no_growth", examples(1, of="chains"))
 def no_growth(setting):
     """Take the growth of the recursion's bound over four steps; for orthonormal atoms and factor 1 as control."""
-    return Measurement(*(skip.stability_recursion(1.0, [mu] * 4, [1] * 4, factor)[-1] for mu, factor in ((0.5, 4.0), (0.0, 1.0))))
+    return Measurement(*(skip.stability_recursion(1.0, [mu] * 4, [1] * 4, factor)[-1] for mu, factor in ((0.5, 4.0), (0.0, 1.0))),
+                       count=1)
 
 
-@check("rsc.global/growth", EXACT)
+@check("rsc.global/growth", instances(357, "chains"))
 def growth(setting):
     """Divide the growth of the recursion's bound by 4^(l-1); by 8^(l-1) as control."""
     draw, ratios = setting.numpy("growth"), []
@@ -285,4 +287,4 @@ def growth(setting):
         for denominators in (np.ones(steps), *(1 - draw.random((50, steps)))):
             grown = skip.stability_recursion(1.0, [float(1 - d) for d in denominators], [1] * steps)[-1]
             ratios.append((grown / 4**steps, grown / 8**steps))
-    return Measurement(*np.min(ratios, axis=0))
+    return Measurement(*np.min(ratios, axis=0), count=len(ratios))

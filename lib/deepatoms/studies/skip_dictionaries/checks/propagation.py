@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from deepatoms.claims.checking import EXACT, Measurement, check, instances
+from deepatoms.claims.checking import Measurement, check, examples, instances
 from deepatoms.studies.skip_dictionaries import comparison
 from deepatoms.studies.skip_dictionaries.checks.coding import blocks, demand
 from deepatoms.theory import dictionaries
@@ -115,13 +115,13 @@ def _residual_ratios(weights, biases, h, moved):
     return error / skip.residual_bound(noise, weights), error / (noise * local)
 
 
-@check("rsc.prop/keep_largest", EXACT)
+@check("rsc.prop/keep_largest", examples(1, of="pairs of inputs"))
 def keep_largest(setting):
     """Divide output by input difference of the layer that keeps the largest of two entries (decimal logarithm)."""
     pair = np.array([[1.0, 1.0 + 1e-9], [1.0 + 1e-9, 1.0]])
     layer = [np.diag([2.0, -2.0])], [np.zeros(2)]
     outputs = (skip.keep_largest(pair, 1), skip.residual_forward(pair, *layer))
-    return Measurement(*(math.log10(np.linalg.norm(z[0] - z[1]) / np.linalg.norm(pair[0] - pair[1])) for z in outputs))
+    return Measurement(*(math.log10(np.linalg.norm(z[0] - z[1]) / np.linalg.norm(pair[0] - pair[1])) for z in outputs), count=1)
 
 
 # ---- rsc.noise_coherence ----

@@ -38,19 +38,19 @@ def _order(found):
     return Measurement(exceeding(found, "certified"), exceeding(found, "without_bias"), count=len(found["local"]))
 
 
-@check("spl.certificate/order", instances(DRAWN))
+@check("spl.certificate/order", instances(DRAWN, of="signals"))
 def order(setting):
     """Count the certificates above the in-radius on instances drawn now; the control leaves the threshold out of the error."""
     return _order(ladders(setting))
 
 
-@check("spl.certificate/order", instances(1000), scale="full", records=certificate.NAME)
+@check("spl.certificate/order", instances(1000, of="signals"), scale="full", records=certificate.NAME)
 def order_recorded(setting, records):
     """Count them on the recorded instances."""
     return _order(recorded(records))
 
 
-@check("spl.certificate/support", instances(DRAWN))
+@check("spl.certificate/support", instances(DRAWN, of="signals"))
 def support(setting):
     """Count the codes that are not the support; codes that ReLU cannot represent are the control."""
     found, signed = ladders(setting)["support"], signed_ladders(setting)["support"]

@@ -75,7 +75,7 @@ def _drawn(setting):
         (pooled.amax(2) > 0).flatten(1).numpy()
 
 
-@check("spl.eq15/counts", instances(PAIRS, of="pairs"))
+@check("spl.eq15/counts", instances(PAIRS, of="pairs of inputs"))
 def counts(setting):
     """Compare distances of packed codes with signs and argmax positions read from the layers' own inputs."""
     (relu, pool), signs, positions, pooled_signs = _drawn(setting)
@@ -90,7 +90,7 @@ def counts(setting):
     return Measurement(wrong, control, count=len(first))
 
 
-@check("spl.eq15/triangle", instances(PAIRS, of="triples"))
+@check("spl.eq15/triangle", instances(PAIRS, of="triples of inputs"))
 def triangle(setting):
     """Count violations of symmetry and the triangle inequality in whole numbers of unequal units."""
     codes = _drawn(setting)[0][1]

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.optimize
 
-from deepatoms.claims.checking import EXACT, Measurement, check, instances
+from deepatoms.claims.checking import Measurement, check, examples, instances
 
 
 @check("spl.eq4/rebuilt", instances(200, of="functions"))
@@ -56,12 +56,12 @@ def _smallest_gap(random, dimension, reduce):
     return ((1 - t[:, 0]) * low + t[:, 0] * high - middle).min()
 
 
-@check("spl.approx_convex/rate", EXACT)
+@check("spl.approx_convex/rate", examples(2, of="functions"))
 def rate(setting):
     """Fit the slope of the error of the maximum of n tangents against n, on a logarithmic scale."""
-    square = _rate(lambda x: x**2, lambda x: 2 * x)
-    softplus = _rate(lambda x: np.logaddexp(0, x), lambda x: 1 / (1 + np.exp(-x)))
-    return Measurement(max(square, softplus), _rate(np.sin, np.cos))
+    convex = ((np.square, lambda x: 2 * x), (lambda x: np.logaddexp(0, x), sigmoid))
+    rates = [_rate(function, derivative) for function, derivative in convex]
+    return Measurement(max(rates), _rate(np.sin, np.cos), count=len(rates))
 
 
 def _rate(function, derivative):
@@ -76,15 +76,16 @@ def _tangents(function, derivative, x, count):
     return (function(at) + derivative(at) * (x[:, None] - at)).max(1)
 
 
-@check("spl.approx_nonconvex/spline", EXACT)
+@check("spl.approx_nonconvex/spline", examples(2, of="functions"))
 def spline(setting):
     """Interpolate sigmoid and arctan linearly between equally spaced knots and take the largest error."""
-    return Measurement(_interpolation_error(256), _interpolation_error(4))
+    fine, coarse = ([_interpolation_error(function, pieces) for function in (sigmoid, np.arctan)] for pieces in (256, 4))
+    return Measurement(max(fine), max(coarse), count=len(fine))
 
 
-def _interpolation_error(pieces):
+def _interpolation_error(function, pieces):
     knots, x = np.linspace(-6, 6, pieces + 1), np.linspace(-6, 6, 50_001)
-    return max(np.abs(function(x) - np.interp(x, knots, function(knots))).max() for function in (sigmoid, np.arctan))
+    return np.abs(function(x) - np.interp(x, knots, function(knots))).max()
 
 
 def sigmoid(x):
@@ -92,11 +93,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-@check("spl.approx_nonconvex/not_max_affine", EXACT)
+@check("spl.approx_nonconvex/not_max_affine", examples(1, of="functions"))
 def not_max_affine(setting):
     """Find the convex function nearest to the sigmoid in the sup norm, by a linear programme on 241 points."""
     x = np.linspace(-6, 6, 241)
-    return Measurement(nearest_convex(sigmoid(x))[0], nearest_convex(np.logaddexp(0, x))[0])
+    return Measurement(nearest_convex(sigmoid(x))[0], nearest_convex(np.logaddexp(0, x))[0], count=1)
 
 
 def nearest_convex(values):

@@ -8,7 +8,7 @@ from scipy import stats
 from torch import nn
 
 from deepatoms import data
-from deepatoms.claims.checking import EXACT, Measurement, check, experiment
+from deepatoms.claims.checking import Measurement, check, examples, experiment
 from deepatoms.studies.spline_templates.checks.templates import SEEDS, trained_nets
 from deepatoms.theory.smoothing import smoothed_relu
 
@@ -33,13 +33,13 @@ def smoothed(model, beta):
     return nn.Sequential(*(SmoothedReLU(beta) if isinstance(layer, nn.ReLU) else layer for layer in model)).eval()
 
 
-@check("spl.smooth/limit", EXACT)
+@check("spl.smooth/limit", examples(3, of="values of beta"))
 def limit(setting):
     """Measure the largest distance of the unit from ReLU, in units of 1 - beta."""
     u = torch.linspace(-3, 3, 60_001, dtype=torch.float64)
     errors = [[float((smoothed_relu(u, unit) - u.relu()).abs().max()) / (1 - beta) for unit in (beta, 0.5)]
               for beta in (0.9, 0.99, 0.999)]
-    return Measurement(*np.max(errors, axis=0))
+    return Measurement(*np.max(errors, axis=0), count=len(errors))
 
 
 @lru_cache(maxsize=8)
