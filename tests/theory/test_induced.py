@@ -1,5 +1,7 @@
 """Induced dictionaries: explicit against torch's own convolutions, structure against the equations, bad input refused."""
 
+import dataclasses
+import itertools
 import math
 from functools import partial
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepatoms.theory import induced
+from deepatoms.theory.induced import interactions
 
 widths = st.lists(st.integers(1, 9), min_size=2, max_size=6)
 
@@ -134,3 +137,64 @@ def test_the_random_weights_have_the_variance_that_the_rule_says():
     weight = induced.chain([200, 300]).init(0, gain=2.0)[0]
     assert float(weight.var()) == pytest.approx(2 / 200, rel=0.05)
     assert float(induced.chain([200, 300]).init(0, gain=0.5)[0].var()) == pytest.approx(0.5 / 200, rel=0.05)
+
+
+def on_the_grid(kernel, n):
+    """A kernel as a matrix from column positions x to row positions y of a circular grid: entry values[r, c, y - x]."""
+    values = np.asarray(kernel.values)
+    found = np.zeros((values.shape[0], n, n, values.shape[1], n, n))
+    for (i, j), (y, x) in itertools.product(itertools.product(range(values.shape[-1]), repeat=2),
+                                            itertools.product(range(n), repeat=2)):
+        found[:, (y + i + kernel.start) % n, (x + j + kernel.start) % n, :, y, x] += values[:, :, i, j]
+    return found
+
+
+def random_kernel(draw, rows, columns, size, start):
+    return interactions.Kernel(torch.from_numpy(draw.normal(size=(rows, columns, size, size))), start, 0)
+
+
+@pytest.mark.parametrize(("sizes", "starts"), [((1, 1), (0, 0)), ((3, 3), (-1, -1)), ((2, 3), (-1, 0)), ((3, 1), (-2, 1)),
+                                               ((1, 2), (1, -1))])
+def test_kernels_are_correlated_mirrored_and_added_as_their_matrices_are(sizes, starts):
+    draw = np.random.default_rng(sum(sizes))
+    a, b, c = (random_kernel(draw, 2, k, size, start)
+               for k, size, start in ((3, sizes[0], starts[0]), (4, sizes[1], starts[1]), (3, sizes[1], starts[1])))
+    A, B = (on_the_grid(each, 8).reshape(128, -1) for each in (a, b))
+    np.testing.assert_allclose(on_the_grid(interactions.correlate(a, b), 8).reshape(192, -1), A.T @ B, atol=1e-12)
+    np.testing.assert_allclose(on_the_grid(interactions.mirror(a), 8).reshape(192, -1), A.T, atol=1e-12)
+    for one, other in ((a, c), (c, a)):
+        total = on_the_grid(a, 8) + on_the_grid(c, 8)
+        np.testing.assert_allclose(on_the_grid(interactions.add(one, other), 8), total, atol=1e-12)
+
+
+@pytest.mark.parametrize("start", [-2, -1, 0, 1])
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize(("rows", "columns"), [((0, 1), (0, 1)), ((0,), (0, 1)), ((0, 1), (0,)), ((0,), (0,))])
+def test_a_lifted_kernel_is_the_same_matrix_with_phases_for_channels(start, size, rows, columns):
+    if size == 1 and start % 2 and len(rows) == len(columns) == 1:
+        return  # no coarse position has that offset, and no network has such a block
+    kernel = random_kernel(np.random.default_rng(size), 2, 1, size, start)
+    lifted = interactions.lift(kernel, rows, columns)
+    p, q = len(rows), len(columns)
+    fine = on_the_grid(kernel, 6).reshape(2, 3, 2, 3, 2, 1, 3, 2, 3, 2)[:, :, :p, :, :p, :, :, :q, :, :q]
+    wanted = fine.transpose(0, 2, 4, 1, 3, 5, 7, 9, 6, 8)
+    np.testing.assert_allclose(on_the_grid(lifted, 3), wanted.reshape(2 * p**2, 3, 3, q**2, 3, 3), atol=1e-12)
+    assert lifted.level == 1
+
+
+@pytest.mark.parametrize("net", [induced.chain([3, 4, 2]), induced.chain([3, 4, 2], "analysis"), induced.dense([2, 3, 4]),
+                                 induced.residual([2, 3, 3, 3, 3, 3]), induced.cifar("resnet", blocks=1, width=1, image=20)])
+def test_the_gram_matrix_of_local_interactions_is_that_of_the_dictionary(net):
+    weights = net.init(2)
+    B = net.dictionary(weights)
+    B = B / B.norm(dim=0)
+    assert float((interactions.interaction_gram(net, weights) - B.T @ B).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize(("size", "grid", "refused"), [(5, 5, False), (5, 4, True), (3, 3, False), (3, 2, True)])
+def test_an_image_has_room_where_the_interactions_just_fit_its_grid(size, grid, refused):
+    net = dataclasses.replace(induced.cifar("chain", blocks=1, width=1), image=4 * grid)
+    if not refused:
+        return interactions.demand_room(net, size, 2)
+    with pytest.raises(ValueError, match=f"leaves a grid of {grid} positions.*at least {4 * size} pixels"):
+        interactions.demand_room(net, size, 2)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from deepatoms.theory import resnests
+from deepatoms.theory.resnests import cross_entropy
 
 SUBSETS = [subset for size in range(4) for subset in itertools.combinations(range(3), size)]
 
@@ -366,3 +367,55 @@ def test_a_lattice_network_is_the_maximum_of_minima_and_counts_its_neurons(chain
     last = resnests.relu_maximum(np.zeros(3), chain)[1]
     assert neurons == last + sum(counts) + 2 * sum(max(depths) - deep for deep in depths)
     assert counts == ((0, 3, 3 + 4 + 3 + 2 + 3) if chain else (0, 3, 9))
+
+
+def test_the_risk_of_an_intercept_is_the_entropy_of_the_classes_and_no_scale_shift_or_order_changes_it():
+    draw = np.random.default_rng(0)
+    for counts in ([3, 5], [4, 2, 6]):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        share = np.array(counts) / sum(counts)
+        risk, gap = resnests.cross_entropy_risk([np.ones((len(labels), 1))], labels)
+        assert risk == pytest.approx(-(share * np.log(share)).sum(), abs=1e-9) and 0 <= gap < 1e-9
+    features, labels = [np.ones((40, 1)), draw.normal(size=(40, 2))], draw.integers(3, size=40)
+    risk = resnests.cross_entropy_risk(features, labels)[0]
+    order, classes, mixing = draw.permutation(40), draw.permutation(3), draw.normal(size=(2, 2))
+    for others, named in (([each[order] for each in features], labels[order]), (features, classes[labels]),
+                          ([features[0] * 3, features[1] @ mixing + 2], labels),
+                          ([np.concatenate([each, each]) for each in features], np.tile(labels, 2))):
+        assert resnests.cross_entropy_risk(others, named)[0] == pytest.approx(risk, abs=1e-8)
+    assert resnests.cross_entropy_risk(features[:1], labels)[0] > risk
+
+
+def test_the_mean_margin_of_separable_data_is_worked_out_and_scales_with_the_features():
+    x, labels = np.array([[-1.0], [2.0]]), np.array([0, 1])
+    assert cross_entropy.separation(x, labels) == pytest.approx((2 + 4) / 2)  # h_1 - h_0 = 2, its largest in the box
+    assert cross_entropy.separation(1e-3 * x, labels) == pytest.approx(3e-3)
+    assert cross_entropy.separation(np.tile(x, (3, 1)), np.tile(labels, 3)) == pytest.approx(3.0)
+    draw = np.random.default_rng(1)
+    x, labels = draw.normal(size=(9, 2)), np.arange(9) % 3
+    x = np.c_[x, np.eye(3)[labels]]  # each class has a feature of its own
+    margin, order = cross_entropy.separation(x, labels), draw.permutation(9)
+    assert margin > 0 and cross_entropy.separation(x[order], (2 - labels)[order]) == pytest.approx(margin)
+    assert cross_entropy.separation(np.r_[x, x], np.r_[labels, (labels + 1) % 3]) > 0  # two of the classes overlap at a time
+    assert cross_entropy.separation(np.r_[x, x, x], np.r_[labels, (labels + 1) % 3, (labels + 2) % 3]) == 0.0
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1]), np.array([0.0, 1.0, 1.0]), [0, 1, 1], np.array([[0, 1, 1]]),
+                                    np.array([-1, 0, 1]), np.zeros(3, dtype=int), np.array([True, False, True])])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match="labels = "):
+        cross_entropy.separation(np.ones((3, 1)), labels)
+    with pytest.raises(ValueError, match="labels = "):
+        resnests.cross_entropy_risk([np.ones((3, 1))], labels)
+
+
+def test_a_proof_that_leaves_the_simplex_proves_nothing():
+    """At random heads the dual point bounds the optimum from below, or is refused; at the optimum it meets it."""
+    draw = np.random.default_rng(2)
+    stacked, targets = np.c_[np.ones(12), draw.normal(size=12)], np.eye(2)[np.arange(12) % 2]
+    risk, told = resnests.cross_entropy_risk([stacked], np.arange(12) % 2)[0], set()
+    for scale in (0.0, 0.1, 1.0, 30.0):
+        bound = cross_entropy._dual(stacked, targets, scale * draw.normal(size=4))
+        told.add(bool(np.isfinite(bound)))
+        assert bound <= risk + 1e-12
+    assert told == {True, False}

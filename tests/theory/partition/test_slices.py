@@ -196,3 +196,35 @@ def test_a_segment_is_refused_exactly_where_rounding_blurs_a_billionth_of_it(sid
                 segment.demand_apart("end", start, torch.full((1, 2), side, dtype=torch.float64), start)
         else:
             segment.demand_apart("end", start, torch.full((1, 2), side, dtype=torch.float64), start)
+
+
+def scores(*rows):
+    """Return a linear map of the plane to scores."""
+    model = nn.Linear(2, len(rows)).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor(rows))
+        model.bias.zero_()
+    return model
+
+
+HALF, LONG = 0.5**0.5, (0.25**2 + 0.5**2) ** 0.5
+
+
+@pytest.mark.parametrize(("rows", "length"), [
+    (((1.0, 0.0), (0.0, 1.0), (-1.0, -1.0)), HALF + 2 * LONG),  # three rays from the middle
+    (((1.0, 0.0), (1.0, 0.0), (-1.0, 0.0)), 1.0), (((-1.0, 0.0), (1.0, 0.0), (1.0, 0.0)), 1.0),  # a tie on a whole side is none
+    (((1.0, 1.0), (-1.0, -1.0)), 2 * HALF), (((0.0, 0.0), (0.0, 0.0)), 0.0)])
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_the_boundary_of_linear_scores_has_the_length_worked_out_and_each_piece_once(rows, length, scale):
+    for order in (slice(None), slice(None, None, -1)):
+        found = partition.slice_plane(scores(*(tuple(scale * each for each in row) for row in rows[order])), little.box())
+        segments = found.decision_boundary()
+        assert np.linalg.norm(segments[:, 0] - segments[:, 1], axis=1).sum() == pytest.approx(length)
+
+
+def test_polygons_are_the_corners_that_count(case):
+    _, found = case
+    for corners, count, area in list(zip(found.polygons(), found.counts, found.areas, strict=True))[:50]:
+        x, y = corners.T
+        assert corners.shape == (count, 2)
+        assert abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2) == pytest.approx(area)  # the shoelace formula
