@@ -198,3 +198,26 @@ def test_an_image_has_room_where_the_interactions_just_fit_its_grid(size, grid, 
         return interactions.demand_room(net, size, 2)
     with pytest.raises(ValueError, match=f"leaves a grid of {grid} positions.*at least {4 * size} pixels"):
         interactions.demand_room(net, size, 2)
+
+
+def test_batches_of_sparse_codes_are_refused_where_they_mean_nothing_and_the_measures_have_known_values():
+    B, y = np.eye(2)[None], np.array([[1.0, 0.2]])
+    for wrong, said in (((B[0], y, 0.5), "B = .*rank 2"), ((B, y[0], 0.5), "y = .*rank 1"),
+                        ((B, np.full((1, 2), np.nan), 0.5), "y = .*NaN"), ((B, y[:, :1], 0.5), "y = .* does not match B"),
+                        ((B, y, 0.0), "penalty = 0.0"), ((B, y, -1.0), "penalty = -1.0"), ((B, y, np.nan), "penalty = nan")):
+        with pytest.raises(ValueError, match=said):
+            induced.sparse_code(*wrong)
+    with pytest.raises(ValueError, match="rounds = 0"):
+        induced.sparse_code(B, y, 0.5, rounds=0)
+    draw = np.random.default_rng(1)
+    hard = draw.normal(size=(3, 6, 12)), draw.normal(size=(3, 6))
+    with pytest.raises(ValueError, match="gap = 1e-300 was not reached for . of 3 problems"):
+        induced.sparse_code(*hard, 0.3, gap=1e-300, rounds=1)
+    code = induced.sparse_code(B, y, 0.5)  # max(y - penalty / 2, 0)
+    np.testing.assert_allclose(code, [[0.75, 0.0]], atol=1e-12)
+    # Half the objective: 1.04 / 2 at zero, 0.05125 + 0.1875 at the code, 0.65125 + 0.1875 at the other activation.
+    for w, wanted in ((code, (0, 0, 1)), (np.zeros((1, 2)), (1, 1, 0)),
+                      (np.array([[0.0, 0.75]]), (2**0.5, (0.83875 - 0.23875) / (0.52 - 0.23875), 0))):
+        assert [float(each[0]) for each in induced.agreement(B, w, code, y, 0.5)] == pytest.approx(wanted, abs=1e-9)
+    nothing = induced.agreement(B, np.zeros((1, 2)), np.zeros((1, 2)), 0.1 * y, 0.5)
+    assert [float(each[0]) for each in nothing] == [0.0, 0.0, 1.0]
