@@ -221,3 +221,10 @@ def test_batches_of_sparse_codes_are_refused_where_they_mean_nothing_and_the_mea
         assert [float(each[0]) for each in induced.agreement(B, w, code, y, 0.5)] == pytest.approx(wanted, abs=1e-9)
     nothing = induced.agreement(B, np.zeros((1, 2)), np.zeros((1, 2)), 0.1 * y, 0.5)
     assert [float(each[0]) for each in nothing] == [0.0, 0.0, 1.0]
+
+
+def test_nothing_is_counted_on_an_image_on_which_filters_meet_around_the_edge():
+    net = induced.cifar("chain", blocks=1, width=1, image=12)
+    for call in (interactions.structural_count, lambda net: list(interactions.block_terms(net, net.init(0)))):
+        with pytest.raises(ValueError, match="filters meet around the edge"):
+            call(net)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from deepatoms.theory import resnests
-from deepatoms.theory.resnests import cross_entropy
+from deepatoms.theory.resnests import augmented, cross_entropy
 
 SUBSETS = [subset for size in range(4) for subset in itertools.combinations(range(3), size)]
 
@@ -419,3 +419,68 @@ def test_a_proof_that_leaves_the_simplex_proves_nothing():
         told.add(bool(np.isfinite(bound)))
         assert bound <= risk + 1e-12
     assert told == {True, False}
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: resnests.lattice_sets(np.ones(2), np.ones(2), [np.ones((2, 1))] * 2), "slopes = .*rank 1"),
+    (lambda: resnests.lattice_sets(np.ones((2, 1)), np.ones(3), [np.ones((2, 1))] * 2), "which differ"),
+    (lambda: resnests.lattice_network(np.ones(2), np.ones(2), [np.array([0])]), "slopes = .*rank 1"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.ones(3), [np.array([0])]), "offsets = .* does not match the 2 slopes"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.full(2, np.nan), [np.array([0])]), "offsets = .*NaN"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.ones(2), []), "sets = .* holds no set"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.ones(2), "ab"), "sets = .* holds no set"),
+    (lambda: resnests.relu_maximum(np.array([np.nan])), "values = .*NaN"), (lambda: resnests.neuron_bound(1, 0), "pieces = 0"),
+    (lambda: resnests.augmented_risk([V], V[:, 0]), "y = .*rank 1"),
+    (lambda: resnests.augmented_risk([V, V[:, 0]], V), r"features\[1\] = .*rank 1"),
+    (lambda: resnests.CoupledProblem(V, V, V).critical_value([3]), "subset = .* names an output beyond 2"),
+    (lambda: resnests.CoupledProblem(V, V, V).critical_value([-1]), "subset = -1"),
+    (lambda: resnests.assumption_3(0, 1), "width = 0"), (lambda: resnests.assumption_3(1, 0), "outputs = 0"),
+    (lambda: resnests.assumption_1(V[:, 0], V), "last = .*rank 1"), (lambda: resnests.assumption_1(V, V[:, 0]), "y = .*rank 1"),
+    (lambda: resnests.assumption_4([V, V[:, 0]]), "weights = .*rank 1"),
+])
+def test_what_the_resnests_cannot_mean_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 5))
+def test_no_tree_of_relu_layers_needs_more_neurons_than_its_bound(seed, components, pieces):
+    draw = np.random.default_rng(seed)
+    sets = [draw.choice(components, draw.integers(1, components + 1), replace=False) for _ in range(pieces)]
+    network = resnests.lattice_network(draw.normal(size=(components, 2)), draw.normal(size=components), sets)
+    neurons = network(np.zeros((1, 2)))[1]
+    assert neurons <= resnests.neuron_bound(components, pieces)
+    assert [resnests.neuron_bound(*sizes) for sizes in ((1, 1), (2, 2), (3, 3), (4, 3), (5, 1))] == [0, 11, 44, 44, 24 - 3]
+
+
+def test_the_pieces_that_lie_above_one_s_own_are_those_on_its_corners():
+    slopes, offsets = np.array([[1.0], [-1.0], [1.0]]), np.array([0.0, 0.0, 0.0])  # the third is the first again
+    left, right = np.array([[-1.0], [0.0]]), np.array([[0.0], [1.0]])
+    found = resnests.lattice_sets(slopes, offsets, [right, left, right])
+    assert [slopes[each].ravel().tolist() for each in found] == [[1.0], [-1.0], [1.0]]
+    for gap, members in ((5e-10, 2), (2e-9, 1)):  # a piece below by less than the tolerance still counts
+        both = resnests.lattice_sets(np.array([[0.0], [0.1]]), np.array([0.0, -gap]), [np.zeros((1, 1))] * 2)
+        assert (len(both[0]), len(both[1])) == (members, 2)
+
+
+def test_least_squares_of_a_matrix_without_full_rank_is_the_shortest_and_projections_are_projections():
+    draw = np.random.default_rng(5)
+    x, y = draw.normal(size=(12, 4)), draw.normal(size=(12, 2))
+    for matrix in (x, x[:, [0, 1, 1, 2]], np.c_[x, 1e-18 * draw.normal(size=12)], x[:3]):
+        targets = y[:len(matrix)]
+        shortest = np.linalg.pinv(matrix, rcond=1e-14) @ targets
+        np.testing.assert_allclose(augmented.least_squares(matrix, targets), shortest, atol=1e-10)
+        basis = augmented.column_basis(matrix)
+        assert basis.shape[1] == np.linalg.matrix_rank(matrix)
+        np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+        inside = augmented.project(matrix, targets)
+        np.testing.assert_allclose(augmented.project(matrix, inside), inside, atol=1e-12)
+        np.testing.assert_allclose(matrix.T @ augmented.unexplained(matrix, targets), 0, atol=1e-10)
+    left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    assert resnests.unpredictability([x, y]) == pytest.approx([np.linalg.norm(left) ** 2 / np.linalg.norm(y) ** 2])
+    assert resnests.augmented_risk([x], y) == pytest.approx(np.linalg.norm(left) ** 2 / 12)
+    heads = resnests.augmented_optimum([x[:, :1], x[:, 1:]], y)
+    assert [head.shape for head in heads] == [(2, 1), (2, 3)]
+    np.testing.assert_allclose(np.hstack(heads), np.linalg.lstsq(x, y, rcond=None)[0].T, atol=1e-12)
+    np.testing.assert_allclose(resnests.augmented_hessian([x[:, :1], x[:, 1:]]), x.T @ x / 6)
