@@ -262,3 +262,17 @@ def test_of_two_designs_the_less_coherent_is_kept_one_by_one():
         kept = convolutional._less_coherent(*pair, (3,))
         assert [float(convolutional.filter_coherence(each)) for each in kept] == pytest.approx([wanted, wanted])
     assert single[0] != single[1]
+
+
+def test_an_atom_with_an_empty_channel_or_row_is_no_zero_atom_and_an_empty_one_is():
+    for filters in (np.array([[[0.0, 0.0], [3.0, 4.0]]]), np.array([[[[0.0, 0.0], [3.0, 4.0]]]])):
+        assert np.linalg.norm(convolutional.normalize_filters(filters)) == pytest.approx(1)
+        empty = np.concatenate([filters, 0 * filters])
+        grid = (4,) * (empty.ndim - 2)
+        for function, given in ((convolutional.matrix, (empty, grid)), (convolutional.filter_coherence, (empty,)),
+                                (convolutional.synthesize, (empty, np.ones((2, *grid))))):
+            with pytest.raises(ValueError, match="filters = .* has 1 zero atoms"):
+                function(*given)
+    for wrong, said in ((np.ones((2, 3)), "rank 2"), (np.full((1, 1, 2), np.nan), "NaN"), (np.ones((1, 1, 1, 1, 1)), "rank 5")):
+        with pytest.raises(ValueError, match=f"filters = .*{said}"):
+            convolutional.matrix(wrong, (4,))

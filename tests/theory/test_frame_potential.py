@@ -1,6 +1,7 @@
 """The fast evaluation against explicit dictionaries, and the closed forms against descent and random networks."""
 
 import itertools
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -396,3 +397,22 @@ def test_a_choice_is_the_lowest_or_an_abstention_with_its_reason(potentials, cho
     assert many.abstains == "5 candidates tie at F = 0 (n0, n1, n2, n3, ...)"
     assert frame_potential.ranked([]).abstains == "no candidate is left" and frame_potential.ranked([]).chosen is None
     assert frame_potential.ranked([], 12345).abstains == "no candidate has at most 12,345 parameters"
+
+
+def test_the_energy_of_a_batch_of_batches_is_that_of_each():
+    draw = np.random.default_rng(0)
+    weights = [torch.from_numpy(draw.normal(size=(2, 3, *shape))) for shape in ((4, 2), (5, 4))]
+    found = frame_potential.synthesis_energy(weights)
+    written, _ = frame_potential.energy_and_gradient([weight.numpy() for weight in weights])
+    for i, j in itertools.product(range(2), range(3)):
+        alone = float(frame_potential.energy(induced.chain([2, 4, 5]), [weight[i, j] for weight in weights]))
+        assert float(found[i, j]) == pytest.approx(alone) and written[i, j] == pytest.approx(alone)
+
+
+def test_a_grid_too_small_for_three_smaller_ones_is_padded_as_it_is():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for image in (20, 32):
+            net = induced.cifar("resnet", blocks=1, width=1, image=image)
+            weights = net.init(3)
+            assert frame_potential.zero_padded(net, weights) == pytest.approx(evaluation._padded(net, weights), rel=1e-10)
