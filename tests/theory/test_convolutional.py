@@ -269,10 +269,10 @@ def test_an_atom_with_an_empty_channel_or_row_is_no_zero_atom_and_an_empty_one_i
         assert np.linalg.norm(convolutional.normalize_filters(filters)) == pytest.approx(1)
         empty = np.concatenate([filters, 0 * filters])
         grid = (4,) * (empty.ndim - 2)
-        for function, given in ((convolutional.matrix, (empty, grid)), (convolutional.filter_coherence, (empty,)),
+        for function, passed in ((convolutional.matrix, (empty, grid)), (convolutional.filter_coherence, (empty,)),
                                 (convolutional.synthesize, (empty, np.ones((2, *grid))))):
             with pytest.raises(ValueError, match="filters = .* has 1 zero atoms"):
-                function(*given)
+                function(*passed)
     for wrong, said in ((np.ones((2, 3)), "rank 2"), (np.full((1, 1, 2), np.nan), "NaN"), (np.ones((1, 1, 1, 1, 1)), "rank 5")):
         with pytest.raises(ValueError, match=f"filters = .*{said}"):
             convolutional.matrix(wrong, (4,))
