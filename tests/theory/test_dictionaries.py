@@ -223,3 +223,35 @@ def test_the_code_of_least_l1_norm_represents_and_no_other_vertex_is_shorter():
         assert np.allclose(D @ code, x) and abs(code).sum() == pytest.approx(min(vertices))
     with pytest.raises(ValueError, match="x = .* has no representation"):
         recovery.least_l1(np.array([[1.0], [0.0]]), np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: dictionaries.welch_bound(3, 1), "atoms = 1"), (lambda: dictionaries.welch_bound(3, 2.5), "atoms = 2.5"),
+    (lambda: dictionaries.welch_bound(3, True), "atoms = True"), (lambda: dictionaries.planar_frame(1), "atoms = 1"),
+    (lambda: dictionaries.simplex_frame(0), "dimension = 0"), (lambda: dictionaries.two_orthobases_threshold(-0.1), "mu = -0.1"),
+    (lambda: dictionaries.uniqueness_threshold(-0.1), "mu = -0.1"), (lambda: dictionaries.stability_threshold(1.1), "mu = 1.1"),
+    (lambda: dictionaries.lasso_stability_bound(1.1, 1, 0.1, 0.1), "mu = 1.1"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, -1, 0.1, 0.1), "sparsity = -1"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, 1, 0.1, -0.1), "residual = -0.1"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, 1, np.inf, 0.1), "noise = inf"),
+    (lambda: dictionaries.frame_potential(np.eye(2), pairs=0), "pairs = 0"),
+    (lambda: dictionaries.one_sided_coherence(np.ones((2, 1))), "single atom"),
+    (lambda: dictionaries.one_sided_coherence(np.array([[1.0, 0.0], [0.0, 0.0]])), "1 zero atoms"),
+    (lambda: dictionaries.normalize(np.ones(3)), "D = .*rank 1"), (lambda: dictionaries.gram(np.zeros((2, 2))), "2 zero atoms"),
+    (lambda: recovery.representations(np.eye(2), np.ones(2), 0), "sparsity = 0"),
+    (lambda: recovery.representations(np.eye(2), np.ones(2), 3), "sparsity = 3 makes 0 supports"),
+])
+def test_sizes_bounds_and_atoms_that_mean_nothing_are_refused_by_name(call, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        call()
+
+
+def test_thresholds_and_bounds_worked_out_by_hand():
+    assert dictionaries.welch_bound(2, 3) == pytest.approx(0.5) and dictionaries.welch_bound(3, 2) == 0
+    assert dictionaries.uniqueness_threshold(0.25) == 2.5
+    assert dictionaries.two_orthobases_threshold(0.25) == pytest.approx((2**0.5 - 0.5) / 0.25)
+    assert dictionaries.stability_threshold(0.25) == pytest.approx(1.25)
+    assert dictionaries.frame_potential(np.array([[1.0, 0.6], [0.0, 0.8]])) == pytest.approx(0.6)
+    assert dictionaries.frame_potential(np.array([[1.0, 0.6], [0.0, 0.8]]), pairs=1) == pytest.approx(0.6 * 2**0.5)
+    D = np.array([[1.0, 2.0], [0.0, 2.0]])
+    assert dictionaries.one_sided_coherence(D) == pytest.approx(2.0)  # <d_1, d_2> over |d_1|^2
