@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepatoms.theory import induced
-from deepatoms.theory.induced import interactions
+from deepatoms.theory.induced import explicit, interactions
 
 widths = st.lists(st.integers(1, 9), min_size=2, max_size=6)
 
@@ -228,3 +228,61 @@ def test_nothing_is_counted_on_an_image_on_which_filters_meet_around_the_edge():
     for call in (interactions.structural_count, lambda net: list(interactions.block_terms(net, net.init(0)))):
         with pytest.raises(ValueError, match="filters meet around the edge"):
             call(net)
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: induced.forward(induced.chain([2, 3]), [np.ones((3, 2))], np.ones((2, 1))), "x = .*rank 2"),
+    (lambda: induced.forward(induced.chain([2, 3]), [np.ones((3, 2))], np.full(2, np.nan)), "x = .*NaN"),
+    (lambda: induced.forward(induced.chain([2, 3]), [np.ones((3, 2))], np.ones(2), -0.1), "penalty = -0.1"),
+    (lambda: induced.forward(induced.cifar("chain", blocks=1, width=1), [], np.ones(2)), "net = 'chain' is convolutional"),
+    (lambda: induced.chain([2, 3]).init(-1), "seed = -1"), (lambda: induced.chain([2, 3]).init(0, -1.0), "gain = -1.0"),
+    (lambda: induced.chain([2, 3]).init(0, math.nan), "gain = nan"),
+    (lambda: induced.filter_dictionary(np.ones((1, 2)), 3), "filters = .*rank 2"),
+    (lambda: induced.filter_dictionary(np.full((1, 1, 2), np.nan), 3), "filters = .*NaN"),
+    (lambda: induced.filter_dictionary(np.ones((1, 1, 3)), 2), "positions = 2 is smaller than 3"),
+    (lambda: induced.filter_dictionary(np.ones((1, 1, 3)), 3, "mirror"), "boundary = 'mirror'"),
+    (lambda: induced.toeplitz_order(0, 1), "channels = 0"), (lambda: induced.toeplitz_order(1, 0), "positions = 0"),
+    (lambda: induced.cifar("resnet", blocks=1, width=1, image=0), "image = 0"),
+    (lambda: induced.cifar("resnet", blocks=1, width=1, image=14), "image = 14 .* multiple of 4 of at least 12"),
+    (lambda: induced.cifar("resnet", blocks=10**6, width=1), "blocks = 1000000 is more than"),
+    (lambda: induced.densenet(layers=10**6, growth=1), "layers = 1000000 is more than"),
+    (lambda: induced.graph([(0, 1, "skip")], 0), "channels = 0"),
+    (lambda: induced.graph([(0, 1, "skip")], 1, 0), "cells = 0"), (lambda: induced.graph([(0, 0, "skip")], 1), "leads back"),
+    (lambda: explicit.sparse_dictionary(induced.cifar("chain", blocks=1, width=1), [], "mirror"), "boundary = 'mirror'")])
+def test_what_no_architecture_can_mean_is_refused_by_name(call, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        call()
+
+
+@pytest.mark.parametrize("boundary", ["circular", "zero"])
+def test_a_dictionary_of_filters_repeats_them_over_the_positions(boundary):
+    filters = np.random.default_rng(0).normal(size=(2, 3, 3))
+    D = induced.filter_dictionary(filters, 5, boundary).reshape(2, 5, 3, 5)
+    for channel, row, atom, position in np.ndindex(D.shape):
+        tap = (row - position) % 5 if boundary == "circular" else row - position
+        assert D[channel, row, atom, position] == (filters[channel, atom, tap] if 0 <= tap < 3 else 0)
+    assert induced.filter_dictionary(filters, 3).shape == (6, 9)
+    order = induced.toeplitz_order(2, 5)
+    assert [(place % 5, place // 5) for place in order] == [(position, channel) for position in range(5) for channel in range(2)]
+
+
+def test_the_smallest_images_are_accepted_and_unit_filters_have_norm_one():
+    assert induced.cifar("resnet", blocks=1, width=1, image=12).image == 12
+    for net in (induced.cifar("resnet", blocks=1, width=2, image=12), induced.chain([3, 4, 2]), induced.dense([2, 3, 4])):
+        unit = net.unit([7 * weight for weight in net.init(1)])
+        for one, other in zip(unit, net.unit(net.init(1)), strict=True):
+            assert torch.allclose(one, other)
+        again = net.unit(unit)
+        assert all(torch.allclose(one, other) for one, other in zip(unit, again, strict=True))
+
+
+@pytest.mark.parametrize("net", [induced.chain([3, 4, 2]), induced.dense([2, 3, 4]), induced.residual([2, 3, 3, 3]),
+                                 induced.cifar("chain", blocks=1, width=1, image=12)])
+def test_a_dictionary_is_of_the_kind_and_the_type_of_its_weights(net):
+    weights = net.init(3)
+    found = net.dictionary(weights)
+    assert isinstance(found, torch.Tensor) and found.dtype == torch.float64
+    assert net.dictionary([weight.float() for weight in weights]).dtype == torch.float32
+    arrays = net.dictionary([weight.numpy() for weight in weights])
+    assert isinstance(arrays, np.ndarray)
+    np.testing.assert_array_equal(arrays, found.numpy())
