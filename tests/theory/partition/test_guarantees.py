@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import graph, guards
+from deepatoms.theory.partition import extension, graph, guards
 from deepatoms.theory.partition.refine import demand_corners
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
@@ -227,3 +227,20 @@ def test_a_limit_just_met_is_kept():
     assert len(partition.slice_plane(nn.ReLU(), little.box(), limit=4)) == 4
     assert len(partition.slice_plane(nn.ReLU(), little.box(), layers=0)) == 1
     assert graph.walls_between(CUT, 3).max() == 2 and partition.neighbours(CODES, CODES, 2).indices.shape == (2, 2)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.9, False), (-0.9, False), (1.1, True), (-1.1, True)])
+@pytest.mark.parametrize(("scale", "size"), [(0.0, 1000.0), (5000.0, 5000.0)])
+def test_pieces_may_differ_from_forward_passes_by_rounding_of_the_largest_number(share, refused, scale, size):
+    """Of what makes them up, or of what comes out: outputs of 1000 and of 0."""
+    x, weight = torch.ones(2, 1, dtype=torch.float64), torch.tensor([[1000.0, 0.0]], dtype=torch.float64)
+
+    def model(x):
+        return x @ weight
+    values = model(x)
+    values[1, 1] += share * float(extension._tolerance(values)) * size
+    if refused:
+        with pytest.raises(NotPiecewiseAffineError, match="is not affine on 1 of 2 regions looked at"):
+            extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
+    else:
+        extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
