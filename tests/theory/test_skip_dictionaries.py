@@ -494,3 +494,8 @@ def test_the_best_matrix_and_the_best_diagonal_leave_residuals_at_right_angles()
         skip.unexplained_share(a, z, np.ones(3))
     with pytest.raises(ValueError, match="a = .* has a unit that is 0"):
         skip.best_diagonal(a * [1.0, 0.0, 1.0], z)
+
+
+def test_stacks_of_stacks_of_residual_layers_each_gain_the_identity():
+    D = np.random.default_rng(9).normal(size=(2, 3, 4, 4))
+    np.testing.assert_allclose(skip.residual_dictionary(D) - D, np.broadcast_to(np.eye(4), D.shape), atol=1e-15)
