@@ -1,6 +1,7 @@
 """The catalogue is whole, and its criteria judge numbers and intervals as the design says."""
 
 import importlib
+import math
 import pkgutil
 
 import pytest
@@ -127,3 +128,20 @@ def test_an_interval_is_judged_as_all_of_its_points_would_be(op, value, low, wid
     points = {Criterion(op, value).accepts(low + step / 4) for step in range(4 * width + 1)}
     expected = "inconclusive" if len(points) == 2 else "holds" if points.pop() else "fails"
     assert Criterion(op, value).judge(low + width / 2, (low, low + width)) == expected
+
+
+def test_an_interval_of_one_point_is_a_criterion_and_criteria_are_written_as_they_are_read():
+    point = Criterion("in", [2, 2])
+    assert [point.judge(number) for number in (1.9, 2, 2.1)] == ["fails", "holds", "fails"]
+    assert [str(Criterion(*each)) for each in (("in", [0, 0.5]), ("<=", 1e-6), ("==", 3))] == ["in [0, 0.5]", "<= 1e-06", "== 3"]
+    for value in ([1, True], [math.nan, 1], [1, 2, 3], [2, 1], 1):
+        with pytest.raises((TypeError, ValueError), match="criterion value = "):
+            Criterion("in", value)
+    for value in (True, math.inf, "1", None):
+        with pytest.raises(TypeError, match="criterion value = "):
+            Criterion("<=", value)
+
+
+@pytest.mark.parametrize(("op", "wanted"), [("<=", "hh-"), ("<", "h--"), (">=", "-hh"), (">", "--h"), ("==", "-h-")])
+def test_each_comparison_on_both_sides_of_its_value_and_at_it(op, wanted):
+    assert "".join("h" if Criterion(op, 1).judge(number) == "holds" else "-" for number in (0.5, 1, 1.5)) == wanted

@@ -71,3 +71,81 @@ def test_examples_that_somebody_chose_are_not_called_random():
     assert str(checking.examples(1, "networks")) == "1 network, chosen, not drawn"
     assert str(checking.examples(1, "pairs of inputs")) == "1 pair of inputs, chosen, not drawn"
     assert str(checking.instances(1, "matrices")) == "1 random matrix"
+
+
+@pytest.mark.parametrize(("evidence", "said"), [
+    (checking.experiment(1), "experiment, 1 seed"), (checking.experiment(3), "experiment, 3 seeds"), (EXACT, "exact identity"),
+    (checking.EXHAUSTIVE, "exhaustive"), (checking.instances(1, "networks"), "1 random network"),
+    (checking.instances(12_345, "networks"), "12,345 random networks")])
+def test_evidence_in_words(evidence, said):
+    assert str(evidence) == said
+
+
+def test_draws_repeat_for_a_label_and_a_seed_and_differ_otherwise():
+    drawn = {(seed, label): Setting(seed).numpy(label).random() for seed in (0, 1) for label in ("a", "b")}
+    assert len(set(drawn.values())) == 4 and Setting(0).numpy("a").random() == drawn[0, "a"]
+    first, again, other = (Setting(seed).torch("a").initial_seed() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_a_check_that_reads_records_runs_where_they_are_complete_and_on_them(monkeypatch):
+    entry = Registered(FAILS, lambda setting, records: Measurement(*records), EXACT, "full", "an experiment")
+    for recorded in (None, (0.0, 1.0)):
+        monkeypatch.setattr(checking.results, "complete", lambda name, setting, recorded=recorded: recorded)
+        found = checking.run(entry, Setting(3))
+        assert (found is None) == (recorded is None)
+    assert (found.recorded, found.scale, found.seed, found.result) == (True, "full", 3, "holds")
+    assert not outcome(FAILS, Measurement(0, 1)).recorded
+
+
+STORED = {"scale": "laptop", "measured": 0.0, "control": 1.0, "evidence": "1,200 random networks", "seed": 2}
+NETWORKS = Registered(FAILS, None, checking.instances(1000, "networks"), "laptop", None)
+
+
+def test_a_stored_outcome_is_judged_anew_from_its_numbers_alone():
+    forged = STORED | {"result": "fails", "check": "another", "recorded": True, "vacuous": True, "interval": [0, 0],
+                       "control_interval": [0.5, 2]}
+    found = checking.read(NETWORKS, forged)
+    assert (found.check, found.result, found.recorded, found.vacuous, found.seed) == (FAILS, "holds", False, True, 2)
+    assert (found.evidence, found.interval, found.control_interval) == ("1,200 random networks", (0.0, 0.0), (0.5, 2.0))
+    assert checking.read(NETWORKS, STORED | {"measured": 1.0}).result == "fails"
+    assert checking.read(NETWORKS, STORED).interval is None
+    exact = Registered(FAILS, None, EXACT, "laptop", None)
+    assert checking.read(exact, STORED | {"evidence": "whatever"}).evidence == "exact identity"
+
+
+@pytest.mark.parametrize(("changes", "error", "said"), [
+    ({"scale": "full"}, ValueError, "scale = 'full' is not the check's, laptop"),
+    ({"measured": "0"}, TypeError, "measured = '0' is not"), ({"measured": True}, TypeError, "measured = True"),
+    ({"control": None}, TypeError, "measured = None"),
+    ({"interval": [0, "1"]}, TypeError, "measured = '1'"), ({"control_interval": [None, 1]}, TypeError, "measured = None"),
+    ({"evidence": "999 random networks"}, ValueError, "count = 999"), ({"evidence": "many networks"}, ValueError, "count = 0"),
+    ({"control": 0.0}, ControlError, "cannot tell right from wrong"), ({"measured": math.nan}, ValueError, "is not a number")])
+def test_a_stored_outcome_that_was_altered_is_refused(changes, error, said):
+    with pytest.raises(error, match=said):
+        checking.read(NETWORKS, STORED | changes)
+
+
+def test_a_chapter_without_checks_has_none_and_one_that_cannot_be_imported_says_so(monkeypatch):
+    assert checking.registered("not-written-yet") == []
+
+    def fails(name):
+        raise ModuleNotFoundError("No module named 'elsewhere'", name="elsewhere")
+    monkeypatch.setattr(checking.importlib, "import_module", fails)
+    with pytest.raises(ModuleNotFoundError, match="elsewhere"):
+        checking.registered("atoms")
+
+
+def test_a_check_is_registered_once_at_a_scale(monkeypatch):
+    monkeypatch.setattr(checking, "_register", {})
+
+    def measure(setting):
+        return Measurement(0, 1)
+    assert checking.check(FAILS, EXACT)(measure) is measure
+    checking.check(FAILS, EXACT)(measure)  # a module may be imported anew
+    checking.check(FAILS, EXACT, scale="full")(len)
+    with pytest.raises(ValueError, match=f"check = '{FAILS}' is registered twice at scale laptop"):
+        checking.check(FAILS, EXACT)(len)
+    with pytest.raises(KeyError, match="is not in the catalogue"):
+        checking.check("dfp.eq2/no_such", EXACT)
+    assert sorted(checking._register) == [(FAILS, "full"), (FAILS, "laptop")]

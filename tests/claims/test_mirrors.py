@@ -44,3 +44,12 @@ def test_regress_names_a_mirror_and_only_that():
     assert regress.mirrored(before, outcome(1, 0.5, 0.4)) == []
     assert regress.mirrored(before, outcome(0, 0.5, 0.5)) == []
     assert regress.mirrored(outcome(0, 0.25, 0.75, recorded=True), outcome(1, 0.5, 0.5)) == []
+
+
+@pytest.mark.parametrize(("pairs", "name"), [
+    ([(0.3, 0.7), (0.3, 0.7), (0.4, 0.6)], None),  # two draws that measure the same tell nothing, whatever the third does
+    ([(0.3, 0.6), (0.4, 0.8), (0.5, 1.0)], "2 x"), ([(0.3, 0.6), (0.4, 0.8), (0.5, 1.1)], None),
+    ([(3.0, 1.0), (0.4, 0.6)], None), ([(2.0, -2.0), (0.5, -0.5)], "-x"), ([(4.0, 0.25), (0.5, 2.0)], "1 / x"),
+    ([(0.7, 0.7), (0.9, 0.9)], "x"), ([(1.2, 1.2), (2.4, 2.4)], "x"), ([(0.3, float("nan")), (0.4, float("nan"))], None)])
+def test_a_formula_has_to_fit_every_draw(pairs, name):
+    assert mirrors.mirror(pairs) == name

@@ -6,7 +6,7 @@ TESTS = {
     "theory/convolutional.py": ("tests/theory/test_convolutional.py",),
     "theory/dictionaries.py": ("tests/theory/test_dictionaries.py", "tests/theory/test_bad_input.py"),
     "theory/frame_potential": ("tests/theory/test_frame_potential.py",),
-    "theory/induced": ("tests/theory/test_induced.py", "tests/theory/test_graphs.py"),
+    "theory/induced": ("tests/theory/test_induced.py", "tests/theory/test_graphs.py", "tests/theory/test_frame_potential.py"),
     "theory/max_affine.py": ("tests/theory/test_max_affine.py",),
     "theory/multilayer.py": ("tests/theory/test_multilayer.py", "tests/theory/test_bad_input.py"),
     "theory/operations.py": ("tests/theory/test_guarantee.py", "tests/theory/test_piecewise.py"),

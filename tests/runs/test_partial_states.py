@@ -84,3 +84,57 @@ def test_a_full_disk_leaves_the_last_state_and_no_part(path, monkeypatch):
         PartialState(path, CONFIGURATION, "cpu").save(STATE, 3, 5)
     assert [each.name for each in path.parent.iterdir()] == ["key.partial"]
     assert partial_states.progress(path)["done"] == 2
+
+
+def test_a_computation_of_several_sittings_tells_each_and_their_sum(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(partial_states.time, "perf_counter", lambda: clock[0])
+    path = tmp_path / "key.partial"
+    first = PartialState(path, CONFIGURATION, "cpu")
+    assert first.load() is None
+    clock[0] += 8
+    first.save(STATE, 2, 10)
+    assert first.told(8) == {} and first.left() == pytest.approx(8 / 2 * 8)
+    clock[0] += 1000  # between the two nothing is computed
+    second = PartialState(path, CONFIGURATION, "cpu")
+    second.load()
+    assert second.left() == 0.0  # no step yet: nothing to go by
+    clock[0] += 3
+    second.save(STATE, 3, 10)
+    clock[0] += 3
+    second.save(STATE, 4, 10)
+    assert second.left() == pytest.approx(6 / 2 * 6)
+    told = second.told(6.5)
+    assert told["seconds"] == 14.5 and [(each["from"], each["to"], each["seconds"]) for each in told["sittings"]] == [
+        (0, 2, 8.0), (2, 4, 6.5)]
+    assert [each["to"] for each in partial_states.progress(path)["sittings"]] == [2, 4]
+
+
+def test_who_waits_is_told_after_each_state_and_may_break_off(tmp_path):
+    def stop(partial):
+        told.append((partial.done, partial.total, partial.path.exists()))
+        if partial.done == 2:
+            raise InterruptedError
+    told = []
+    partial = PartialState(tmp_path / "key.partial", CONFIGURATION, "cpu", stop)
+    partial.save(STATE, 1, 3)
+    with pytest.raises(InterruptedError):
+        partial.save(STATE, 2, 3)
+    assert told == [(1, 3, True), (2, 3, True)] and partial_states.progress(partial.path)["done"] == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"digest\n", b"digest\n[1, 2]\n", b"digest\n{\"done\": 1}\n", b"digest\n7\n"])
+def test_a_header_that_says_not_how_far_it_came_is_none(tmp_path, content):
+    (tmp_path / "key.partial").write_bytes(content)
+    assert partial_states.progress(tmp_path / "key.partial") is None
+
+
+def test_a_size_just_at_the_limit_is_written_and_read(path, monkeypatch):
+    size = path.stat().st_size
+    for limit, taken in ((size, True), (size - 1, False)):
+        monkeypatch.setattr(partial_states, "LIMIT", limit)
+        if taken:
+            assert partial_states.read(path, CONFIGURATION)[0]["done"] == 2
+        else:
+            with pytest.raises(ValueError, match="bytes"):
+                partial_states.read(path, CONFIGURATION)

@@ -48,3 +48,20 @@ def test_steps_tell_it_better_and_what_they_did_is_taken_off(folder, monkeypatch
 def test_a_whole_one_costs_nothing(folder):
     results.run("squares", NUMBERS, SQUARES.function)
     assert str(prices.price(SQUARES)) == "squares                            4 of   4 recorded"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0.4 seconds"), (89, "89 seconds"), (90, "1.5 minutes"), (600, "10 minutes"),
+                                               (5399, "90 minutes"), (5400, "1.5 hours"), (360_000, "1e+02 hours")])
+def test_durations_turn_to_the_next_unit_at_one_and_a_half_of_it(seconds, said):
+    assert prices.duration(seconds) == said
+
+
+def test_a_sitting_without_a_step_is_no_division_by_zero_and_the_last_sitting_counts(folder):
+    path = sweeps.partial_path(folder, results.key(NUMBERS[0]))
+    partial = partial_states.PartialState(path, NUMBERS[0], "cpu")
+    partial._before = [{"from": 0, "to": 4, "seconds": 400.0}]
+    folder.mkdir()
+    partial.sitting = lambda: {"from": 4, "to": 4, "seconds": 7.0}
+    partial.save({}, 4, 10)
+    assert prices.price(SQUARES).seconds == pytest.approx(7 * 10 * (4 - 0.4) / 2)
+    assert str(prices.price(SQUARES)).startswith("squares                            0 of   4 recorded, 1 begun (step 4 of 10)\n")

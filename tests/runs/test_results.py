@@ -11,14 +11,14 @@ import time
 
 import pytest
 
-from deepatoms.runs import results
+from deepatoms.runs import record_files, results
 
 CONFIGURATIONS = [{"number": number} for number in range(12)]
 KILLS = int(os.environ.get("DEEPATOMS_KILLS", "5"))
 
 PROGRAM = """
 import time
-from deepatoms.runs import results
+from deepatoms.runs import record_files, results
 def square(configuration, device):
     time.sleep(0.05)
     return {"square": configuration["number"] ** 2, "padding": "x" * 200_000}
@@ -88,3 +88,43 @@ def test_kills_lose_no_result_and_duplicate_none(empty_folder):
     final = [record["result"]["square"] for record in results.records("squares", CONFIGURATIONS)]
     assert final == [number**2 for number in range(12)]
     assert len(list(pathlib.Path(empty_folder, "squares").glob("*.json"))) == 12
+
+
+def written(folder, **changes):
+    """Write a record by hand, whole but for some changes, and return its path."""
+    path = folder / "squares" / f"{results.key(CONFIGURATIONS[0])}.json"
+    path.parent.mkdir(exist_ok=True)
+    record_files.write(path, "squares", CONFIGURATIONS[0], {"square": 0}, {"device": "cpu"})
+    record = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({name: value for name, value in record.items() if value is not None}))
+    return path
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"result": None}, "lacks result"), ({"provenance": None, "experiment": None}, "lacks experiment, provenance"),
+    ({"experiment": "cubes"}, "holds another experiment or configuration"),
+    ({"configuration": {"number": 1}}, "holds another experiment or configuration"),
+    ({"result": {"square": 1}}, "holds another result"),
+    ({"result": {"square": float("nan")}}, "is not whole JSON .*it holds NaN"),
+    ({"provenance": {"digest": "0" * 64}}, "holds another result")])
+def test_a_record_that_was_altered_is_refused_and_told_how(empty_folder, changes, said):
+    with pytest.raises(ValueError, match=f"record = .*{said}"):
+        record_files.read(written(empty_folder, **changes))
+
+
+def test_a_record_made_before_there_were_digests_is_read_and_nothing_that_is_no_number_is_written(empty_folder):
+    assert record_files.read(written(empty_folder))["result"] == {"square": 0}
+    assert record_files.read(written(empty_folder, provenance={"device": "cpu"}))["result"] == {"square": 0}
+    path = empty_folder / "squares" / "other.json"
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON compliant"):
+            record_files.write(path, "squares", {}, {"square": bad}, {})
+        with pytest.raises(ValueError, match="JSON compliant"):
+            results.key({"number": bad})
+    assert [each.name for each in path.parent.iterdir()] == [written(empty_folder).name]
+
+
+def test_where_a_record_comes_from_is_what_is_so_now(empty_folder):
+    told = record_files.provenance(["dfp.eq2"], "cpu", 1.23456, None)
+    assert (told["claims"], told["seconds"], told["code"], told["device"][:3]) == (["dfp.eq2"], 1.23, {}, "cpu")
+    assert told["threads"] >= 1 and told["python"].startswith("3.") and len(told["date"]) == 10

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from deepatoms.runs import claim_files, results
+from deepatoms.runs import claim_files, partial_states, results, sweeps
 
 NUMBERS = [{"number": number} for number in range(8)]
 
@@ -179,3 +180,89 @@ def test_a_full_disk_leaves_no_half_record():
     assert "8 failed" in done.stdout and "File too large" in done.stdout
     left = pathlib.Path(os.environ[results.FOLDER])
     assert not [path for path in left.rglob("*") if path.is_file()]
+
+
+def test_whoever_takes_over_makes_the_next_generation_and_the_late_comer_loses_both(empty_folder):
+    place = empty_folder / "squares"
+    place.mkdir(parents=True)
+    first = claim_files.take(place, "key")
+    assert first.path.name == "key.0.claim" and first.held() and claim_files.take(place, "key") is None
+    assert claim_files.holder(place, "key").startswith(f"process {os.getpid()} on ") and not claim_files.left(place, "key")
+    long_ago = time.time() - 2 * claim_files.STALE
+    first.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))  # as a host that has stood still would find it
+    os.utime(first.path, (long_ago, long_ago))
+    assert claim_files.left(place, "key") and claim_files.holder(place, "key") == ""
+    (place / "key.x.part").write_text("half")
+    second = claim_files.take(place, "key")
+    assert second.path.name == "key.1.claim" and second.held() and not first.held()
+    assert not (place / "key.x.part").exists()
+    with second:
+        pass
+    assert not list(place.glob("*.claim")) and not second.held()
+    assert not claim_files.left(place, "key") and claim_files.holder(place, "key") == ""
+
+
+@pytest.mark.parametrize(("age", "gone"), [(0.9, False), (1.1, True)])
+def test_a_claim_that_cannot_be_read_lives_as_long_as_any_other(empty_folder, age, gone):
+    place = empty_folder / "squares"
+    place.mkdir(parents=True)
+    claim = place / "key.3.claim"
+    claim.write_text("")
+    then = claim_files.now(place) - age * claim_files.STALE
+    os.utime(claim, (then, then))
+    assert claim_files.left(place, "key") == gone
+    assert claim_files.holder(place, "key") == ("" if gone else "process ? on ? since ?")
+    taken = claim_files.take(place, "key")
+    assert (taken is not None) == gone and (taken is None or taken.path.name == "key.4.claim")
+
+
+def test_a_sweep_without_time_starts_nothing_and_says_so():
+    summary = results.sweep("squares", NUMBERS, square, effort=results.Effort(minutes=0))
+    assert (summary.total, summary.started, summary.done, summary.skipped, summary.failed, summary.missing) == (8, 0, 0, 0, 0, 8)
+    assert summary.reasons == ("8 not started: the 0 minutes were over",)
+    assert results.sweep("squares", NUMBERS[:2], square).done == 2
+    again = results.sweep("squares", NUMBERS[:3], square)
+    assert (again.started, again.done, again.skipped, again.missing) == (1, 1, 2, 0)
+
+
+def test_a_computation_that_can_be_continued_is_broken_off_at_its_next_step_and_continued(empty_folder):
+    steps = []
+
+    @partial_states.resumable
+    def slowly(configuration, device, partial):
+        state = partial.load() or {"done": 0}
+        for step in range(state["done"], 4):
+            steps.append(step)
+            partial.save({"done": step + 1}, step + 1, 4)
+        return {"square": configuration["number"] ** 2}
+
+    (empty_folder / "squares").mkdir(parents=True)
+    deadline = claim_files.now(empty_folder / "squares") + 1e6
+    task, key = sweeps.Task("squares", slowly, (), "cpu", empty_folder / "squares", deadline), results.key(NUMBERS[3])
+    with pytest.MonkeyPatch.context() as patch:  # the folder's clock passes the deadline in the second step
+        patch.setattr(sweeps.claim_files, "now", lambda folder: deadline * (len(steps) >= 2))
+        outcome = sweeps.attempt(task, key, NUMBERS[3])
+    assert (outcome.state, outcome.began, outcome.reason) == ("late", True, "step 2 of 4") and steps == [0, 1]
+    assert partial_states.progress(sweeps.partial_path(task.folder, key))["done"] == 2
+    summary = results.sweep("squares", NUMBERS[3:4], slowly)
+    assert summary.done == 1 and steps == [0, 1, 2, 3]
+    record, = results.records("squares", NUMBERS[3:4])
+    assert record["result"] == {"square": 9} and len(record["provenance"]["sittings"]) == 2
+    assert not sweeps.partial_path(task.folder, key).exists()
+
+
+def test_all_records_of_a_full_profile_are_made_and_of_another_only_looked_at(monkeypatch):
+    monkeypatch.setattr(results, "_experiments", {})
+    results.experiment("squares", NUMBERS, 1.0, ["dfp.eq2"], "Squares")(square)
+    planned = results.experiments()["squares"]
+    assert (planned.minutes, planned.claims, planned.title, len(planned.configurations)) == (1.0, ("dfp.eq2",), "Squares", 8)
+    laptop, full = (SimpleNamespace(profile=profile, device="cpu") for profile in ("laptop", "full"))
+    assert results.complete("squares", laptop) is None
+    results.sweep("squares", NUMBERS[:7], square)
+    assert results.complete("squares", laptop) is None and len(results.records("squares")) == 7
+    assert [record["result"]["square"] for record in results.complete("squares", full)] == [n**2 for n in range(8)]
+    assert len(results.complete("squares", laptop)) == len(results.all_records("squares")) == 8
+    with pytest.raises(ValueError, match="experiment = 'cubes' is not registered"):
+        results.complete("cubes", laptop)
+    results.experiments().clear()
+    assert "squares" in results.experiments()

@@ -77,3 +77,47 @@ def test_noise_that_is_no_norm_is_refused(noise):
                  lambda *given: multilayer.gaussian_noise(*given, np.random.default_rng(0))):
         with pytest.raises(ValueError, match="noise = .* is negative or not finite"):
             call(signals, noise)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_an_array_is_refused_for_each_thing_it_is_not_and_told_so(kind):
+    said = {"is not an array": [[1.0]], "has rank 1, not 2": kind([1.0]), "is not real floating point": kind([[1]]),
+            "is empty": kind(np.zeros((0, 3))), "has 1 entries that are NaN": kind([[1.0, math.nan, 2.0]]),
+            "has 2 entries that are NaN": kind([[math.inf, 1.0, -math.inf]])}
+    for message, value in said.items():
+        with pytest.raises((TypeError, ValueError), match=f"D = .*{message}"):
+            arguments.real_array("D", value, rank=2)
+    good = kind([[1.0, -1e30]])
+    assert arguments.real_array("D", good, 2) is good and arguments.real_array("D", kind([1.0])).ndim == 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+@pytest.mark.parametrize(("norms", "refused"), [((1.0, 1 + 9e-6), False), ((1 - 9e-6, 1.0), False), ((1.0, 1 + 1.2e-5), True),
+                                                ((1 - 1.2e-5, 1.0), True), ((2.0, 1.0), True), ((1.0, 0.5), True)])
+def test_atoms_of_one_norm_are_all_looked_at_up_to_single_precision(kind, norms, refused):
+    D = kind(np.array([[0.6, -0.8], [-0.8, 0.6]]) * norms)
+    assert arguments.dictionary("D", D) is D
+    if refused:
+        with pytest.raises(ValueError, match=f"differs from 1 by up to {max(abs(norms[0] - 1), abs(norms[1] - 1)):.3g};"):
+            arguments.dictionary("D", D, unit=True)
+    else:
+        assert arguments.dictionary("D", D, unit=True) is D
+
+
+def test_a_message_shows_what_fits_and_shortens_what_does_not():
+    assert arguments.summary("a" * 118) == repr("a" * 118) and len(arguments.summary("a" * 119)) == 120
+    assert arguments.summary("a" * 119) == repr("a" * 119)[:117] + "..."
+
+
+def test_numbers_are_held_to_their_ends_both_included():
+    assert [arguments.number("x", value, 0, 1) for value in (0, 1, 0.5)] == [0.0, 1.0, 0.5]
+    assert [arguments.integer("n", value, 2) for value in (2, np.int64(3))] == [2, 3]
+    for value, error in ((-1e-9, ValueError), (1 + 1e-9, ValueError), (math.inf, ValueError), (math.nan, ValueError),
+                         (True, TypeError), ("0", TypeError)):
+        with pytest.raises(error, match="x = "):
+            arguments.number("x", value, 0, 1)
+    for value, error in ((1, ValueError), (0, ValueError), (True, TypeError), (2.0, TypeError)):
+        with pytest.raises(error, match="n = "):
+            arguments.integer("n", value, 2)
+    with pytest.raises(ValueError, match="x = inf is not finite"):
+        arguments.number("x", math.inf)

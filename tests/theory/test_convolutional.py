@@ -176,3 +176,103 @@ def test_the_resolvent_solves_and_the_norm_is_that_of_the_matrix(channels, atoms
         with pytest.raises(ValueError, match="penalty = "):
             D.resolvent(wrong)
     assert D.unit_excess() == pytest.approx(abs(np.linalg.norm(whole, axis=0) - 1).max())
+
+
+@pytest.mark.parametrize(("grid", "dilation"), [((5,), 1), ((4,), 3), ((3, 5), (2, 1)), ((4, 3), 2)])
+def test_the_bound_of_a_padded_convolution_is_the_norm_of_the_circular_one_where_just_nothing_wraps(grid, dilation):
+    steps = (dilation,) * len(grid) if isinstance(dilation, int) else dilation
+    filters = torch.from_numpy(drawn((2, 3, *[2] * len(grid))))
+    spread = np.zeros((2, 3, *[step + 1 for step in steps]))
+    for taps in itertools.product(range(2), repeat=len(grid)):
+        spread[(..., *np.multiply(taps, steps))] = filters[(..., *taps)]
+    whole = convolutional.matrix(spread, tuple(size + step for size, step in zip(grid, steps, strict=True)))
+    assert convolutional.padded_norm(filters, grid, dilation) == pytest.approx(np.linalg.norm(whole, 2))
+
+
+def test_orthogonal_atoms_have_no_coherence_and_others_keep_a_small_one():
+    quarter = np.array([[[1.0, 1.0, 1.0, 1.0]], [[1.0, -1.0, 1.0, -1.0]]]) / 2
+    assert convolutional.filter_coherence(np.eye(7)[:, :, None]) == 0.0
+    assert convolutional.filter_coherence(quarter, (4,)) == 1.0  # a filter of one value is all its shifts
+    for small in (1e-10, 1e-13):
+        pair = np.array([[[1.0], [0.0]], [[small], [1.0]]])
+        assert convolutional.filter_coherence(pair) == pytest.approx(small, rel=1e-2)
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda D: convolutional.ConvolutionalDictionary(np.full((2, 1, 3), np.inf), (8,)), "filters = .* NaN or infinite"),
+    (lambda D: convolutional.ConvolutionalDictionary(np.ones((2, 1, 3, 3, 3)), (4, 4, 4)), "grid = .* has 3 axes"),
+    (lambda D: convolutional.ConvolutionalDictionary(np.ones((2, 3)), (8,)), "filters = .* lacks axes"),
+    (lambda D: convolutional.ConvolutionalDictionary(np.ones((2, 1, 2, 3)), (2, 2)), "longer than the grid"),
+    (lambda D: convolutional.ConvolutionalDictionary(np.ones((2, 1, 3)), (0,)), "grid = 0 is smaller than 1"),
+    (lambda D: D.analyze(np.ones((3, 8))), r"signals = .* does not end in \(maps, \*grid\) = \(1, 8\)"),
+    (lambda D: D.analyze(np.ones((1, 9))), "signals = .* does not end in"),
+    (lambda D: D.synthesize(np.ones((1, 8))), "codes = .* does not end in"),
+    (lambda D: convolutional.ConvolutionalDictionary(np.array([[[1.0]], [[0.0]]]), (4,)).coherence(), "has 1 zero atoms"),
+    (lambda D: convolutional.normalize_filters(np.array([[[1.0]], [[0.0]]])), "has 1 zero atoms"),
+    (lambda D: convolutional.matrix(np.ones((1, 1, 3)), (4097,)), "16,785,409 entries"),
+    (lambda D: convolutional.padded_norm(torch.full((1, 1, 2), torch.nan), 4), "filters = .* NaN"),
+    (lambda D: convolutional.patch_norm(np.ones((2, 8, 8)), (2, 2, 2)), "grid axes"),
+    (lambda D: convolutional.patch_count(np.ones((1, 4)), 0), "kernel = 0 is smaller"),
+    (lambda D: convolutional.filter_welch_bound(0, 1, 3), "atoms = 0"),
+    (lambda D: convolutional.filter_welch_bound(1, 0, 3), "channels = 0"),
+    (lambda D: convolutional.minimize_filter_coherence(2, 1, 3, iterations=0), "iterations = 0"),
+    (lambda D: convolutional.minimize_filter_coherence(2, 1, 3, designs=0), "designs = 0"),
+])
+def test_what_fits_no_grid_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(convolutional.ConvolutionalDictionary(np.ones((2, 1, 3)), (8,)))
+
+
+@pytest.mark.parametrize(("atoms", "channels", "kernel"), [
+    (4, 1, (25,)), (5, 2, (3, 4)), (3, 3, (2,)), (2, 4, (3,)), (1, 1, (1,))])
+def test_the_welch_bound_is_the_root_mean_square_of_what_a_tight_frame_spreads(atoms, channels, kernel):
+    """A tight frame of m P unit atoms in c P dimensions has squared norm m^2 P / c; m P are products of an atom with itself."""
+    lags, positions = math.prod(2 * n - 1 for n in kernel), 1000
+    spread = atoms**2 * positions / channels - atoms * positions
+    others = atoms * positions * max(1, atoms * lags - 1)
+    assert convolutional.filter_welch_bound(atoms, channels, kernel) == pytest.approx(math.sqrt(max(0, spread) / others))
+
+
+def test_correlations_are_products_of_shifted_atoms_also_where_they_wrap():
+    filters = drawn((2, 2, 3))
+    for size in (3, 4, 5, 8):
+        D, whole = convolutional.ConvolutionalDictionary(filters, (size,)), convolutional.matrix(filters, (size,))
+        found = np.asarray(D.correlations())
+        for a, b, lag in itertools.product(range(2), range(2), range(-2, 3)):
+            product = whole[:, a * size + lag % size] @ whole[:, b * size]
+            assert found[a, b, lag % found.shape[-1]] == pytest.approx(product), (size, a, b, lag)
+
+
+def test_trained_designs_are_unit_independent_and_repeat():
+    one = convolutional.minimize_filter_coherence(3, 2, (2, 2), designs=2, iterations=3).best
+    again = convolutional.minimize_filter_coherence(3, 2, (2, 2), designs=2, iterations=3).best
+    other = convolutional.minimize_filter_coherence(3, 2, (2, 2), 2, torch.Generator().manual_seed(1), iterations=3).best
+    assert one.shape == (2, 3, 2, 2, 2) and torch.equal(one, again) and not torch.equal(one, other)
+    assert torch.allclose(one.flatten(2).norm(dim=-1), torch.ones(2, 3, dtype=one.dtype))
+    assert convolutional.minimize_filter_coherence(2, 1, 3).best.shape == (1, 2, 1, 3)
+
+
+def test_of_two_designs_the_less_coherent_is_kept_one_by_one():
+    apart, alike = np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), np.array([[[1.0, 1.0]], [[1.0, 0.9]]])
+    good, bad = (torch.from_numpy(convolutional.normalize_filters(each + 0.01)) for each in (apart[:, :, ::-1].copy(), alike))
+    one, other = torch.stack([good, bad]), torch.stack([bad, good])
+    single = [float(convolutional.filter_coherence(each)) for each in (good, bad)]
+    wanted = min(single)
+    for pair in ((one, other), (other, one)):
+        kept = convolutional._less_coherent(*pair, (3,))
+        assert [float(convolutional.filter_coherence(each)) for each in kept] == pytest.approx([wanted, wanted])
+    assert single[0] != single[1]
+
+
+def test_an_atom_with_an_empty_channel_or_row_is_no_zero_atom_and_an_empty_one_is():
+    for filters in (np.array([[[0.0, 0.0], [3.0, 4.0]]]), np.array([[[[0.0, 0.0], [3.0, 4.0]]]])):
+        assert np.linalg.norm(convolutional.normalize_filters(filters)) == pytest.approx(1)
+        empty = np.concatenate([filters, 0 * filters])
+        grid = (4,) * (empty.ndim - 2)
+        for function, passed in ((convolutional.matrix, (empty, grid)), (convolutional.filter_coherence, (empty,)),
+                                (convolutional.synthesize, (empty, np.ones((2, *grid))))):
+            with pytest.raises(ValueError, match="filters = .* has 1 zero atoms"):
+                function(*passed)
+    for wrong, said in ((np.ones((2, 3)), "rank 2"), (np.full((1, 1, 2), np.nan), "NaN"), (np.ones((1, 1, 1, 1, 1)), "rank 5")):
+        with pytest.raises(ValueError, match=f"filters = .*{said}"):
+            convolutional.matrix(wrong, (4,))

@@ -1,5 +1,6 @@
 """Coherence, frame potential and the thresholds, as theorems on random dictionaries."""
 
+import itertools
 import math
 
 import numpy as np
@@ -152,3 +153,105 @@ def test_signals_that_fit_no_dictionary_are_refused():
                 call(x)
     with pytest.raises(ValueError, match="x = .*has no representation"):
         recovery.least_l1(np.array([[1.0], [0.0]]), np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("dimension", [3, 6, 12, 1, 0, -4, 2.0])
+def test_hadamard_s_basis_needs_a_power_of_two_and_names_the_argument(dimension):
+    with pytest.raises((ValueError, TypeError), match=f"dimension = {dimension}"):
+        dictionaries.identity_hadamard(dimension)
+
+
+@pytest.mark.parametrize("dimension", [2, 4, 8])
+def test_the_union_of_identity_and_hadamard_is_two_orthobases(dimension):
+    D = dictionaries.identity_hadamard(dimension)
+    for basis in np.split(D, 2, axis=1):
+        np.testing.assert_allclose(basis.T @ basis, np.eye(dimension), atol=1e-12)
+    np.testing.assert_allclose(abs(D[:, :dimension].T @ D[:, dimension:]), dimension**-0.5)
+
+
+def test_two_atoms_are_few_enough_to_part_and_one_is_refused():
+    start = np.array([[1.0, 0.8], [0.0, 0.6]])
+    assert dictionaries.mutual_coherence(dictionaries.minimize_coherence(start, 30).best) < 0.1
+    with pytest.raises(ValueError, match="D = .* has a single atom"):
+        dictionaries.minimize_coherence(np.array([[1.0], [0.0]]))
+    for descent in (dictionaries.minimize_coherence, dictionaries.minimize_frame_potential):
+        for wrong, said in ((np.ones(3), "two axes"), (np.array([[1.0, 0.0], [1.0, 0.0]]), "zero atoms"),
+                            (np.array([[1.0, np.nan]]), "NaN")):
+            with pytest.raises(ValueError, match=f"D = .* {said}"):
+                descent(wrong)
+        with pytest.raises(ValueError, match="iterations = 0"):
+            descent(np.eye(2), iterations=0)
+
+
+def test_the_least_frame_energy_is_that_of_orthonormal_atoms_and_of_a_tight_frame():
+    for d, k in ((4, 3), (4, 4), (3, 7), (1, 5)):
+        basis = np.linalg.qr(np.random.default_rng(0).normal(size=(max(d, k), max(d, k))))[0][:d, :k]
+        tight = basis if k <= d else basis * (k / d) ** 0.5  # rows of an orthogonal matrix: D D^T = (k / d) I
+        energy = ((tight.T @ tight) ** 2).sum()
+        assert dictionaries.tight_frame_minimum(d, k) == pytest.approx(energy)
+    for wrong in ((0, 3), (3, 0), (2.5, 3), (3, True)):
+        with pytest.raises((ValueError, TypeError), match="dimension = |atoms = "):
+            dictionaries.tight_frame_minimum(*wrong)
+
+
+def test_every_representation_is_found_by_trying_all_supports_and_least_squares():
+    draw = np.random.default_rng(3)
+    D = draw.normal(size=(4, 7))
+    D[:, 6] = D[:, 0] + D[:, 1]
+    for x in (D[:, 0] + D[:, 1], D[:, 2] - 2 * D[:, 5], 1e-6 * (D[:, 0] - D[:, 6]), draw.normal(size=4)):
+        for size in (1, 2, 3):
+            left = {support: np.linalg.norm(D[:, support] @ np.linalg.lstsq(D[:, support], x, rcond=None)[0] - x)
+                    for support in itertools.combinations(range(7), size)}
+            wanted = [support for support, residual in left.items() if residual < 1e-9 * np.linalg.norm(x)]
+            assert [tuple(row) for row in recovery.representations(D, x, size)] == wanted
+    off = D[:, 0] + 1e-4 * np.linalg.norm(D[:, 0]) * np.array([D[1, 0], -D[0, 0], 0, 0]) / np.hypot(D[0, 0], D[1, 0])
+    assert [0] in recovery.representations(D, off, 1, tolerance=2e-4).tolist()
+    assert not len(recovery.representations(D, off, 1, tolerance=5e-5))
+    for call in (lambda x: recovery.representations(D, x, 1), lambda x: recovery.least_l1(D, x)):
+        for wrong, said in ((np.ones((4, 1)), "rank 2"), (np.full(4, np.nan), "NaN"), (np.ones(5), "does not match the 4 rows"),
+                            (np.ones(4, dtype=int), "floating")):
+            with pytest.raises((ValueError, TypeError), match=f"x = .*{said}"):
+                call(wrong)
+
+
+def test_the_code_of_least_l1_norm_represents_and_no_other_vertex_is_shorter():
+    draw = np.random.default_rng(4)
+    for _ in range(5):
+        D, x = draw.normal(size=(3, 6)), draw.normal(size=3)
+        code = recovery.least_l1(D, x)
+        vertices = [abs(np.linalg.solve(D[:, support], x)).sum() for support in map(list, itertools.combinations(range(6), 3))]
+        assert np.allclose(D @ code, x) and abs(code).sum() == pytest.approx(min(vertices))
+    with pytest.raises(ValueError, match="x = .* has no representation"):
+        recovery.least_l1(np.array([[1.0], [0.0]]), np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: dictionaries.welch_bound(3, 1), "atoms = 1"), (lambda: dictionaries.welch_bound(3, 2.5), "atoms = 2.5"),
+    (lambda: dictionaries.welch_bound(3, True), "atoms = True"), (lambda: dictionaries.planar_frame(1), "atoms = 1"),
+    (lambda: dictionaries.simplex_frame(0), "dimension = 0"), (lambda: dictionaries.two_orthobases_threshold(-0.1), "mu = -0.1"),
+    (lambda: dictionaries.uniqueness_threshold(-0.1), "mu = -0.1"), (lambda: dictionaries.stability_threshold(1.1), "mu = 1.1"),
+    (lambda: dictionaries.lasso_stability_bound(1.1, 1, 0.1, 0.1), "mu = 1.1"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, -1, 0.1, 0.1), "sparsity = -1"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, 1, 0.1, -0.1), "residual = -0.1"),
+    (lambda: dictionaries.lasso_stability_bound(0.1, 1, np.inf, 0.1), "noise = inf"),
+    (lambda: dictionaries.frame_potential(np.eye(2), pairs=0), "pairs = 0"),
+    (lambda: dictionaries.one_sided_coherence(np.ones((2, 1))), "single atom"),
+    (lambda: dictionaries.one_sided_coherence(np.array([[1.0, 0.0], [0.0, 0.0]])), "1 zero atoms"),
+    (lambda: dictionaries.normalize(np.ones(3)), "D = .*rank 1"), (lambda: dictionaries.gram(np.zeros((2, 2))), "2 zero atoms"),
+    (lambda: recovery.representations(np.eye(2), np.ones(2), 0), "sparsity = 0"),
+    (lambda: recovery.representations(np.eye(2), np.ones(2), 3), "sparsity = 3 makes 0 supports"),
+])
+def test_sizes_bounds_and_atoms_that_mean_nothing_are_refused_by_name(call, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        call()
+
+
+def test_thresholds_and_bounds_worked_out_by_hand():
+    assert dictionaries.welch_bound(2, 3) == pytest.approx(0.5) and dictionaries.welch_bound(3, 2) == 0
+    assert dictionaries.uniqueness_threshold(0.25) == 2.5
+    assert dictionaries.two_orthobases_threshold(0.25) == pytest.approx((2**0.5 - 0.5) / 0.25)
+    assert dictionaries.stability_threshold(0.25) == pytest.approx(1.25)
+    assert dictionaries.frame_potential(np.array([[1.0, 0.6], [0.0, 0.8]])) == pytest.approx(0.6)
+    assert dictionaries.frame_potential(np.array([[1.0, 0.6], [0.0, 0.8]]), pairs=1) == pytest.approx(0.6 * 2**0.5)
+    D = np.array([[1.0, 2.0], [0.0, 2.0]])
+    assert dictionaries.one_sided_coherence(D) == pytest.approx(2.0)  # <d_1, d_2> over |d_1|^2

@@ -1,6 +1,7 @@
 """The fast evaluation against explicit dictionaries, and the closed forms against descent and random networks."""
 
 import itertools
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepatoms.theory import dictionaries, frame_potential, induced
-from deepatoms.theory.frame_potential import Descent, evaluation
+from deepatoms.theory.frame_potential import Descent, chains, evaluation
 from deepatoms.theory.induced import explicit
 
 widths = st.lists(st.integers(1, 12), min_size=2, max_size=5)
@@ -306,3 +307,112 @@ def test_the_composed_bound_worked_out_by_hand_and_its_minimum_by_trying_all():
         least = min(frame_potential.composed_bound(widths, [*map(np.array, shares), np.ones(widths[-1])])
                     for shares in itertools.product(*layers))
         assert frame_potential.composed_minimum(widths) == pytest.approx(least)
+
+
+@pytest.mark.parametrize(("x", "low", "high", "said"), [
+    ([0, 1, 2], [0, 0, 2], [0, 1], "x = .* does not match low and high of lengths 3 and 2"),
+    ([0, 1], [0, 0, 2], [0, 1, 2], "x = .* does not match low and high of lengths 3 and 3"),
+    ([0, 1, 1], [0, 0, 2], [0, 1, 2], "x = .* does not increase"), ([0, 1, 2], [0, 2, 2], [0, 1, 2], "low = .* crosses high"),
+    ([0, 1, 2], [0, 0, 1], [0, 1, 2], "leaves it at an end"), ([0, 1, 2], [0, 0, 2], [1, 1, 2], "leaves it at an end"),
+    ([0, 1, np.nan], [0, 0, 2], [0, 1, 2], "x = .* NaN"), ([0, 1, 2], [0, -np.inf, 2], [0, 1, 2], "low = .* NaN or infinite"),
+    ([0, 1, 2], [0, 0, 2], [[0], [1], [2]], "high = .* rank 2")])
+def test_staircases_that_hold_no_string_are_refused(x, low, high, said):
+    with pytest.raises(ValueError, match=said):
+        chains.taut_string(x, low, high)
+
+
+@settings(max_examples=30)
+@given(st.integers(2, 7), st.integers(0, 10**6))
+def test_the_taut_string_is_the_shortest_path_that_a_grid_of_heights_finds(count, seed):
+    """Dynamic programming over heights a fifth apart: no path of them is shorter, and the string keeps between the stairs."""
+    draw = np.random.default_rng(seed)
+    x = np.cumsum(draw.integers(1, 4, count + 1))
+    low = draw.integers(-3, 4, count + 1).astype(float)
+    high = low + draw.integers(0, 4, count + 1)
+    high[0], high[-1] = low[0], low[-1]
+    slopes = np.array(chains.taut_string(x, low, high))
+    heights = low[0] + np.cumsum(np.r_[0, slopes * np.diff(x)])
+    assert (heights >= low - 1e-9).all() and (heights <= high + 1e-9).all() and heights[-1] == pytest.approx(low[-1])
+    best = {low[0]: 0.0}
+    for step, (least, most) in zip(np.diff(x), zip(low[1:], high[1:], strict=True), strict=True):
+        best = {at: min(cost + np.hypot(step, at - before) for before, cost in best.items())
+                for at in np.linspace(least, most, int(5 * (most - least)) + 1)}
+    assert np.hypot(np.diff(x), slopes * np.diff(x)).sum() <= best[low[-1]] + 1e-9
+
+
+def test_descents_without_steps_rates_or_starts_are_refused():
+    net = induced.chain([2, 3])
+    for wrong, said in ((Descent(0), "descent.iterations = 0"), (Descent(2.5), "descent.iterations = 2.5"),
+                        (Descent(3, -0.1), "descent.rate = -0.1"), (Descent(3, np.nan), "descent.rate = nan")):
+        with pytest.raises((ValueError, TypeError), match=said):
+            frame_potential.minimize(net, descent=wrong)
+    with pytest.raises(ValueError, match="seeds = .* gives no start"):
+        frame_potential.minimize(net, seeds=())
+    with pytest.raises(ValueError, match="zero filter"):
+        frame_potential.minimize(net, starts=[[torch.zeros(3, 2)]])
+    assert (Descent().rate_for("unit"), Descent().rate_for("free"), Descent(rate=0.2).rate_for("free")) == (0.05, 0.03, 0.2)
+
+
+def test_the_conditions_of_convergence_are_those_that_are_written():
+    """Stationary: |grad E| |w| <= 0.05 E; or an energy below a millionth for each atom."""
+    net = induced.chain([3, 4])
+    for seed, steps in itertools.product(range(3), (1, 60)):
+        found = frame_potential.minimize(net, "free", seeds=(seed,), descent=Descent(steps), dtype=torch.float64)
+        weights = [weight.clone().requires_grad_() for weight in found.weights]
+        energy = frame_potential.energy(net, weights)
+        slope, = torch.autograd.grad(energy, weights)
+        energy, size = float(energy.detach()), float(weights[0].detach().norm())
+        small = float(slope.norm()) * size <= 0.05 * energy or energy <= 1e-6 * net.atoms
+        assert found.converged == (small,) and energy == pytest.approx(min(found.energies))
+        assert found.potential == pytest.approx((min(found.energies) / net.structural_count) ** 0.5)
+    assert frame_potential.minimize(induced.chain([4, 3]), descent=Descent(200), dtype=torch.float64).converged == (True,)
+
+
+def test_composed_bounds_and_starts_refuse_what_fits_no_chain():
+    composed = frame_potential.composed_bound
+    for call, said in ((lambda: composed([2, 3, 2], [np.ones(2), np.ones(2)]), "do not fit the widths"),
+                       (lambda: composed([2, 3, 2], [np.ones((3, 1)), np.ones(2)]), r"magnitudes\[0\] = .*rank 2"),
+                       (lambda: composed([2, 3, 2], [np.full(3, np.nan), np.ones(2)]), r"magnitudes\[0\] = .*NaN"),
+                       (lambda: frame_potential.chain_start([4, 3], [np.full(3, np.inf)]), r"magnitudes\[0\] = .*infinite"),
+                       (lambda: frame_potential.energy_of_magnitudes([np.eye(2)] * 2, [np.full(2, -0.1), np.ones(2)]), "leaves"),
+                       (lambda: chains.pair_count([3, 0]), r"widths\[1\] = 0")):
+        with pytest.raises(ValueError, match=said):
+            call()
+    norms = [np.array([0.5, 2.0, 1.0]), np.array([3.0, 1e-3])]
+    start = frame_potential.chain_start([4, 3, 2], norms, seed=3)
+    for layer, wanted, other in zip(start, norms, frame_potential.chain_start([4, 3, 2], norms, seed=4), strict=True):
+        assert layer.norm(dim=1).tolist() == pytest.approx(wanted.tolist())
+        assert not torch.allclose(layer, other)
+
+
+@pytest.mark.parametrize(("potentials", "chosen", "abstains"), [
+    ({"a": 1e-7, "b": 2e-7}, None, "2 candidates tie at F = 0 (a, b)"), ({"a": 2e-6, "b": 3e-6}, "a", None),
+    ({"a": 1e-7, "b": 0.3}, "a", None), ({"a": 0.3, "b": 0.3}, "b", None)])  # at equal F the smaller one
+def test_a_choice_is_the_lowest_or_an_abstention_with_its_reason(potentials, chosen, abstains):
+    found = frame_potential.ranked([frame_potential.Candidate(name, value, "unit", {"a": 9, "b": 8}[name], 7, 1)
+                                    for name, value in potentials.items()])
+    assert (found.chosen.name if found.chosen else None, found.abstains) == (chosen, abstains)
+    assert ("abstains: " in str(found)) == bool(abstains)
+    many = frame_potential.ranked([frame_potential.Candidate(f"n{i}", 0.0, "unit", i, 7, 1) for i in range(5)])
+    assert many.abstains == "5 candidates tie at F = 0 (n0, n1, n2, n3, ...)"
+    assert frame_potential.ranked([]).abstains == "no candidate is left" and frame_potential.ranked([]).chosen is None
+    assert frame_potential.ranked([], 12345).abstains == "no candidate has at most 12,345 parameters"
+
+
+def test_the_energy_of_a_batch_of_batches_is_that_of_each():
+    draw = np.random.default_rng(0)
+    weights = [torch.from_numpy(draw.normal(size=(2, 3, *shape))) for shape in ((4, 2), (5, 4))]
+    found = frame_potential.synthesis_energy(weights)
+    written, _ = frame_potential.energy_and_gradient([weight.numpy() for weight in weights])
+    for i, j in itertools.product(range(2), range(3)):
+        alone = float(frame_potential.energy(induced.chain([2, 4, 5]), [weight[i, j] for weight in weights]))
+        assert float(found[i, j]) == pytest.approx(alone) and written[i, j] == pytest.approx(alone)
+
+
+def test_a_grid_too_small_for_three_smaller_ones_is_padded_as_it_is():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for image in (20, 32):
+            net = induced.cifar("resnet", blocks=1, width=1, image=image)
+            weights = net.init(3)
+            assert frame_potential.zero_padded(net, weights) == pytest.approx(evaluation._padded(net, weights), rel=1e-10)

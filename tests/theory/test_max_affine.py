@@ -152,3 +152,60 @@ def test_pooling_by_operators_is_torch_s(shape, kernel, stride, padding):
     mean = max_affine.average_pooling(shape, kernel, stride, padding)(x.flatten(1))
     wanted = torch.nn.functional.avg_pool2d(x, kernel, stride, padding, count_include_pad=False)
     assert torch.allclose(mean, wanted.flatten(1), atol=1e-12)
+
+
+@pytest.mark.parametrize(("roundings", "refused"), [(0, False), (900, False), (1100, True), (1900, True), (-1100, True)])
+def test_a_layer_may_differ_from_its_operator_by_a_thousand_roundings(roundings, refused):
+    layer = nn.Linear(3, 2).double()
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    layer.register_forward_hook(lambda layer, given, output: output + roundings * torch.finfo(torch.float64).eps)
+    if refused:
+        with pytest.raises(ValueError, match="computes something else"):
+            max_affine.operators([layer], (3,))
+    else:
+        assert len(max_affine.operators([layer], (3,))) == 1
+
+
+def test_ties_select_the_lowest_piece_and_the_selected_pieces_make_the_value():
+    operator, x = max_affine.MaxAffine(normal(3, 4, 2), normal(3, 4, seed=1)), normal(5, 2, seed=2)
+    for each, codes, value in zip(x, operator.selected(x), operator(x), strict=True):
+        A, B = operator.at(each)
+        pieces = [[float(operator.slopes[k, r] @ each + operator.offsets[k, r]) for r in range(4)] for k in range(3)]
+        assert codes.tolist() == [row.index(max(row)) for row in pieces]
+        assert torch.allclose(A @ each + B, value) and value.tolist() == pytest.approx([max(row) for row in pieces])
+    assert max_affine.activation([0.0, 1.0], 2).selected(torch.zeros(1, 2).double()).tolist() == [[0, 0]]
+    offset = max_affine.activation([1.0, 0.0, -1.0], 1, offsets=[-1.0, 0.5, -2.0])
+    assert [float(offset(torch.tensor([[u]]).double())) for u in (3.0, 0.0, -4.0)] == [2.0, 0.5, 2.0]
+
+
+@pytest.mark.parametrize(("given", "options"), [((5, 7), {}), ((5, 7), {"stride": (2, 1)}), ((4, 6), {"padding": (0, 2)}),
+                                                ((6, 6), {"dilation": (1, 2), "padding": 1})])
+def test_windows_are_those_that_unfold_takes(given, options):
+    plane = torch.arange(given[0] * given[1], dtype=torch.float64).reshape(1, 1, *given) + 1
+    cells = nn.functional.unfold(plane, (2, 3), **options)[0].T  # zero in the padding
+    found = max_affine.windows(given, (2, 3), **options)
+    outside = found == given[0] * given[1]
+    assert torch.equal(torch.where(outside, 0, found + 1), cells.long())
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: max_affine.windows((2, 3), (3, 3)), "kernel = .* exceeds the padded plane of 2 x 3"),
+    (lambda: max_affine.windows((3, 3), 0), "kernel = 0"), (lambda: max_affine.windows((3, 3), 2, 0), "stride = 0"),
+    (lambda: max_affine.windows((3, 3), 2, 1, -1), "padding = -1"),
+    (lambda: max_affine.windows((3, 3), 2, 1, 0, 0), "dilation = 0"),
+    (lambda: max_affine.windows((3, 3), 2, 1, 0, 3), "kernel = .* exceeds the padded plane"),
+    (lambda: max_affine.activation([0.0, 1.0], 0), "units = 0"),
+    (lambda: max_affine.average_pooling((1, 2, 2), 2, divisor=0), "divisor = 0"),
+    (lambda: max_affine.MaxAffine(normal(2, 3), normal(2, 3)), "slopes = .*rank 2"),
+    (lambda: max_affine.MaxAffine(normal(2, 3, 4) * torch.nan, normal(2, 3)), "slopes = .*NaN"),
+    (lambda: max_affine.operators([nn.BatchNorm2d(2, track_running_stats=False).eval()], (2, 3, 3)), "statistics from the batch"),
+    (lambda: max_affine.operators([nn.Conv2d(1, 1, 2, padding="same")], (1, 4, 4)), "pads one side more")])
+def test_what_no_layer_can_mean_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_a_window_that_just_fits_is_one():
+    assert max_affine.windows((3, 3), 3).shape == (1, 9) and max_affine.windows((3, 3), 2, 1, 0, 2).shape == (1, 4)
+    assert max_affine.windows((2, 3), 4, padding=1).shape == (2, 16)

@@ -46,3 +46,20 @@ def test_leading_axes_are_networks_of_an_ensemble():
 def test_what_is_no_matrix_is_refused(bad):
     with pytest.raises((ValueError, TypeError), match="W ="):
         orthogonality.penalty(bad)
+
+
+def test_cosines_know_no_lengths_and_the_polar_factor_is_the_nearest_of_orthonormal_rows():
+    W, lengths = drawn(2, 4, 6), torch.tensor([[0.1], [2.0], [-30.0], [1.0]], dtype=torch.float64)
+    wanted = [abs(float(W[i] @ W[j] / (W[i].norm() * W[j].norm()))) for i in range(4) for j in range(i + 1, 4)]
+    assert orthogonality.cosines(lengths * W).tolist() == pytest.approx(wanted)
+    nearest = orthogonality.orthonormal_rows(W)
+    assert torch.allclose(nearest @ nearest.T, torch.eye(4, dtype=W.dtype))
+    for seed in range(20):
+        other = torch.linalg.qr(nearest.T + 0.1 * drawn(seed, 6, 4))[0].T
+        assert min(float((sign * other - W).norm()) for sign in (1, -1)) >= float((nearest - W).norm())
+    for function in (*orthogonality.PENALTIES.values(), orthogonality.cosines, orthogonality.orthonormal_rows):
+        for bad, said in ((torch.ones(3), "is not a matrix"), (W.numpy(), "is not a matrix"),
+                          (torch.full((2, 2), torch.inf), "infinite"),
+                          (torch.ones(2, 2, dtype=torch.int64), "floating")):
+            with pytest.raises((ValueError, TypeError), match=f"W = .*{said}"):
+                function(bad)

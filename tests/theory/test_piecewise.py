@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepatoms.theory import splines
+from deepatoms.theory import piecewise, splines
 from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
 
 
@@ -148,3 +148,91 @@ def test_a_largest_entry_that_stands_alone_is_no_tie():
     assert A.tolist() == [[[0, 0, 1, 0]]] and b.tolist() == [[0]]
     with pytest.raises(ValueError, match="tie|equal|break|several"):
         splines.affine_map(lambda x: x.amax(-1, keepdim=True), tied)
+
+
+@pytest.mark.parametrize(("moved", "refused"), [(0.0, False), (2.9e-3, False), (-2.9e-3, False), (3.1e-3, True), (-3.1e-3, True)])
+def test_an_output_may_move_in_other_company_by_rounding_and_no_more(moved, refused):
+    """Outputs of size 2 at a tolerance of a thousandth: 0.001 (1 + 2)."""
+    together = torch.tensor([[2.0, -1.0], [0.5, 1.0]], dtype=torch.float64)
+    among = torch.cat([torch.full((1, 2), 9.0), together + torch.tensor([[0.0, 0.0], [moved, 0.0]]), torch.full((2, 2), 7.0)])
+    if refused:
+        with pytest.raises(ValueError, match="model = 'the function' lets the samples .* moves by 0.0031 "):
+            piecewise.demand_alone(torch.relu, together, among, torch.tensor([0, 1]), 1e-3)
+    else:
+        piecewise.demand_alone(torch.relu, together, among, torch.tensor([0, 1]), 1e-3)
+
+
+@pytest.mark.parametrize(("together", "among"), [
+    (torch.ones(()), torch.ones(3, 2)), (torch.ones(2, 2), torch.ones(())), (torch.ones(2, 2), torch.ones(4, 3)),
+    (torch.ones(1, 2), torch.ones(4, 2))])
+def test_an_output_whose_shape_depends_on_the_batch_is_refused(together, among):
+    with pytest.raises(ValueError, match="gives outputs whose shape depends on the batch"):
+        piecewise.demand_alone(torch.relu, together, among, torch.tensor([0, 1]), 1e-3)
+
+
+def test_what_is_no_number_or_nothing_is_not_compared():
+    rows = torch.tensor([0])
+    integers = torch.ones(1, 2, dtype=torch.int64), torch.zeros(3, 2, dtype=torch.int64)
+    for together, among in (integers, ("text", torch.ones(3, 2)), (torch.ones(1, 0), torch.ones(3, 0))):
+        piecewise.demand_alone(torch.relu, together, among, rows, 1e-9)
+    with pytest.raises(ValueError, match="lets the samples"):
+        piecewise.demand_alone(torch.relu, torch.full((1, 2), torch.nan), torch.ones(3, 2), rows, 1e-9)
+
+
+@pytest.mark.parametrize(("differing", "units", "refused"), [(1, 10, False), (2, 10, True), (3, 2000, False), (4, 2000, True)])
+def test_one_code_in_a_thousand_may_turn_by_rounding(differing, units, refused):
+    codes = torch.zeros(1, units)
+    other = codes.clone()
+    other[0, :differing] = 1
+    found = trace(nn.ReLU(), batch(2, 3)).nonlinearities[0]
+    if refused:
+        with pytest.raises(ValueError, match=f"{differing} units of relu .* change their code"):
+            piecewise._demand_same_codes(nn.ReLU(), found, codes, other)
+    else:
+        piecewise._demand_same_codes(nn.ReLU(), found, codes, other)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 4), (3, 4), (4, 4), (5, 4), (9, 4), (2, 8)])
+def test_company_puts_strangers_around_some_samples_and_is_another_number_of_them(size, most):
+    x = batch(size, 3)
+    some, rows = piecewise.company(x, most)
+    assert len(rows) == min(size, most) and rows[0] == 0 and rows[-1] == size - 1
+    assert torch.equal(some[1:1 + len(rows)], x[rows]) and len(some) != size
+    for stranger in (some[0], *some[1 + len(rows):]):
+        assert not any(torch.equal(stranger, each) for each in x)
+    assert not torch.equal(piecewise.displaced(x, 1), piecewise.displaced(x, 2))
+    assert torch.equal(piecewise.displaced(x, 1), piecewise.displaced(x, 1))
+    moved = (piecewise.displaced(100 * batch(40, 50)) - 100 * batch(40, 50)).std()
+    assert float(moved / (100 * batch(40, 50)).abs().mean()) == pytest.approx(1, rel=0.1)
+    assert float(piecewise.displaced(torch.zeros(40, 50)).std()) == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e3 * 2**-23), (torch.float16, 0.1)])
+def test_the_tolerance_is_a_thousand_roundings_between_a_billionth_and_a_tenth(dtype, tolerance):
+    seen = piecewise.watch(lambda x: x * 1, torch.ones(1, 2, dtype=dtype), piecewise.Wish())
+    assert seen.tolerance == pytest.approx(tolerance)
+
+
+@pytest.mark.parametrize(("x", "said"), [
+    ([[1.0]], "x = .* is not a torch tensor"), (torch.ones(3), "x = .* is not a batch of inputs"),
+    (torch.eye(2).to_sparse(), "x = .* is stored as torch.sparse"), (torch.ones(2, 2, dtype=torch.int64), "x = .*floating"),
+    (torch.tensor([[torch.nan]]), "x = .*NaN")])
+def test_what_is_no_batch_is_refused(x, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        trace(nn.ReLU(), x)
+
+
+def test_a_model_that_cannot_be_called_or_is_not_yet_shaped_is_refused():
+    with pytest.raises(TypeError, match="model = 3 cannot be called"):
+        trace(3, batch(2, 3))
+    with pytest.raises(ValueError, match="model = 'LazyLinear' has a parameter 'weight' that the first batch has yet to shape"):
+        trace(nn.LazyLinear(2), batch(2, 3))
+
+
+def test_codes_of_all_nonlinearities_stand_side_by_side_and_a_linear_model_has_none():
+    x = batch(4, 3)
+    assert trace(nn.Linear(3, 2), x).codes.shape == (4, 0)
+    model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2), nn.Hardtanh())
+    found = trace(model, x)
+    assert torch.equal(found.codes, torch.cat([each.codes.long() for each in found.nonlinearities], 1))
+    assert found.codes.dtype == torch.int64 and found.codes.shape == (4, 5)

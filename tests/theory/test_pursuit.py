@@ -272,3 +272,110 @@ def test_more_iterations_of_multilayer_ista_never_move_more():
 
     found = np.array([moves(n) for n in (5, 20, 80, 320, 2000)])
     assert (np.diff(found, axis=0) <= 1e-12).all() and (found[-1] < 1e-3 * found[0]).all()
+
+
+EYE, SHORT = np.eye(2), np.ones((2, 1, 3)) / 3**0.5
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: pursuit.MatrixDictionary(np.array([[1.0, 0.0], [1.0, 0.0]])), "D = .* has zero atoms"),
+    (lambda: pursuit.MatrixDictionary(np.ones(3)), "D = .* has rank 1"),
+    (lambda: pursuit.MatrixDictionary(np.full((2, 2), np.nan)), "D = .*NaN"),
+    (lambda: pursuit.basis_pursuit(np.ones(2), EYE, -0.1), "weight = -0.1 is negative"),
+    (lambda: pursuit.basis_pursuit(np.ones(2), EYE, np.inf), "weight = inf is negative or not finite"),
+    (lambda: pursuit.basis_pursuit(np.ones(2), EYE, np.array([0.1, 0.0])), "weight = .* is zero"),
+    (lambda: pursuit.basis_pursuit(np.ones(2), EYE, 0.1, iterations=0), "iterations = 0"),
+    (lambda: pursuit.splitting_basis_pursuit(np.ones(2), EYE, 0.1, iterations=0), "iterations = 0"),
+    (lambda: pursuit.splitting_basis_pursuit(np.ones(2), EYE, 0.0), "weight = 0.0 is zero"),
+    (lambda: pursuit.basis_pursuit(np.ones(3), EYE, 0.1), r"dictionaries\[0\] = .* has 2 rows, but x has dimension 3"),
+    (lambda: pursuit.basis_pursuit(np.full(2, np.nan), EYE, 0.1), "x = .*NaN"),
+    (lambda: pursuit.layered_basis_pursuit(np.ones(2), [EYE, EYE], [0.1]), "weights = .* has 1 entries for 2 layers"),
+    (lambda: pursuit.multilayer_ista(np.ones(2), [EYE], [0.0]), r"weights\[0\] = 0.0 is zero"),
+    (lambda: pursuit.multilayer_ista(np.ones(2), [EYE], [0.1, 0.1]), "weights = .* has 2 entries for 1 layers"),
+    (lambda: pursuit.multilayer_ista(np.ones(2), [EYE], [0.1], iterations=0), "iterations = 0"),
+    (lambda: pursuit.sparse_basis_pursuit(np.ones((1, 2)), EYE, 0.0), "weight = 0.0 is not positive"),
+    (lambda: pursuit.sparse_basis_pursuit(np.ones((1, 2)), EYE, 0.1, rounds=0), "rounds = 0"),
+    (lambda: pursuit.sparse_basis_pursuit(np.ones((1, 2)), EYE * (1 + 2e-5), 0.1), "norm differs from 1 by up to 2e-05"),
+    (lambda: pursuit.matching_pursuit(EYE, np.ones((1, 2)), 3), "sparsity = 3 exceeds"),
+    (lambda: pursuit.matching_pursuit(EYE, np.ones((1, 2)), 0), "sparsity = 0"),
+    (lambda: pursuit.matching_pursuit(EYE, np.full((1, 2), np.nan), 1), "X = .*NaN"),
+    (lambda: pursuit.objective(np.ones(2), EYE, np.full(2, np.nan), 0.1), "code = .*NaN"),
+    (lambda: pursuit.objective(np.ones(2), EYE, np.ones(2), 0.0), "weight = 0.0 is zero"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [SHORT], [np.nan]), r"thresholds\[0\] = nan is negative"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [SHORT, np.ones((1, 3, 2))], [0.1, 0.1]), "reads 3 channels"),
+    (lambda: pursuit.layered_thresholding(np.ones((1, 8)), [np.full((2, 1, 3), np.nan)], [0.1]), r"dictionaries\[0\] = .*NaN"),
+])
+def test_what_no_pursuit_can_mean_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_on_an_orthonormal_dictionary_every_pursuit_is_soft_thresholding():
+    Q = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
+    X = np.random.default_rng(1).normal(size=(4, 5))
+    products, weights = X @ Q, np.array([0.1, 0.5, 0.2, 1.0, 0.3])
+    for weight in (0.3, weights):
+        wanted = np.sign(products) * np.maximum(abs(products) - weight, 0)
+        for solver in (pursuit.basis_pursuit, pursuit.splitting_basis_pursuit):
+            np.testing.assert_allclose(solver(X, Q, weight, tolerance=1e-12), wanted, atol=1e-6)
+            positive = solver(X, Q, weight, nonnegative=True, tolerance=1e-12)
+            np.testing.assert_allclose(positive, np.maximum(products - weight, 0), atol=1e-6)
+        np.testing.assert_allclose(pursuit.layered_thresholding(X, [Q], [weight])[0], wanted)
+        np.testing.assert_allclose(pursuit.multilayer_ista(X, [Q], [weight])[0], wanted, atol=1e-5)
+    soft = pursuit.soft_threshold(products, 0.3)
+    np.testing.assert_allclose(pursuit.sparse_basis_pursuit(X, Q, 0.3), soft, atol=1e-8)
+    kept = np.where(abs(products) >= np.sort(abs(products), 1)[:, -2:-1], products, 0)
+    np.testing.assert_allclose(pursuit.matching_pursuit(7 * Q, X, 2), kept, atol=1e-12)
+
+
+def test_the_gap_of_a_lasso_worked_out_by_hand():
+    """x = (2, 0.5), weight 1: the best code is (1, 0) of value 1/2 + 1/8 + 1; at 0 the value is 2.125."""
+    x, D = np.array([2.0, 0.5]), np.eye(2)
+    assert pursuit.objective(x, D, np.array([1.0, 0.0]), 1.0) == pytest.approx(1.625)
+    assert pursuit.duality_gap(x, D, np.array([1.0, 0.0]), 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert pursuit.objective(x, D, np.zeros(2), 1.0) == pytest.approx(2.125)
+    dual = np.array([1.0, 0.25])  # the residual (2, 0.5), scaled until no product exceeds the weight
+    assert pursuit.duality_gap(x, D, np.zeros(2), 1.0) == pytest.approx(2.125 - (x @ x - (x - dual) @ (x - dual)) / 2)
+    assert pursuit.duality_gap(-x, D, np.zeros(2), 1.0, nonnegative=True) == 0.0  # zero is the best nonnegative code
+    assert pursuit.duality_gap(-x, D, np.zeros(2), 1.0) > 0.5
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("channels", [2, 7])
+def test_products_and_resolvents_of_matrices_are_those_of_the_matrix(own, channels):
+    draw = np.random.default_rng(2)
+    D, x = draw.normal(size=(3, channels, 4) if own else (channels, 4)), draw.normal(size=(3, channels))
+    each = D if own else np.broadcast_to(D, (3, channels, 4))
+    operator, codes = pursuit.MatrixDictionary(D), draw.normal(size=(3, 4))
+    np.testing.assert_allclose(operator.analyze(torch.tensor(x)), [d.T @ s for d, s in zip(each, x, strict=True)])
+    np.testing.assert_allclose(operator.synthesize(torch.tensor(codes)), [d @ c for d, c in zip(each, codes, strict=True)])
+    solved = [np.linalg.solve(d @ d.T + 0.7 * np.eye(channels), s) for d, s in zip(each, x, strict=True)]
+    np.testing.assert_allclose(operator.resolvent(0.7)(torch.tensor(x)), solved, atol=1e-12)
+    norms = np.array([np.linalg.norm(d, 2) ** 2 for d in each])
+    np.testing.assert_allclose(np.ravel(operator.squared_norm), norms if own else norms[:1])
+    assert operator.unit_excess() == pytest.approx(max(abs(np.linalg.norm(d, axis=0) - 1).max() for d in each))
+
+
+def test_filters_of_each_signal_s_own_are_coded_as_one_after_the_other_by_working_sets():
+    draw = np.random.default_rng(3)
+    for shape, grid in (((3, 1, 3), (9,)), ((2, 1, 2, 2), (3, 4)), ((2, 1, 4), (5,))):
+        filters = torch.stack([torch.from_numpy(convolutional.normalize_filters(draw.normal(size=shape))) for _ in range(2)])
+        x = torch.from_numpy(draw.normal(size=(2, shape[1], *grid)))
+        D = convolutional.ConvolutionalDictionary(filters, grid)
+        together = pursuit.sparse_basis_pursuit(x, D, torch.tensor([0.5, 0.9]), batch=2)
+        for i, weight in enumerate((0.5, 0.9)):
+            alone = pursuit.sparse_basis_pursuit(x[i:i + 1], filters[i], weight, batch=50)
+            assert torch.allclose(together[i], alone[0], atol=1e-6)
+            assert float(pursuit.duality_gap(x[i:i + 1], filters[i], alone, weight)) < 1e-8
+    with pytest.raises(RuntimeError, match="rounds = 1 left 2 signals with a relative gap"):
+        pursuit.sparse_basis_pursuit(x, D, 1e-3, batch=1, rounds=1)
+
+
+def test_of_two_iterates_each_signal_keeps_its_own_and_of_equals_the_later():
+    best = pursuit._Best(torch.zeros(2, 1), pursuit.MatrixDictionary(torch.eye(1)), 1.0)
+    for first, second in ((1.0, 3.0), (2.0, 2.0), (-2.0, -2.0)):
+        best.keep(torch.tensor([[first], [second]]), torch.tensor([[first], [second]]))
+    assert best.code.ravel().tolist() == [1.0, -2.0]
+    norms = [(4.0, 1.0, 1.0, 1.0), (1.0, 1.0, 4.0, 1.0), (1e9, 1.0, 1.0, 1.0), (1.0, 1e9, 1.0, 1.0), (1.0, 0.0, 1.0, 1.0)]
+    scaled = [pursuit._imbalance(*map(torch.tensor, parts)) for parts in norms]
+    assert scaled == pytest.approx([2.0, 0.5, 10.0, 0.1, 10.0])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from deepatoms.theory import resnests
+from deepatoms.theory.resnests import augmented, cross_entropy
 
 SUBSETS = [subset for size in range(4) for subset in itertools.combinations(range(3), size)]
 
@@ -366,3 +367,120 @@ def test_a_lattice_network_is_the_maximum_of_minima_and_counts_its_neurons(chain
     last = resnests.relu_maximum(np.zeros(3), chain)[1]
     assert neurons == last + sum(counts) + 2 * sum(max(depths) - deep for deep in depths)
     assert counts == ((0, 3, 3 + 4 + 3 + 2 + 3) if chain else (0, 3, 9))
+
+
+def test_the_risk_of_an_intercept_is_the_entropy_of_the_classes_and_no_scale_shift_or_order_changes_it():
+    draw = np.random.default_rng(0)
+    for counts in ([3, 5], [4, 2, 6]):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        share = np.array(counts) / sum(counts)
+        risk, gap = resnests.cross_entropy_risk([np.ones((len(labels), 1))], labels)
+        assert risk == pytest.approx(-(share * np.log(share)).sum(), abs=1e-9) and 0 <= gap < 1e-9
+    features, labels = [np.ones((40, 1)), draw.normal(size=(40, 2))], draw.integers(3, size=40)
+    risk = resnests.cross_entropy_risk(features, labels)[0]
+    order, classes, mixing = draw.permutation(40), draw.permutation(3), draw.normal(size=(2, 2))
+    for others, named in (([each[order] for each in features], labels[order]), (features, classes[labels]),
+                          ([features[0] * 3, features[1] @ mixing + 2], labels),
+                          ([np.concatenate([each, each]) for each in features], np.tile(labels, 2))):
+        assert resnests.cross_entropy_risk(others, named)[0] == pytest.approx(risk, abs=1e-8)
+    assert resnests.cross_entropy_risk(features[:1], labels)[0] > risk
+
+
+def test_the_mean_margin_of_separable_data_is_worked_out_and_scales_with_the_features():
+    x, labels = np.array([[-1.0], [2.0]]), np.array([0, 1])
+    assert cross_entropy.separation(x, labels) == pytest.approx((2 + 4) / 2)  # h_1 - h_0 = 2, its largest in the box
+    assert cross_entropy.separation(1e-3 * x, labels) == pytest.approx(3e-3)
+    assert cross_entropy.separation(np.tile(x, (3, 1)), np.tile(labels, 3)) == pytest.approx(3.0)
+    draw = np.random.default_rng(1)
+    x, labels = draw.normal(size=(9, 2)), np.arange(9) % 3
+    x = np.c_[x, np.eye(3)[labels]]  # each class has a feature of its own
+    margin, order = cross_entropy.separation(x, labels), draw.permutation(9)
+    assert margin > 0 and cross_entropy.separation(x[order], (2 - labels)[order]) == pytest.approx(margin)
+    assert cross_entropy.separation(np.r_[x, x], np.r_[labels, (labels + 1) % 3]) > 0  # two of the classes overlap at a time
+    assert cross_entropy.separation(np.r_[x, x, x], np.r_[labels, (labels + 1) % 3, (labels + 2) % 3]) == 0.0
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1]), np.array([0.0, 1.0, 1.0]), [0, 1, 1], np.array([[0, 1, 1]]),
+                                    np.array([-1, 0, 1]), np.zeros(3, dtype=int), np.array([True, False, True])])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match="labels = "):
+        cross_entropy.separation(np.ones((3, 1)), labels)
+    with pytest.raises(ValueError, match="labels = "):
+        resnests.cross_entropy_risk([np.ones((3, 1))], labels)
+
+
+def test_a_proof_that_leaves_the_simplex_proves_nothing():
+    """At random heads the dual point bounds the optimum from below, or is refused; at the optimum it meets it."""
+    draw = np.random.default_rng(2)
+    stacked, targets = np.c_[np.ones(12), draw.normal(size=12)], np.eye(2)[np.arange(12) % 2]
+    risk, told = resnests.cross_entropy_risk([stacked], np.arange(12) % 2)[0], set()
+    for scale in (0.0, 0.1, 1.0, 30.0):
+        bound = cross_entropy._dual(stacked, targets, scale * draw.normal(size=4))
+        told.add(bool(np.isfinite(bound)))
+        assert bound <= risk + 1e-12
+    assert told == {True, False}
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: resnests.lattice_sets(np.ones(2), np.ones(2), [np.ones((2, 1))] * 2), "slopes = .*rank 1"),
+    (lambda: resnests.lattice_sets(np.ones((2, 1)), np.ones(3), [np.ones((2, 1))] * 2), "which differ"),
+    (lambda: resnests.lattice_network(np.ones(2), np.ones(2), [np.array([0])]), "slopes = .*rank 1"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.ones(3), [np.array([0])]), "offsets = .* does not match the 2 slopes"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.full(2, np.nan), [np.array([0])]), "offsets = .*NaN"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.ones(2), []), "sets = .* holds no set"),
+    (lambda: resnests.lattice_network(np.ones((2, 1)), np.ones(2), "ab"), "sets = .* holds no set"),
+    (lambda: resnests.relu_maximum(np.array([np.nan])), "values = .*NaN"), (lambda: resnests.neuron_bound(1, 0), "pieces = 0"),
+    (lambda: resnests.augmented_risk([V], V[:, 0]), "y = .*rank 1"),
+    (lambda: resnests.augmented_risk([V, V[:, 0]], V), r"features\[1\] = .*rank 1"),
+    (lambda: resnests.CoupledProblem(V, V, V).critical_value([3]), "subset = .* names an output beyond 2"),
+    (lambda: resnests.CoupledProblem(V, V, V).critical_value([-1]), "subset = -1"),
+    (lambda: resnests.assumption_3(0, 1), "width = 0"), (lambda: resnests.assumption_3(1, 0), "outputs = 0"),
+    (lambda: resnests.assumption_1(V[:, 0], V), "last = .*rank 1"), (lambda: resnests.assumption_1(V, V[:, 0]), "y = .*rank 1"),
+    (lambda: resnests.assumption_4([V, V[:, 0]]), "weights = .*rank 1"),
+])
+def test_what_the_resnests_cannot_mean_is_refused_by_name(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 5))
+def test_no_tree_of_relu_layers_needs_more_neurons_than_its_bound(seed, components, pieces):
+    draw = np.random.default_rng(seed)
+    sets = [draw.choice(components, draw.integers(1, components + 1), replace=False) for _ in range(pieces)]
+    network = resnests.lattice_network(draw.normal(size=(components, 2)), draw.normal(size=components), sets)
+    neurons = network(np.zeros((1, 2)))[1]
+    assert neurons <= resnests.neuron_bound(components, pieces)
+    assert [resnests.neuron_bound(*sizes) for sizes in ((1, 1), (2, 2), (3, 3), (4, 3), (5, 1))] == [0, 11, 44, 44, 24 - 3]
+
+
+def test_the_pieces_that_lie_above_one_s_own_are_those_on_its_corners():
+    slopes, offsets = np.array([[1.0], [-1.0], [1.0]]), np.array([0.0, 0.0, 0.0])  # the third is the first again
+    left, right = np.array([[-1.0], [0.0]]), np.array([[0.0], [1.0]])
+    found = resnests.lattice_sets(slopes, offsets, [right, left, right])
+    assert [slopes[each].ravel().tolist() for each in found] == [[1.0], [-1.0], [1.0]]
+    for gap, members in ((5e-10, 2), (2e-9, 1)):  # a piece below by less than the tolerance still counts
+        both = resnests.lattice_sets(np.array([[0.0], [0.1]]), np.array([0.0, -gap]), [np.zeros((1, 1))] * 2)
+        assert (len(both[0]), len(both[1])) == (members, 2)
+
+
+def test_least_squares_of_a_matrix_without_full_rank_is_the_shortest_and_projections_are_projections():
+    draw = np.random.default_rng(5)
+    x, y = draw.normal(size=(12, 4)), draw.normal(size=(12, 2))
+    for matrix in (x, x[:, [0, 1, 1, 2]], np.c_[x, 1e-18 * draw.normal(size=12)], x[:3]):
+        targets = y[:len(matrix)]
+        shortest = np.linalg.pinv(matrix, rcond=1e-14) @ targets
+        np.testing.assert_allclose(augmented.least_squares(matrix, targets), shortest, atol=1e-10)
+        basis = augmented.column_basis(matrix)
+        assert basis.shape[1] == np.linalg.matrix_rank(matrix)
+        np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+        inside = augmented.project(matrix, targets)
+        np.testing.assert_allclose(augmented.project(matrix, inside), inside, atol=1e-12)
+        np.testing.assert_allclose(matrix.T @ augmented.unexplained(matrix, targets), 0, atol=1e-10)
+    left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    assert resnests.unpredictability([x, y]) == pytest.approx([np.linalg.norm(left) ** 2 / np.linalg.norm(y) ** 2])
+    assert resnests.augmented_risk([x], y) == pytest.approx(np.linalg.norm(left) ** 2 / 12)
+    heads = resnests.augmented_optimum([x[:, :1], x[:, 1:]], y)
+    assert [head.shape for head in heads] == [(2, 1), (2, 3)]
+    np.testing.assert_allclose(np.hstack(heads), np.linalg.lstsq(x, y, rcond=None)[0].T, atol=1e-12)
+    np.testing.assert_allclose(resnests.augmented_hessian([x[:, :1], x[:, 1:]]), x.T @ x / 6)

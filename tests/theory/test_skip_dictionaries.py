@@ -277,3 +277,225 @@ def test_integers_beyond_64_bits_are_counted_exactly_or_refused():
     with pytest.raises(ValueError, match="64 bits"):
         skip.characteristic_polynomial(np.diag([2**33, 2**33]))
     assert skip.exact_rank(np.array([[2**62, 2**62], [2**62, 2**62]])) == 1
+
+
+def test_spectral_measures_of_matrices_with_known_singular_values():
+    """U diag(s) V^T has singular values s: every measure is written down from s, for one matrix and for a stack."""
+    spectra = [[3.0, 2.0, 1.0], [10.001, 1.0, 0.0999], [5.0, 5.0, 0.0]]
+    left, right = (skip.orthogonal(3, np.random.default_rng(seed), 3) for seed in (1, 2))
+    stack = left @ (np.array(spectra)[:, :, None] * right)
+    shares = [np.cumsum(np.square(s)) / np.sum(np.square(s)) for s in spectra]
+    powers = [np.square(s)[np.array(s) > 0] / np.sum(np.square(s)) for s in spectra]
+    wanted = {skip.singular_values: spectra, skip.energy_shares: shares,
+              skip.effective_rank: [np.exp(-(p * np.log(p)).sum()) for p in powers],
+              skip.energy_dimensions: [int((share < 0.9).sum()) + 1 for share in shares],
+              skip.isometric_share: [1, 1 / 3, 2 / 3], skip.condition_number: [3.0, 10.001 / 0.0999, np.inf]}
+    for measure, values in wanted.items():
+        for kind in (np.asarray, torch.from_numpy):
+            np.testing.assert_allclose(np.asarray(measure(kind(stack))), np.array(values), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(np.asarray(measure(kind(stack[0]))), values[0], rtol=1e-9)
+    assert skip.energy_dimensions(np.diag([3.0, 1.0])) == 1  # nine tenths to the digit
+    assert [float(skip.isometric_share(np.diag([value]))) for value in (0.1, 10.0, 0.0999, 10.001)] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("smallest", "finite"), [(1e-15, False), (5e-15, True), (0.0, False)])
+def test_a_singular_value_below_rounding_counts_as_none(smallest, finite):
+    D = np.diag([2.0, 1.0, 1.0, 1.0, smallest])  # rounding: 5 eps 2 = 2.2e-15
+    assert np.isfinite(skip.condition_number(D)) == finite
+
+
+def test_bounds_on_the_spectrum_of_a_residual_layer_are_met_by_known_matrices():
+    D = np.diag([0.5, -0.25, 0.0])
+    lower, upper = skip.weyl_bounds(D)
+    assert lower.tolist() == [1.0, 0.75, 0.5] and upper.tolist() == [1.5, 1.25, 1.0]
+    assert skip.printed_lower_bound(D).tolist() == [0.5, 0.75, 1.0]
+    assert skip.singular_values(skip.residual_dictionary(D)).tolist() == [1.5, 1.0, 0.75]
+    assert [skip.condition_bound(norm) for norm in (0.0, 0.5, 1.0, 2.0)] == [1.0, 3.0, math.inf, math.inf]
+    for norm in (0.3, 0.9):  # attained by diag(norm, -norm)
+        attained = skip.condition_number(skip.residual_dictionary(np.diag([norm, -norm])))
+        assert attained == pytest.approx(skip.condition_bound(norm))
+    for wrong in (-0.1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="norm = "):
+            skip.condition_bound(wrong)
+
+
+def test_hoyer_s_index_of_equal_entries_single_entries_and_what_lies_between():
+    draw, D = np.random.default_rng(3), np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]])
+    assert skip.hoyer_index(D) == pytest.approx((6**0.5 - 7 / 5) / (6**0.5 - 1))
+    stack = draw.normal(size=(3, 2, 5))
+    for kind in (np.asarray, torch.from_numpy):
+        found = np.asarray(skip.hoyer_index(kind(stack)))
+        assert found == pytest.approx([float(skip.hoyer_index(-7 * np.sort(each.ravel()).reshape(5, 2))) for each in stack])
+        assert ((found > 0) & (found < 1)).all()
+    for wrong in (np.array([[2.0]]), np.array([np.eye(2), np.zeros((2, 2))])):
+        with pytest.raises(ValueError, match="D = .* is zero or has a single entry"):
+            skip.hoyer_index(wrong)
+    with pytest.raises(ValueError, match="D = .* is zero and has no energy"):
+        skip.energy_shares(np.array([np.eye(2), np.zeros((2, 2))]))
+
+
+def test_random_matrices_have_the_variance_and_the_orthogonality_that_they_say():
+    draw = np.random.default_rng(4)
+    matrices = skip.gaussian(20, 3.0, draw, 50)
+    assert matrices.shape == (50, 20, 20) and float(matrices.std()) == pytest.approx(3 / 20**0.5, rel=0.03)
+    assert np.linalg.norm(skip.gaussian(200, 1.0, draw), 2) == pytest.approx(2, rel=0.1)
+    assert not skip.gaussian(2, 0.0, draw).any()
+    Q = skip.orthogonal(4, draw, 500)
+    np.testing.assert_allclose(Q @ np.swapaxes(Q, 1, 2), np.broadcast_to(np.eye(4), Q.shape), atol=1e-12)
+    assert abs(Q.mean(0)).max() < 0.1 and skip.orthogonal(3, draw).shape == (3, 3)  # Haar: no entry prefers a sign
+    for wrong in ((0, 1.0), (2, -1.0), (2.0, 1.0)):
+        with pytest.raises((ValueError, TypeError), match="n = |scale = "):
+            skip.gaussian(*wrong, draw)
+    normals = draw.normal(size=(6, 4))
+    for H, v in zip(skip.reflection(normals), normals, strict=True):
+        np.testing.assert_allclose(H @ v, -v)
+        np.testing.assert_allclose(H @ H, np.eye(4), atol=1e-12)
+        assert np.linalg.det(H) == pytest.approx(-1)
+    with pytest.raises(ValueError, match="normal = "):
+        skip.reflection(np.array([1.0, np.nan]))
+
+
+def test_nonzeros_gained_are_those_counted_after_adding_the_identity():
+    D = np.random.default_rng(5).integers(-1, 2, (40, 4, 4)).astype(float)
+    gained = (skip.residual_dictionary(D) != 0).sum((1, 2)) - (D != 0).sum((1, 2))
+    assert (skip.nonzeros_gained(D) == gained).all() and len(set(gained)) > 3
+    for measure in (skip.nonzeros_gained, skip.weyl_bounds, skip.printed_lower_bound, skip.residual_dictionary):
+        for wrong, said in ((np.ones((2, 3)), "is not square"), (np.ones(4), "is not a matrix"),
+                            (np.full((2, 2), np.inf), "infinite")):
+            with pytest.raises(ValueError, match=f"D = .*{said}"):
+                measure(wrong)
+
+
+def test_polynomials_and_multiplicities_of_integer_roots_chosen_beforehand():
+    draw = np.random.default_rng(6)
+    for roots in ([2, 2, 2, -1], [0, 0, 3], [5], [1, -1, 1, -1, 1]):
+        coefficients = np.round(np.poly(roots)).astype(int)
+        for root in (*set(roots), 7):
+            assert skip.root_multiplicity(coefficients, root) == roots.count(root)
+        triangle = np.triu(draw.integers(-3, 4, (len(roots), len(roots))), 1) + np.diag(roots)
+        assert (skip.characteristic_polynomial(triangle) == coefficients).all()
+    large = draw.integers(-4, 5, (6, 5, 5))
+    np.testing.assert_allclose(skip.characteristic_polynomial(large), [np.poly(each) for each in large], atol=1e-6)
+    assert (skip.characteristic_polynomial(large)[:, -1] == np.round(-np.linalg.det(large))).all()
+    for call, wrong in ((skip.characteristic_polynomial, np.ones((2, 3), int)), (skip.characteristic_polynomial, np.ones(3, int)),
+                        (skip.characteristic_polynomial, np.eye(2)), (skip.exact_rank, [[1]])):
+        with pytest.raises((ValueError, TypeError), match="matrices = "):
+            call(wrong)
+    with pytest.raises(TypeError, match="root = 1.0"):
+        skip.root_multiplicity(coefficients, 1.0)
+
+
+def test_bounds_of_propagation_worked_out_by_hand():
+    assert skip.printed_bound(2.0, 3.0, [0.1, 0.2], [2, 3]) == pytest.approx(9 * 4 / 4 * (1 - 3 * 0.1) * (1 - 5 * 0.2))
+    assert skip.printed_bound(2.0, 3.0, [0.1, 0.02], [2, 3]) == pytest.approx(9 * 0.7 * 0.9)
+    assert skip.sparse_difference_bound(2.0, [0.1, 0.5], 3) == pytest.approx(4 * 1.2 * 2.0)
+    assert skip.fixed_bound(2.0, [3 * np.eye(2), np.diag([0.5, 0.1])]) == pytest.approx(4 * 9 * 0.25)
+    assert skip.residual_bound(2.0, [3 * np.eye(2), np.diag([0.5, 0.1])]) == pytest.approx(2 * 4 * 1.5)
+    assert skip.stability_bound(2.0, 0.1, 2) == pytest.approx(4 * 4 / 0.7)
+    assert skip.stability_bound(2.0, 0.1, 2, 5) == pytest.approx(16 / 0.4)
+    assert skip.stability_bound(2.0, 0.25, 2, 3) == math.inf
+    assert skip.stability_bound(1.0, 0.1, 2, factor=3.0) == pytest.approx(3 / 0.7)
+    assert skip.stability_recursion(1.0, [0.1, 0.05], [2, 3]) == pytest.approx([4 / 0.7, 4 * 4 / 0.7 / 0.75])
+    assert skip.stability_recursion(1.0, [0.9, 0.0], [2, 3]) == [math.inf, math.inf]
+    assert skip.printed_sparsity_bound(0.25) == 0.8
+    eye = [np.eye(2)]
+    for call, said in ((lambda: skip.printed_bound(-1.0, 1.0, [0.1], [1]), "noise = "),
+                       (lambda: skip.printed_bound(1.0, -1.0, [0.1], [1]), "first_norm = "),
+                       (lambda: skip.printed_bound(1.0, 1.0, [-0.1], [1]), r"coherences\[0\] = "),
+                       (lambda: skip.fixed_bound(-1.0, eye), "noise = "),
+                       (lambda: skip.fixed_bound(1.0, []), "dictionaries = .* is empty"),
+                       (lambda: skip.residual_bound(1.0, []), "weights = .* is empty"),
+                       (lambda: skip.residual_bound(-1.0, eye), "noise = "),
+                       (lambda: skip.residual_bound(1.0, [np.ones(2)]), "W = "),
+                       (lambda: skip.fixed_bound(1.0, [np.ones(2)]), "D = "),
+                       (lambda: skip.sparse_difference_bound(1.0, [0.1], 0), "nonzeros = 0"),
+                       (lambda: skip.sparse_difference_bound(1.0, [], 1), "coherences = .* is empty"),
+                       (lambda: skip.sparse_difference_bound(-1.0, [0.1], 1), "noise = "),
+                       (lambda: skip.stability_bound(1.0, 1.1, 1), "mu = "),
+                       (lambda: skip.stability_bound(1.0, 0.1, -1), "sparsity = "),
+                       (lambda: skip.stability_bound(1.0, 0.1, 1, -1), "other = "),
+                       (lambda: skip.stability_bound(-1.0, 0.1, 1), "noise = "),
+                       (lambda: skip.printed_sparsity_bound(1.1), "mu = "),
+                       (lambda: skip.end_to_end_jacobian(np.ones((2, 1)), eye, [np.ones(2)]), "x = "),
+                       (lambda: skip.segment_slopes(np.ones((2, 1)), np.ones(2), eye, [np.ones(2)]), "start = "),
+                       (lambda: skip.segment_slopes(np.ones(2), np.full(2, np.nan), eye, [np.ones(2)]), "end = ")):
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+def test_properties_do_not_depend_on_the_order_or_the_scale_of_atoms_and_have_known_values():
+    draw = np.random.default_rng(7)
+    D = draw.normal(size=(4, 7))
+    other = (D * draw.uniform(0.1, 9, 7) * draw.choice([-1, 1], 7))[:, draw.permutation(7)]
+    cosines = abs((D / np.linalg.norm(D, axis=0)).T @ (D / np.linalg.norm(D, axis=0)))
+    wanted = {skip.nearest_coherence: np.mean([max(np.delete(row, i)) for i, row in enumerate(cosines)]),
+              skip.mean_square_coherence: np.sqrt((cosines**2).mean())}
+    for measure in (skip.frame_bounds, skip.nearest_coherence, skip.mean_square_coherence, lambda D: skip.babel(D, 3)):
+        assert measure(other) == pytest.approx(measure(D))
+        assert measure not in wanted or measure(D) == pytest.approx(wanted[measure])
+    low, high = skip.frame_bounds(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
+    assert (low, high) == pytest.approx((1.0, 2.0))  # where no atom reaches there is no signal to bound
+    X = draw.normal(size=(5, 3))
+    for share in (0.1, 1.0, 2.0):
+        assert skip.signal_to_noise(X, X * (1 - share)) == pytest.approx(-20 * np.log10(share))
+    for call, said in ((lambda: skip.signal_to_noise(X, X[:4]), "approximation = .* does not match"),
+                       (lambda: skip.signal_to_noise(X[0], X[0]), "X = "),
+                       (lambda: skip.babel(D, 0), "atoms = 0"), (lambda: skip.babel(D, 7), "atoms = 7")):
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+def test_the_largest_entries_are_kept_the_last_among_equals_and_none_or_all():
+    x = np.array([[1.0, -3.0, 2.0, 3.0], [2.0, 2.0, -2.0, 0.0]])
+    assert skip.keep_largest(x, 2).tolist() == [[0, -3, 0, 3], [0, 2, -2, 0]]
+    assert not skip.keep_largest(x, 0).any() and (skip.keep_largest(x, 4) == x).all()
+    for wrong, said in ((5, "sparsity = 5 exceeds"), (-1, "sparsity = -1"), (1.5, "sparsity = 1.5")):
+        with pytest.raises((ValueError, TypeError), match=said):
+            skip.keep_largest(x, wrong)
+    with pytest.raises(ValueError, match="x = .*NaN"):
+        skip.keep_largest(np.array([np.nan]), 1)
+
+
+@pytest.mark.parametrize("name", list(skip.ACTIVATIONS))
+def test_an_activation_is_its_matrix_times_its_input_and_its_slope_is_the_regression_on_normal_inputs(name):
+    a = np.array([-2.0, -0.5, 0.0, 0.3, 4.0])
+    centred = skip.activate(name, a) - skip.activate(name, np.zeros(1))
+    np.testing.assert_allclose(skip.activation_matrix(name, a, centred=True) * a, centred, atol=1e-15)
+    points = np.linspace(-9, 9, 100_001)
+    weights = np.exp(-points**2 / 2)
+    slope = (weights * points * skip.activate(name, points)).sum() / weights.sum()
+    assert skip.expected_slope(name) == pytest.approx(slope, abs=1e-5)
+    assert isinstance(skip.activate(name, torch.zeros(2)), torch.Tensor)
+    if skip.activate(name, np.zeros(1))[0]:
+        with pytest.raises(ValueError, match="a = .* has 1 zeros"):
+            skip.activation_matrix(name, a)
+        np.testing.assert_allclose(skip.activation_matrix(name, a[a != 0]) * a[a != 0], skip.activate(name, a[a != 0]))
+
+
+def test_the_best_matrix_and_the_best_diagonal_leave_residuals_at_right_angles():
+    draw = np.random.default_rng(8)
+    a, z = draw.normal(size=(30, 3)) + 2, draw.normal(size=(30, 3)) - 1
+    S, centred = (skip.best_single_matrix(a, z, centred=each) for each in (False, True))
+    diagonal = skip.best_diagonal(a, z)
+    np.testing.assert_allclose((z - a @ S.T).T @ a, 0, atol=1e-10)
+    np.testing.assert_allclose((z - z.mean(0) - (a - a.mean(0)) @ centred.T).T @ (a - a.mean(0)), 0, atol=1e-10)
+    np.testing.assert_allclose(((z - a * diagonal) * a).sum(0), 0, atol=1e-10)
+    assert skip.unexplained_share(a, z, np.zeros((3, 3))) == 1.0 and skip.unexplained_share(a, a @ S.T, S) < 1e-25
+    assert skip.unexplained_share(a, z, S) == pytest.approx(np.linalg.norm(z - a @ S.T) ** 2 / np.linalg.norm(z) ** 2)
+    W = draw.normal(size=(3, 3))
+    np.testing.assert_allclose(skip.residual_operator(W, a, z) - np.eye(3), skip.residual_operator(W, a, z, skip=False))
+    np.testing.assert_allclose(skip.residual_operator(W, a, z, skip=False), np.diag(diagonal) @ W)
+    for call in (skip.best_single_matrix, skip.best_diagonal):
+        for wrong, said in (((a, z[:9]), "z = .* does not match a"), ((a[0], z[0]), "a = .*rank 1"),
+                            ((a, np.full_like(z, np.nan)), "z = .*NaN")):
+            with pytest.raises(ValueError, match=said):
+                call(*wrong)
+    with pytest.raises(ValueError, match="S = "):
+        skip.unexplained_share(a, z, np.ones(3))
+    with pytest.raises(ValueError, match="a = .* has a unit that is 0"):
+        skip.best_diagonal(a * [1.0, 0.0, 1.0], z)
+
+
+def test_stacks_of_stacks_of_residual_layers_each_gain_the_identity():
+    D = np.random.default_rng(9).normal(size=(2, 3, 4, 4))
+    np.testing.assert_allclose(skip.residual_dictionary(D) - D, np.broadcast_to(np.eye(4), D.shape), atol=1e-15)

@@ -1,5 +1,7 @@
 """The affine map of a network is exact on its region, its templates split by blocks, and bad input is refused."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -239,3 +241,115 @@ def test_a_way_that_is_not_in_double_precision_or_leaves_the_pieces_is_refused()
             splines.distance_to_break(torch.nn.ReLU(), bad_x, way)
     with pytest.raises(ValueError):
         splines.distance_to_break(torch.sigmoid, x, x)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 6))
+@settings(max_examples=30)
+def test_the_area_under_the_curve_counts_pairs_in_the_right_order_and_ties_by_half(seed, own, others):
+    draw = torch.Generator().manual_seed(seed)
+    one, other = (torch.randint(4, (size,), generator=draw).double() for size in (own, others))
+    pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in one for b in other]
+    assert splines.area_under_roc(one, other) == pytest.approx(sum(pairs) / len(pairs))
+    assert splines.area_under_roc(-one, -other) == pytest.approx(1 - sum(pairs) / len(pairs))
+
+
+def test_scores_that_are_no_numbers_have_no_area():
+    for call, said in ((lambda: splines.area_under_roc(torch.tensor([torch.nan]), torch.ones(2)), "own = .*NaN"),
+                       (lambda: splines.area_under_roc(torch.ones(2), torch.tensor([torch.inf])), "others = .*infinite")):
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+@given(st.integers(0, 2**31), st.floats(0.1, 6))
+@settings(max_examples=12)
+def test_projections_are_inside_their_ball_and_nothing_inside_is_nearer(seed, budget):
+    templates, others = normal(4, 3, seed=seed), normal(30, 4, 3, seed=seed + 1)
+    for project, size in ((splines._project_norms, lambda m: torch.linalg.vector_norm(m, dim=-1).sum(-1)),
+                          (splines._project_frobenius, lambda m: (m**2).sum((-1, -2)))):
+        found = project(templates, budget)
+        assert float(size(found)) <= budget * (1 + 1e-9)
+        assert torch.equal(found, templates) == (float(size(templates)) <= budget)
+        inside = torch.stack([project(each, budget) for each in torch.cat([others, found + 0.05 * others])])
+        distance = ((inside - templates) ** 2).sum((1, 2)).min()
+        assert float(((found - templates) ** 2).sum()) <= float(distance) + 1e-9
+
+
+@given(st.integers(1, 40), st.integers(1, 9))
+def test_chunks_are_whole_in_order_and_none_holds_a_single_sample_where_another_could_take_it(size, chunk):
+    parts = splines._several(torch.arange(size)[:, None], chunk)
+    assert torch.equal(torch.cat(parts)[:, 0], torch.arange(size))
+    assert max(map(len, parts)) <= chunk + 1 and (chunk == 1 or size == 1 or min(map(len, parts)) > 1)
+    assert len(parts) == -(-size // chunk) - (size % chunk == 1 and 1 < chunk < size)
+
+
+def test_the_templates_of_proposition_5_spend_their_budget_and_no_others_of_it_score_better():
+    x = nn.functional.normalize(normal(5), dim=0)
+    found, target = splines.optimal_templates(x, 2, 4, 3.0), torch.tensor(2)
+    assert float((found**2).sum()) == pytest.approx(3.0) and torch.allclose(found.sum(0), torch.zeros(5, dtype=x.dtype))
+    least = float(nn.functional.cross_entropy(found @ x, target))
+    others = normal(500, 4, 5, seed=1)
+    others = others * (3.0 / (others**2).sum((1, 2), keepdim=True)) ** 0.5
+    assert float(nn.functional.cross_entropy(others @ x, target.expand(500), reduction="none").min()) > least
+    templates = normal(4, 5, seed=2).requires_grad_()
+    bias = normal(4, seed=3)
+    slope, = torch.autograd.grad(nn.functional.cross_entropy(templates @ x + bias, target), templates)
+    assert torch.allclose(splines._slope(templates.detach(), x, bias, 2), slope)
+
+
+X = nn.functional.normalize(normal(3), dim=0)
+
+
+@pytest.mark.parametrize("function", [splines.optimal_templates, splines.optimise_templates])
+@pytest.mark.parametrize(("given", "said"), [
+    ((X, 3, 3, 1.0), "label = 3 is none of the 3 classes"), ((X, -1, 3, 1.0), "label = -1"), ((X, 0.0, 3, 1.0), "label = 0.0"),
+    ((X, 0, 1, 1.0), "classes = 1"), ((X, 0, 3, -1.0), "budget = -1.0"), ((X, 0, 3, torch.inf), "budget = inf"),
+    ((X * (1 + 2e-5), 0, 3, 1.0), "x = .* has norm 1.00002"), ((X[None], 0, 3, 1.0), "x = .*rank 2"),
+    ((X.numpy(), 0, 3, 1.0), "x = ")])
+def test_templates_of_no_class_norm_or_budget_are_refused(function, given, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        function(*given)
+
+
+@pytest.mark.parametrize("hidden", [(21,), (12, 9)])
+def test_global_matching_tries_at_most_a_million_choices(hidden):
+    widths = (2, *hidden, 1)
+    weights, biases = [normal(b, a) for a, b in zip(widths, widths[1:], strict=False)], [normal(b) for b in widths[1:]]
+    with pytest.raises(ValueError, match="weights = .* choices of active units"):
+        splines.global_matching(weights, biases, normal(2))
+
+
+def test_global_matching_is_the_best_of_all_choices_and_greedy_is_the_forward_pass():
+    weights = [normal(2, 3), normal(3, 2, seed=1), normal(2, 3, seed=2)]
+    biases = [normal(len(weight), seed=4) for weight in weights]
+    x, layers = normal(3, seed=3), []
+    for weight, bias in zip(weights, biases, strict=True):
+        layers += [nn.Linear(*weight.shape[::-1]).double(), nn.ReLU()]
+        layers[-2].weight.data, layers[-2].bias.data = weight, bias
+    assert torch.allclose(splines.greedy_matching(weights, biases, x), nn.Sequential(*layers[:-1])(x))
+    values = []
+    for choice in itertools.product((0.0, 1.0), repeat=5):
+        first = torch.tensor(choice[:2]) * (weights[0] @ x + biases[0])
+        second = torch.tensor(choice[2:]) * (weights[1] @ first + biases[1])
+        values.append(weights[2] @ second + biases[2])
+    assert torch.allclose(splines.global_matching(weights, biases, x), torch.stack(values).amax(0))
+
+
+@pytest.mark.parametrize("farthest", [0.0, 0.5, 3.0])
+def test_the_way_to_a_break_ends_at_the_farthest_that_is_asked_for(farthest):
+    x, way = (torch.tensor(each, dtype=torch.float64) for each in ([[-1.0, 5.0], [-2.0, 5.0]], [[1.0, 0.0], [1.0, 0.0]]))
+    found = splines.distance_to_break(nn.ReLU(), x, way, farthest)
+    assert found.tolist() == pytest.approx([min(1.0, farthest), min(2.0, farthest)])
+    with pytest.raises(ValueError, match="farthest = -1.0"):
+        splines.distance_to_break(nn.ReLU(), x, way, -1.0)
+
+
+def test_a_model_that_returns_no_vector_of_scores_is_refused():
+    x = normal(3, 4)
+    for model, said in ((lambda x: x[:, :0], "one vector"), (lambda x: x[:2], "batch|one vector|influence"),
+                        (lambda x: (x,), "one vector"), (lambda x: x[:, None], "one vector"),
+                        (lambda x: (x > 0), "no real numbers")):
+        with pytest.raises((ValueError, TypeError), match=said):
+            splines.affine_map(model, x)
+    for chunk in (0, -1, 2.5):
+        with pytest.raises((ValueError, TypeError), match="chunk = "):
+            splines.affine_map(torch.relu, x, chunk=chunk)

@@ -160,3 +160,103 @@ def test_the_bound_between_solutions_doubles_without_coherence_and_ends_at_the_l
     layer = LayerNumbers(mu, s, 1, 1.0, 1.0)
     if abs(s - stability.uniqueness_limit(layer)) > 1e-6:
         assert np.isinf(stability.deep_coding_bounds([layer], noise)[0]) == (s > stability.uniqueness_limit(layer))
+
+
+def test_bounds_of_thresholding_worked_out_by_hand():
+    """Three spikes in a stripe, mu = 0.1, sizes 1.5 to 2, noise 0.05: leak 0.6, interference 0.4."""
+    first, second = LayerNumbers(0.1, 3, 4, 1.5, 2.0), LayerNumbers(0.02, 2, 9, 9.0, 10.0)
+    assert (first.leakage, first.interference) == pytest.approx((0.6, 0.4))
+    assert stability.threshold_interval(first, 0.05) == pytest.approx((0.65, 1.05))
+    assert stability.stripe_limit(first, 0.05) == pytest.approx(0.5 + (0.75 - 0.05) / 0.2)
+    soft = stability.soft_thresholding_bounds([first, second], 0.05, [0.8, 4.0])
+    hard = stability.hard_thresholding_bounds([first, second], 0.05, [0.8, 4.0])
+    assert [each.error for each in soft] == pytest.approx([2 * (0.05 + 0.4 + 0.8), 3 * (2.5 + 0.2 + 4.0)])
+    assert [each.error for each in hard] == pytest.approx([2 * (0.05 + 0.4), 3 * (0.9 + 0.2)])
+    assert [each.noise for each in soft] == pytest.approx([0.05, 2.5])
+    assert [each.lower for each in soft] == pytest.approx([0.65, 2.9])
+    assert [each.upper for each in soft] == pytest.approx([1.05, 6.3]) and all(each.holds for each in soft + hard)
+
+
+@pytest.mark.parametrize(("bounds", "usual"), [
+    (stability.soft_thresholding_bounds, 0.01), (stability.hard_thresholding_bounds, 0.5)])
+def test_a_threshold_lies_where_asked_and_an_end_of_the_interval_does_not_hold(bounds, usual):
+    layer = LayerNumbers(0.25, 1, 1, 1.0, 1.0)  # at noise 0.125 the interval is 0.375 to 0.875
+    for position in (0.0, 0.25, 1.0):
+        found = bounds([layer], 0.125, position=position)[0]
+        assert found.threshold == pytest.approx(0.375 + 0.5 * position) and found.holds == (position == 0.25)
+    assert bounds([layer], 0.125)[0].threshold == pytest.approx(0.375 + 0.5 * usual)
+    for ends in ([0.375], [0.875]):
+        assert not bounds([layer], 0.125, ends)[0].holds
+    for wrong in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="position = "):
+            bounds([layer], 0.125, position=wrong)
+        with pytest.raises(ValueError, match="position = "):
+            stability.largest_certified_noise([layer], position=wrong)
+    assert not bounds([layer, LayerNumbers(0.0, 1, 1, 9.0, 9.0)], 0.125, [0.9, 4.0])[1].holds  # after one that does not
+
+
+@settings(max_examples=60)
+@given(mu=st.floats(0.001, 0.1), s=st.integers(1, 3), p=st.integers(1, 5), place=st.floats(0.1, 0.9),
+       kind=st.sampled_from(["soft", "hard"]))
+def test_the_largest_certified_noise_of_fixed_thresholds_is_where_bisection_finds_it(mu, s, p, place, kind):
+    bounds = stability.soft_thresholding_bounds if kind == "soft" else stability.hard_thresholding_bounds
+    layers = [LayerNumbers(mu, s, p, 0.9, 1.0), LayerNumbers(mu / 2, s, 1, 15.0, 16.0)]
+    thresholds = [low + place * (high - low) for low, high in (stability.threshold_interval(each, 0.0) for each in layers)]
+    if not bounds(layers, 0.0, thresholds)[-1].holds:
+        assert stability.largest_certified_noise(layers, thresholds, kind=kind) <= 1e-12
+        return
+    low, high = 0.0, 2.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if bounds(layers, middle, thresholds)[-1].holds else (low, middle)
+    assert stability.largest_certified_noise(layers, thresholds, kind=kind) == pytest.approx(low, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.25])
+def test_a_limit_that_is_just_met_is_not_below_itself(noise):
+    layer = LayerNumbers(0.25, 2, 1, 1.0, 1.0)
+    assert stability.uniqueness_limit(layer) == 2.5
+    equal = LayerNumbers(0.2, 3, 1, 1.0, 1.0)
+    assert stability.uniqueness_limit(equal) == 3 and not stability.unique([equal])
+    assert stability.deep_coding_bounds([layer, layer], 0.5) == pytest.approx([2.0, 8.0])
+    assert stability.deep_coding_bounds([equal], 0.5) == [np.inf]
+    met = LayerNumbers(0.5, 2, 1, 1.0, 1.0)  # the limit of layered basis pursuit is (1 + 2) / 3 = 1
+    assert not stability.basis_pursuit_bounds([LayerNumbers(0.2, 2, 1, 1.0, 1.0)], 0.01)[0].holds
+    assert stability.basis_pursuit_bounds([met], noise)[0].limit == pytest.approx(1.0)
+    assert LayerNumbers(1 + 5e-7, 1, 1, 1.0, 1.0).coherence > 1  # rounding of single precision is let pass
+    with pytest.raises(ValueError, match="exceeds 1"):
+        LayerNumbers(1 + 2e-6, 1, 1, 1.0, 1.0)
+
+
+def test_deep_coding_is_met_up_to_its_tolerance_and_its_limits():
+    filters, code = [np.array([[[0.6, 0.8]]])], np.array([[2.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
+    signal = convolutional.synthesize(filters[0], code)
+    for added, limit, holds in ((0.0, 1, True), (9e-10, 1, True), (2e-9, 1, False), (-2e-9, 1, False), (0.0, 0, False),
+                                (0.0, 2, True)):
+        found = stability.verify_deep_coding(signal + added, filters, [code], [limit])[0]
+        assert found.holds == holds and found.residual == pytest.approx(abs(added), abs=1e-14)
+        assert (found.stripes, found.limit) == (1, limit)
+    assert stability.verify_deep_coding(signal + 1e-3, filters, [code], [1], tolerance=1e-2)[0].holds
+    with pytest.raises(ValueError, match="2 entries for 1 layers"):
+        stability.verify_deep_coding(signal, filters, [code], [1, 1])
+
+
+def test_numbers_of_a_batch_are_those_of_each_signal_and_norms_are_looked_at():
+    draw = np.random.default_rng(6)
+    filters = [convolutional.normalize_filters(draw.normal(size=shape)) for shape in ((3, 1, 4), (2, 3, 2))]
+    codes = [draw.normal(size=(5, 3, 12)) * (draw.random((5, 3, 12)) < 0.3), draw.normal(size=(5, 2, 12))]
+    together = stability.layers(filters, codes)
+    for i in range(5):
+        alone = stability.layers(filters, [code[i] for code in codes])
+        for layer, code, width, each in zip(together, codes, (2, 1), alone, strict=True):
+            sizes = abs(code[i][code[i] != 0])
+            assert (each.smallest, each.largest) == (sizes.min(), sizes.max()) == (layer.smallest[i], layer.largest[i])
+            assert each.patches == layer.patches[i] == convolutional.patch_count(code[i], (width,))
+            assert each.stripes == layer.stripes[i] and each.coherence == layer.coherence
+    for scale, refused in ((1 + 8e-6, False), (1 - 8e-6, False), (1 + 1.2e-5, True), (1 - 1.2e-5, True)):
+        scaled = [filters[0] * scale, filters[1]]
+        if refused:
+            with pytest.raises(ValueError, match="norm differs from 1"):
+                stability.layers(scaled, codes)
+        else:
+            stability.layers(scaled, codes)

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import guards
+from deepatoms.theory.partition import extension, graph, guards
+from deepatoms.theory.partition.refine import demand_corners
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
 generator = torch.Generator().manual_seed(0)
@@ -182,3 +183,64 @@ def test_units_are_counted_not_walls():
     x = torch.tensor([[0.5, 0.7, 0.95, 0.2], [-0.3, -0.99, 0.1, 0.0]]).double()
     for clip in (nn.Hardtanh(), lambda x: x.clamp(-1, 1), lambda x: F.relu6(3 * x + 3) / 3 - 1, lambda x: F.softshrink(2 * x, 2)):
         assert partition.nearest_walls(clip, x).unit.tolist() == [2, 1]
+
+
+CUT = partition.slice_plane(nn.ReLU(), little.box())
+CODES = partition.region_codes(nn.ReLU(), torch.eye(2))[0]
+
+
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: partition.slice_plane(nn.ReLU(), little.box().numpy()), "corners = .* are not three inputs"),
+    (lambda: partition.slice_plane(nn.ReLU(), torch.ones(3).double()), "corners = .* are not three inputs"),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box() * torch.nan), "corners = .*NaN"),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box()[[0, 0, 1]]), "corners = "),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box()[[0, 1, 1]]), "corners = "),
+    (lambda: partition.slice_space(nn.ReLU(), little.cube()[[0, 1, 2, 2]]), "corners = "),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box(), layers=-1), "layers = -1"),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box(), layers=1.5), "layers = 1.5"),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box(), limit=0), "limit = 0"),
+    (lambda: partition.slice_plane(nn.ReLU(), little.box(), limit=3), "limit = 3 is less than the 4 regions"),
+    (lambda: graph.walls_between(CUT, 4), "start = 4 is not one of the 4 regions"),
+    (lambda: graph.walls_between(CUT, -1), "start = -1"), (lambda: partition.planar_regions(-1), "units = -1"),
+    (lambda: partition.most_regions(-1, 2), "units = -1"), (lambda: partition.most_regions(2, -1), "dimension = -1"),
+    (lambda: partition.neighbours(CODES, CODES, 0), "k = 0"),
+    (lambda: partition.neighbours(CODES, CODES, 3), "k = 3 exceeds the 2"),
+    (lambda: partition.neighbours(CODES, CODES[:0], 1), "queries = .* has no neighbours"),
+    (lambda: partition.slice_segment(nn.ReLU(), little.box()[0], little.box()[:2]), "end = .* of another shape"),
+])
+def test_what_no_slice_can_mean_is_refused_by_name(call, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        call()
+
+
+@pytest.mark.parametrize(("angle", "refused"), [(3e-8, False), (3e-9, True)])
+def test_sides_that_are_nearly_parallel_are_cut_and_those_that_rounding_blurs_are_not(angle, refused):
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, angle]], dtype=torch.float64)
+    if refused:
+        with pytest.raises(ValueError, match="one line"):
+            demand_corners(corners, 2)
+    else:
+        assert demand_corners(corners, 2) is not corners
+
+
+def test_a_limit_just_met_is_kept():
+    assert len(partition.slice_plane(nn.ReLU(), little.box(), limit=4)) == 4
+    assert len(partition.slice_plane(nn.ReLU(), little.box(), layers=0)) == 1
+    assert graph.walls_between(CUT, 3).max() == 2 and partition.neighbours(CODES, CODES, 2).indices.shape == (2, 2)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.9, False), (-0.9, False), (1.1, True), (-1.1, True)])
+@pytest.mark.parametrize(("scale", "size"), [(0.0, 1000.0), (5000.0, 5000.0)])
+def test_pieces_may_differ_from_forward_passes_by_rounding_of_the_largest_number(share, refused, scale, size):
+    """Of what makes them up, or of what comes out: outputs of 1000 and of 0."""
+    x, weight = torch.ones(2, 1, dtype=torch.float64), torch.tensor([[1000.0, 0.0]], dtype=torch.float64)
+
+    def model(x):
+        return x @ weight
+    values = model(x)
+    values[1, 1] += share * float(extension._tolerance(values)) * size
+    if refused:
+        with pytest.raises(NotPiecewiseAffineError, match="is not affine on 1 of 2 regions looked at"):
+            extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
+    else:
+        extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))

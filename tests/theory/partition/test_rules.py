@@ -101,6 +101,24 @@ def test_an_option_is_right_or_refused(name, call):
     kinked_at(call, *ends, walls)
 
 
+MIXED = torch.randn(500, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(("name", "call"), [each for each in EVERY if each.values[1] not in (torch.amax, torch.amin)])
+def test_what_a_rule_hands_on_is_the_operation_s_output(name, call):
+    """A unit that reads all of it is cut where the composition bends, and nowhere is a bend left out."""
+    def read(x):
+        seen = call(x).flatten(1)
+        return torch.relu(seen @ MIXED[:seen.shape[1]] + 1)
+    ends = VOLUME if "3d" in name else (START, END)
+    try:
+        walls = torch.from_numpy(partition.slice_segment(read, *ends))
+    except NotPiecewiseAffineError as error:
+        assert name in str(error) or name == "amax" or name == "amin"
+        return
+    affine_between(read, *ends, walls)
+
+
 def values(call, start, end, t):
     return call(start + t.reshape(-1, *[1] * start.ndim) * (end - start)).flatten(1)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import polygons, segment
+from deepatoms.theory.partition import cells, polygons, segment
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 from deepatoms.theory.splines import distance_to_break
 
@@ -196,3 +196,95 @@ def test_a_segment_is_refused_exactly_where_rounding_blurs_a_billionth_of_it(sid
                 segment.demand_apart("end", start, torch.full((1, 2), side, dtype=torch.float64), start)
         else:
             segment.demand_apart("end", start, torch.full((1, 2), side, dtype=torch.float64), start)
+
+
+def scores(*rows):
+    """Return a linear map of the plane to scores."""
+    model = nn.Linear(2, len(rows)).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor(rows))
+        model.bias.zero_()
+    return model
+
+
+HALF, LONG = 0.5**0.5, (0.25**2 + 0.5**2) ** 0.5
+
+
+@pytest.mark.parametrize(("rows", "length"), [
+    (((1.0, 0.0), (0.0, 1.0), (-1.0, -1.0)), HALF + 2 * LONG),  # three rays from the middle
+    (((1.0, 0.0), (1.0, 0.0), (-1.0, 0.0)), 1.0), (((-1.0, 0.0), (1.0, 0.0), (1.0, 0.0)), 1.0),  # a tie on a whole side is none
+    (((1.0, 1.0), (-1.0, -1.0)), 2 * HALF), (((0.0, 0.0), (0.0, 0.0)), 0.0)])
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_the_boundary_of_linear_scores_has_the_length_worked_out_and_each_piece_once(rows, length, scale):
+    for order in (slice(None), slice(None, None, -1)):
+        found = partition.slice_plane(scores(*(tuple(scale * each for each in row) for row in rows[order])), little.box())
+        segments = found.decision_boundary()
+        assert np.linalg.norm(segments[:, 0] - segments[:, 1], axis=1).sum() == pytest.approx(length)
+
+
+def test_polygons_are_the_corners_that_count(case):
+    _, found = case
+    for corners, count, area in list(zip(found.polygons(), found.counts, found.areas, strict=True))[:50]:
+        x, y = corners.T
+        assert corners.shape == (count, 2)
+        assert abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2) == pytest.approx(area)  # the shoelace formula
+
+
+def rings(count=6, corners=7, seed=0):
+    """Return convex polygons with three to seven corners, as arrays and as cells."""
+    rng = np.random.default_rng(seed)
+    each = [np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, corners + 1))) for _ in range(count)]
+    each = [rng.normal(size=2) + np.stack([np.cos(angles), np.sin(angles)], 1) for angles in each]
+    return each, polygons.Polygons(np.concatenate(each), np.array([len(one) for one in each]))
+
+
+def shoelace(corners):
+    return abs(sum(a[0] * b[1] - a[1] * b[0] for a, b in zip(corners, np.roll(corners, -1, 0), strict=True))) / 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cells_are_measured_taken_joined_and_evaluated_one_by_one(seed):
+    each, found = rings(seed=seed)
+    rng = np.random.default_rng(seed)
+    np.testing.assert_allclose(found.sizes, [shoelace(one) for one in each])
+    np.testing.assert_allclose(found.centres, [one.mean(0) for one in each])
+    np.testing.assert_allclose(found.reach(found.centres), [abs(one - one.mean(0)).max(0) for one in each])
+    again = polygons.Polygons.of(found.padded(), found.counts)
+    assert np.array_equal(again.points, found.points) and found.padded().shape == (6, max(map(len, each)), 2)
+    rows = np.array([4, 0, 3])
+    taken = polygons.Polygons.join([found.take(rows), found.take(rows[:1])])
+    assert np.array_equal(taken.points, np.concatenate([each[row] for row in (4, 0, 3, 4)]))
+    slopes, at = rng.normal(size=(2, 3)), rng.normal(size=3)
+    function = cells.AffineFunctions.about(at, slopes, found.centres[rows])
+    values = found.evaluate(rows, function)
+    wanted = [at[i] + (each[row] - each[row].mean(0)) @ slopes[:, i] for i, row in enumerate(rows)]
+    np.testing.assert_allclose(values, np.concatenate(wanted))
+    low, high = found.extremes(rows, values)
+    np.testing.assert_allclose([low, high], [[one.min() for one in wanted], [one.max() for one in wanted]])
+    assert found.spread(rows, np.array([1, 2, 3])).tolist() == [i + 1 for i, row in enumerate(rows) for _ in each[row]]
+    for corners, point in zip(each, found.inside(rng), strict=True):
+        edges = np.roll(corners, -1, 0) - corners
+        assert (edges[:, 0] * (point - corners)[:, 1] - edges[:, 1] * (point - corners)[:, 0] > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cut_leaves_each_part_on_its_side_and_cells_on_one_side_alone(seed):
+    each, found = rings(seed=seed)
+    rng = np.random.default_rng(seed)
+    values = (found.points - found.centres[0]) @ rng.normal(size=2)  # the line through one cell's centre
+    by_cell = np.split(values, np.cumsum(found.counts)[:-1])
+    both = [i for i, one in enumerate(by_cell) if one.min() < 0 < one.max()]
+    plane = np.linalg.lstsq(np.c_[found.points, np.ones(len(values))], values, rcond=None)[0]
+    halves = found.cut(values)
+    for side, (part, rows) in zip((1, -1), halves, strict=True):
+        assert rows.tolist() == both
+        assert (side * (part.points @ plane[:2] + plane[2]) >= -1e-12).all()
+    assert 0 < len(both) <= 6
+    np.testing.assert_allclose(halves[0][0].sizes + halves[1][0].sizes, [shoelace(each[i]) for i in both])
+
+
+def test_runs_and_rounding():
+    assert cells.ragged(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+    assert cells.ragged(np.array([], int), np.array([], int)).tolist() == []
+    assert cells.settle(np.array([9e-14, -9e-14, 2e-13, -2e-13]), 1.0).tolist() == [0.0, 0.0, 2e-13, -2e-13]
+    assert cells.settle(np.array([9e-14, 9e-13]), np.array([0.1, 10.0])).tolist() == [9e-14, 0.0]
