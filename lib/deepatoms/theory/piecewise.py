@@ -226,7 +226,7 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
     """
     with _places(model) as stack:
         watcher = _Watcher(x, stack, wish)
-        with _explained(stack), watcher, _Exits(watcher):
+        with _explained(stack), watcher, watcher.exits:
             output = model(x.clone())
     if wish.held is not None and watcher.next != len(wish.held):
         watcher.changed_course()
@@ -306,7 +306,7 @@ def _demand_apart(model, x, seen):
     demand_alone(model, seen.trace.output, again.trace.output, rows, seen.tolerance)
     for found, alone in zip(seen.trace.nonlinearities, again.trace.nonlinearities, strict=True):
         _demand_same_codes(model, found, found.codes[rows.to(x.device)], alone.codes[1:1 + len(rows)])
-    _demand_affine(model, again)
+    demand_affine(again)
 
 
 def demand_alone(model: Model, together: torch.Tensor, among: torch.Tensor, rows: torch.Tensor, tolerance: float) -> None:
@@ -350,8 +350,17 @@ def _demand_same_codes(model, found, together, alone):
                "make each output depend on its own sample only")
 
 
-def _demand_affine(model, seen):
-    """Along a line, with the pieces held, an affine function has no second difference."""
+def demand_affine(seen: Seen) -> None:
+    """Refuse a model that is not affine along a line with the pieces held: there an affine function has no second difference.
+
+    Raises:
+        NotPiecewiseAffineError: If it has one, or does other operations.
+
+    Source:
+        Standard.
+
+    >>> demand_affine(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish(pieces=True)))
+    """
     step = displaced(seen.x, 7) - seen.x
     one, (two, three) = seen.trace.output, (seen.held(seen.x + times * step) for times in (1, 2))
     if not isinstance(one, torch.Tensor) or not one.is_floating_point():
@@ -359,8 +368,8 @@ def _demand_affine(model, seen):
     scale = float(torch.stack([one, two, three]).abs().max()) if one.numel() else 0.0
     error = float((one - 2 * two + three).abs().max()) if one.numel() else 0.0
     if not error <= seen.tolerance * (scale + 1e-300):
-        raise NotPiecewiseAffineError(f"{called(model)} is not affine although every nonlinearity that torch shows keeps its "
-                                      f"piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside torch's "
+        raise NotPiecewiseAffineError(f"{called(seen.model)} is not affine although every nonlinearity that torch shows keeps "
+                                      f"its piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside torch's "
                                       "operations; compute it with torch")
 
 
@@ -398,25 +407,34 @@ def _places(model):
         yield stack
 
 
-# Calls by which a tensor's numbers leave torch, or its derivative is cut.
-EXITS = {getattr(torch.Tensor, name): name for name in ("numpy", "tolist", "__array__", "data_ptr", "__dlpack__")}
+# Calls by which a tensor's numbers leave torch, or come back to it unseen, or its derivative is cut.
+EXITS = {getattr(torch.Tensor, name): name for name in (
+    "numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "storage", "share_memory_", "__deepcopy__", "__reduce_ex__",
+    "apply_", "map_", "map2_")}
 CUTS = {torch.Tensor.detach: "detach", torch.detach: "detach", torch.Tensor.detach_: "detach_",
         torch.Tensor.data.__get__: "data"}  # type: ignore[attr-defined]
 
 
-class _Exits(TorchFunctionMode):
-    """Refuse calls that take numbers out of torch; remember those that cut the derivative."""
+class Exits(TorchFunctionMode):
+    """Refuse calls that take numbers out of torch, where nothing is seen of what becomes of them; tell of those that cut.
 
-    def __init__(self, watcher):
+    Args:
+        depends: Tells whether a tensor depends on the input.
+        refuse: Called with an operation's name, what is wrong, and the remedy.
+        cut: Called with the name of what cuts the derivative.
+    """
+
+    def __init__(self, depends: Callable[[torch.Tensor], bool], refuse: Callable, cut: Callable[[str], Any]) -> None:
         super().__init__()
-        self.watcher = watcher
+        self.depends, self.refuse, self.cut = depends, refuse, cut
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in EXITS and self.watcher.kind(args[0]) > FIXED:
-            self.watcher.refuse(EXITS[func], "takes numbers that depend on the input out of torch, where nothing is seen of them",
-                                "compute this part with torch")
-        if func in CUTS and self.watcher.kind(args[0]) > FIXED:
-            self.watcher.unseen.append(f"{CUTS[func]} in {_place(self.watcher.stack)}")
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Look at a call before it is made."""
+        if func in EXITS and self.depends(args[0]):
+            self.refuse(EXITS[func], "takes numbers that depend on the input out of torch, where nothing is seen of what becomes "
+                        "of them", "compute this part with torch")
+        if func in CUTS and self.depends(args[0]):
+            self.cut(CUTS[func])
         return func(*args, **(kwargs or {}))
 
 
@@ -439,6 +457,8 @@ class _Watcher(TorchDispatchMode):
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
         self.epsilon = torch.finfo(x.dtype).eps
+        self.exits = Exits(lambda value: self.kind(value) > FIXED, self.refuse,
+                           lambda name: self.unseen.append(f"{name} in {_place(self.stack)}"))
         self._mark(x, AFFINELY)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

@@ -13,7 +13,6 @@ piecewise affine, or at another point of the same region.
 
 import itertools
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ import torch
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
 from deepatoms.theory.arrays import Descended
 from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.partition.guards import memory
 from deepatoms.theory.partition.segment import first_change
 from deepatoms.theory.piecewise import (
     Model,
@@ -29,11 +29,11 @@ from deepatoms.theory.piecewise import (
     Wish,
     called,
     company,
+    demand_affine,
     demand_alone,
     demand_batch,
     demand_model,
     displaced,
-    trace,
     watch,
 )
 from deepatoms.theory.pullback import Pullback
@@ -145,9 +145,9 @@ def _demand_memory(z, x, total):
     """Refuse a map larger than the machine's memory (the device's, on a GPU)."""
     one = z.shape[1] * x[0].numel() * x.element_size()
     there = torch.cuda.get_device_properties(x.device).total_memory if x.is_cuda else \
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory()
     if 2 * total * one > there:
-        fit = max(1, there // (8 * one))
+        fit = max(1, int(there // (8 * one)))
         refuse("x", x, f"needs {2 * total * one / 2**30:,.1f} GiB for its maps of {z.shape[1]} x {x[0].numel()} entries; "
                f"there are {there / 2**30:,.1f} GiB", f"pass it in chunks, such as 'for part in x.split({fit})'",
                MemoryError)
@@ -328,6 +328,10 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     Returns:
         A tuple of sentences, each naming an operation and its layer.
 
+    Raises:
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x, or with every piece held at x the model is not
+            affine: what torch does not see proves nothing.
+
     Source:
         Theorem 2, :eq:`spl-thm-2`.
 
@@ -336,8 +340,12 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     >>> concavities(model, torch.ones(1, 1))
     ("mm in layer '1' (Linear) has a negative factor, -2",)
     """
-    with torch.no_grad():
-        return trace(model, x, codes=False).concavities
+    demand_model(model)
+    demand_batch(x)
+    with untouched(model), torch.no_grad():
+        seen = watch(model, x, Wish(pieces=True))
+        demand_affine(seen)
+    return seen.trace.concavities
 
 
 def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, farthest: float = 1e3) -> torch.Tensor:
