@@ -269,7 +269,7 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return some of a batch's inputs, in their order, between others that are not of it; and which they are.
+    """Return some of a batch's inputs, in another order, between others that are not of it; and which they are.
 
     Args:
         x: Inputs, shape (batch, ...).
@@ -282,17 +282,36 @@ def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
         Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
 
     >>> some, rows = company(torch.zeros(3, 2), 2)
-    >>> some.shape, rows.tolist()
+    >>> some.shape, sorted(rows.tolist())
     (torch.Size([4, 2]), [0, 2])
     """
     rows = torch.arange(len(x)) if len(x) <= most else torch.linspace(0, len(x) - 1, most).long()
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
     after = 2 if len(rows) + 2 == len(x) else 1
     others = [displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
     return torch.cat([others[0], x[rows.to(x.device)].detach(), *others[1:]]), rows
 
 
+def demand_any_company(seen: Seen) -> None:
+    """Refuse a model whose output for any sample changes with its place, its neighbours or the size of the batch: one plain pass.
+
+    Raises:
+        ValueError: If the outputs of a sample differ by more than rounding.
+
+    Source:
+        Standard.
+
+    >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
+    """
+    some, rows = company(seen.x.detach(), len(seen.x))
+    with torch.no_grad(), _places(seen.model) as stack, _explained(stack):
+        among = seen.model(some)
+    demand_alone(seen.model, seen.trace.output, among, rows, max(seen.tolerance, 1e2 * seen.epsilon))
+
+
 def _demand_apart(model, x, seen):
-    """A sample's codes and output are its own: some are run again, among others, and moved with their codes held."""
+    """A sample's codes and output are its own: all are run again, and some of them watched and moved with their codes held."""
+    demand_any_company(seen)
     some, rows = company(x, 4)
     with torch.no_grad():
         again = watch(model, some, Wish(codes=True, pieces=True, signs=False))
@@ -369,8 +388,8 @@ def demand_affine(seen: Seen) -> None:
     error = float((one - 2 * two + three).abs().max()) if one.numel() else 0.0
     if not error <= seen.tolerance * (scale + 1e-300):
         raise NotPiecewiseAffineError(f"{called(seen.model)} is not affine although every nonlinearity that torch shows keeps "
-                                      f"its piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside torch's "
-                                      "operations; compute it with torch")
+                                      f"its piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside "
+                                      "torch's operations; compute it with torch")
 
 
 def called(model: Model) -> str:
