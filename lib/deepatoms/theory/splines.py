@@ -170,6 +170,7 @@ def _demand_map(seen, maps):
 
 def _explain(seen, other, error):
     """Say why the map does not hold: others' influence, a kink, or a derivative that is not the function's."""
+    demand_any_company(seen)
     for still in (0, 1) if len(seen.x) > 1 else ():
         rows = torch.arange(still, len(seen.x), 2)
         moved = other.clone()
