@@ -1,5 +1,6 @@
 """What is returned holds for the function that the model computes, or the call is refused by operation, place and remedy."""
 
+import copy
 import random
 
 import numpy as np
@@ -365,3 +366,53 @@ def test_a_sparse_matrix_inside_is_a_matrix():
     A, _ = splines.affine_map(lambda x: torch.sparse.mm(matrix.to_sparse(), x.T).T, x)
     assert torch.allclose(A, matrix.expand(2, 3, 4))
     assert splines.concavities(lambda x: torch.sparse.mm(matrix.to_sparse(), x.relu().T).T, x)
+
+
+CALLS = {"global": 0, "rows": []}
+
+
+class Helper:
+    calls, of_all = 0, 0
+
+
+@pytest.mark.parametrize("call", [splines.affine_map, partition.region_codes, splines.concavities, partition.in_radius])
+def test_what_a_function_closes_over_and_names_is_as_it_was(call):
+    count, rows, helper, array, weight = 0, [1], Helper(), np.zeros(2), nn.Linear(3, 3).double()
+
+    def model(x, defaults=[0]):  # noqa: B006 (what is tested)
+        nonlocal count
+        count += 1
+        CALLS["global"] += 1
+        CALLS["rows"].append(len(x))
+        Helper.of_all += 1
+        helper.calls += 1
+        rows.append(len(x))
+        defaults[0] += 1
+        array[:] += 1
+        with torch.no_grad():
+            weight.bias.numpy()[0] += 0.0
+        return weight(x).relu()
+    call(model, normal(4, 3))
+    assert (count, rows, helper.calls, Helper.of_all, CALLS) == (0, [1], 0, 0, {"global": 0, "rows": []})
+    assert model.__defaults__ == ([0],) and not array.any()
+
+
+def test_numbers_of_a_module_that_numpy_wrote_and_gradients_are_put_back():
+    model = nn.Linear(3, 3).double()
+    before = model.weight.detach().clone()
+    with untouched(model):
+        model.weight.detach().numpy()[:] = 7
+        model.weight.grad = torch.ones(3, 3, dtype=D)
+    assert torch.equal(model.weight, before) and model.weight.grad is None
+
+
+def test_convexity_is_not_proved_of_what_torch_does_not_see():
+    state = [0]
+
+    def remembers(x):
+        state[0] += 1
+        return torch.relu(x) * state[0]
+    for model, words in ((remembers, "is not affine although"), (lambda x: x - copy.deepcopy(x.detach()).abs(), "__deepcopy__"),
+                         (lambda x: x + x.detach().clone().apply_(lambda value: -abs(value)), "apply_")):
+        with pytest.raises(NotPiecewiseAffineError, match=words):
+            splines.concavities(model, normal(4, 3))

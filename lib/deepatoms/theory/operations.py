@@ -73,7 +73,7 @@ PLAIN = _names("""
     upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d
     upsample_bilinear2d upsample_trilinear3d _upsample_bilinear2d_aa select_scatter slice_scatter diagonal_scatter
     as_strided_scatter fill zero movedim narrow view_as_real_copy nan_to_num squeeze_copy view_copy expand_copy slice_copy
-    select_copy permute_copy transpose_copy diagonal_copy unsqueeze_copy resolve_conj resolve_neg""")
+    select_copy permute_copy transpose_copy diagonal_copy unsqueeze_copy resolve_conj resolve_neg complex""")
 # Affine with factors of either sign.
 MIXED = _names("""upsample_bicubic2d _upsample_bicubic2d_aa _fft_r2c _fft_c2r _fft_c2c view_as_real view_as_complex
     _conj _conj_physical conj_physical _neg_view real imag""")

@@ -226,7 +226,7 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
     """
     with _places(model) as stack:
         watcher = _Watcher(x, stack, wish)
-        with _explained(stack), watcher, _Exits(watcher):
+        with _explained(stack), watcher, watcher.exits:
             output = model(x.clone())
     if wish.held is not None and watcher.next != len(wish.held):
         watcher.changed_course()
@@ -269,7 +269,7 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return some of a batch's inputs, in their order, between others that are not of it; and which they are.
+    """Return some of a batch's inputs, in another order, between others that are not of it; and which they are.
 
     Args:
         x: Inputs, shape (batch, ...).
@@ -282,17 +282,36 @@ def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
         Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
 
     >>> some, rows = company(torch.zeros(3, 2), 2)
-    >>> some.shape, rows.tolist()
+    >>> some.shape, sorted(rows.tolist())
     (torch.Size([4, 2]), [0, 2])
     """
     rows = torch.arange(len(x)) if len(x) <= most else torch.linspace(0, len(x) - 1, most).long()
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
     after = 2 if len(rows) + 2 == len(x) else 1
     others = [displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
     return torch.cat([others[0], x[rows.to(x.device)].detach(), *others[1:]]), rows
 
 
+def demand_any_company(seen: Seen) -> None:
+    """Refuse a model whose output for any sample changes with its place, its neighbours or the size of the batch: one plain pass.
+
+    Raises:
+        ValueError: If the outputs of a sample differ by more than rounding.
+
+    Source:
+        Standard.
+
+    >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
+    """
+    some, rows = company(seen.x.detach(), len(seen.x))
+    with torch.no_grad(), _places(seen.model) as stack, _explained(stack):
+        among = seen.model(some)
+    demand_alone(seen.model, seen.trace.output, among, rows, max(seen.tolerance, 1e2 * seen.epsilon))
+
+
 def _demand_apart(model, x, seen):
-    """A sample's codes and output are its own: some are run again, among others, and moved with their codes held."""
+    """A sample's codes and output are its own: all are run again, and some of them watched and moved with their codes held."""
+    demand_any_company(seen)
     some, rows = company(x, 4)
     with torch.no_grad():
         again = watch(model, some, Wish(codes=True, pieces=True, signs=False))
@@ -306,7 +325,7 @@ def _demand_apart(model, x, seen):
     demand_alone(model, seen.trace.output, again.trace.output, rows, seen.tolerance)
     for found, alone in zip(seen.trace.nonlinearities, again.trace.nonlinearities, strict=True):
         _demand_same_codes(model, found, found.codes[rows.to(x.device)], alone.codes[1:1 + len(rows)])
-    _demand_affine(model, again)
+    demand_affine(again)
 
 
 def demand_alone(model: Model, together: torch.Tensor, among: torch.Tensor, rows: torch.Tensor, tolerance: float) -> None:
@@ -350,8 +369,17 @@ def _demand_same_codes(model, found, together, alone):
                "make each output depend on its own sample only")
 
 
-def _demand_affine(model, seen):
-    """Along a line, with the pieces held, an affine function has no second difference."""
+def demand_affine(seen: Seen) -> None:
+    """Refuse a model that is not affine along a line with the pieces held: there an affine function has no second difference.
+
+    Raises:
+        NotPiecewiseAffineError: If it has one, or does other operations.
+
+    Source:
+        Standard.
+
+    >>> demand_affine(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish(pieces=True)))
+    """
     step = displaced(seen.x, 7) - seen.x
     one, (two, three) = seen.trace.output, (seen.held(seen.x + times * step) for times in (1, 2))
     if not isinstance(one, torch.Tensor) or not one.is_floating_point():
@@ -359,9 +387,9 @@ def _demand_affine(model, seen):
     scale = float(torch.stack([one, two, three]).abs().max()) if one.numel() else 0.0
     error = float((one - 2 * two + three).abs().max()) if one.numel() else 0.0
     if not error <= seen.tolerance * (scale + 1e-300):
-        raise NotPiecewiseAffineError(f"{called(model)} is not affine although every nonlinearity that torch shows keeps its "
-                                      f"piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside torch's "
-                                      "operations; compute it with torch")
+        raise NotPiecewiseAffineError(f"{called(seen.model)} is not affine although every nonlinearity that torch shows keeps "
+                                      f"its piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside "
+                                      "torch's operations; compute it with torch")
 
 
 def called(model: Model) -> str:
@@ -398,25 +426,34 @@ def _places(model):
         yield stack
 
 
-# Calls by which a tensor's numbers leave torch, or its derivative is cut.
-EXITS = {getattr(torch.Tensor, name): name for name in ("numpy", "tolist", "__array__", "data_ptr", "__dlpack__")}
+# Calls by which a tensor's numbers leave torch, or come back to it unseen, or its derivative is cut.
+EXITS = {getattr(torch.Tensor, name): name for name in (
+    "numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "storage", "share_memory_", "__deepcopy__", "__reduce_ex__",
+    "apply_", "map_", "map2_")}
 CUTS = {torch.Tensor.detach: "detach", torch.detach: "detach", torch.Tensor.detach_: "detach_",
         torch.Tensor.data.__get__: "data"}  # type: ignore[attr-defined]
 
 
-class _Exits(TorchFunctionMode):
-    """Refuse calls that take numbers out of torch; remember those that cut the derivative."""
+class Exits(TorchFunctionMode):
+    """Refuse calls that take numbers out of torch, where nothing is seen of what becomes of them; tell of those that cut.
 
-    def __init__(self, watcher):
+    Args:
+        depends: Tells whether a tensor depends on the input.
+        refuse: Called with an operation's name, what is wrong, and the remedy.
+        cut: Called with the name of what cuts the derivative.
+    """
+
+    def __init__(self, depends: Callable[[torch.Tensor], bool], refuse: Callable, cut: Callable[[str], Any]) -> None:
         super().__init__()
-        self.watcher = watcher
+        self.depends, self.refuse, self.cut = depends, refuse, cut
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in EXITS and self.watcher.kind(args[0]) > FIXED:
-            self.watcher.refuse(EXITS[func], "takes numbers that depend on the input out of torch, where nothing is seen of them",
-                                "compute this part with torch")
-        if func in CUTS and self.watcher.kind(args[0]) > FIXED:
-            self.watcher.unseen.append(f"{CUTS[func]} in {_place(self.watcher.stack)}")
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Look at a call before it is made."""
+        if func in EXITS and self.depends(args[0]):
+            self.refuse(EXITS[func], "takes numbers that depend on the input out of torch, where nothing is seen of what becomes "
+                        "of them", "compute this part with torch")
+        if func in CUTS and self.depends(args[0]):
+            self.cut(CUTS[func])
         return func(*args, **(kwargs or {}))
 
 
@@ -439,6 +476,8 @@ class _Watcher(TorchDispatchMode):
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
         self.epsilon = torch.finfo(x.dtype).eps
+        self.exits = Exits(lambda value: self.kind(value) > FIXED, self.refuse,
+                           lambda name: self.unseen.append(f"{name} in {_place(self.stack)}"))
         self._mark(x, AFFINELY)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

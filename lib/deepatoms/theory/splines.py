@@ -13,7 +13,6 @@ piecewise affine, or at another point of the same region.
 
 import itertools
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,18 +21,19 @@ import torch
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
 from deepatoms.theory.arrays import Descended
 from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.partition.guards import memory
 from deepatoms.theory.partition.segment import first_change
 from deepatoms.theory.piecewise import (
     Model,
     NotPiecewiseAffineError,
     Wish,
     called,
-    company,
+    demand_affine,
     demand_alone,
+    demand_any_company,
     demand_batch,
     demand_model,
     displaced,
-    trace,
     watch,
 )
 from deepatoms.theory.pullback import Pullback
@@ -145,16 +145,16 @@ def _demand_memory(z, x, total):
     """Refuse a map larger than the machine's memory (the device's, on a GPU)."""
     one = z.shape[1] * x[0].numel() * x.element_size()
     there = torch.cuda.get_device_properties(x.device).total_memory if x.is_cuda else \
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory()
     if 2 * total * one > there:
-        fit = max(1, there // (8 * one))
+        fit = max(1, int(there // (8 * one)))
         refuse("x", x, f"needs {2 * total * one / 2**30:,.1f} GiB for its maps of {z.shape[1]} x {x[0].numel()} entries; "
                f"there are {there / 2**30:,.1f} GiB", f"pass it in chunks, such as 'for part in x.split({fit})'",
                MemoryError)
 
 
 def _demand_map(seen, maps):
-    """Demand f(x') = A x' + b at other inputs x' with the same pieces, and of the last sample in other company.
+    """Demand f(x') = A x' + b at other inputs x' with the same pieces, and f(x) of every sample in other company.
 
     Each sample moves its own way, so that one which moves another's output is seen as well.
     """
@@ -165,14 +165,12 @@ def _demand_map(seen, maps):
     scale = (before.abs() + after.abs() + reach).amax(1, keepdim=True)
     if after.shape != before.shape or not bool(((after - predicted).abs() <= seen.tolerance * scale).all()):
         _explain(seen, other, float((after - predicted.detach()).abs().max()))
-    some, rows = company(seen.x.detach(), 8)
-    with torch.no_grad():
-        among = watch(seen.model, some, Wish(signs=False)).trace.output
-    demand_alone(seen.model, before, among, rows, max(seen.tolerance, 1e2 * torch.finfo(before.dtype).eps))
+    demand_any_company(seen)
 
 
 def _explain(seen, other, error):
     """Say why the map does not hold: others' influence, a kink, or a derivative that is not the function's."""
+    demand_any_company(seen)
     for still in (0, 1) if len(seen.x) > 1 else ():
         rows = torch.arange(still, len(seen.x), 2)
         moved = other.clone()
@@ -328,6 +326,10 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     Returns:
         A tuple of sentences, each naming an operation and its layer.
 
+    Raises:
+        NotPiecewiseAffineError: If an operation is not piecewise affine in x, or with every piece held at x the model is not
+            affine: what torch does not see proves nothing.
+
     Source:
         Theorem 2, :eq:`spl-thm-2`.
 
@@ -336,8 +338,12 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     >>> concavities(model, torch.ones(1, 1))
     ("mm in layer '1' (Linear) has a negative factor, -2",)
     """
-    with torch.no_grad():
-        return trace(model, x, codes=False).concavities
+    demand_model(model)
+    demand_batch(x)
+    with untouched(model), torch.no_grad():
+        seen = watch(model, x, Wish(pieces=True))
+        demand_affine(seen)
+    return seen.trace.concavities
 
 
 def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, farthest: float = 1e3) -> torch.Tensor:

@@ -1,7 +1,11 @@
 r"""Leave everything of the caller's as it was: what a model writes while it is looked at is put back."""
 
+import collections
+import functools
 import random
-from collections.abc import Iterator
+import sys
+import types
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +20,9 @@ from deepatoms.theory.signatures import named
 def untouched(model: Any) -> Iterator[None]:
     """Run what stands inside, outside inference mode, and restore what it changed: also if it ends in an error.
 
-    Restored are tensors written in place that were not made inside, the attributes, buffers and modes of a module, the state
-    of the random generators of torch, numpy and Python, and the default type.
+    Restored are tensors written in place that were not made inside; the attributes, parameters, buffers, gradients and modes of
+    a module; what a function closes over, has as defaults and names among its globals; the lists, tables, sets, arrays and
+    objects of one's own that these hold; the state of the random generators of torch, numpy and Python; and the default type.
 
     Source:
         Standard.
@@ -30,46 +35,181 @@ def untouched(model: Any) -> Iterator[None]:
     """
     with torch.inference_mode(False):
         writes, random_state, default = _Writes(), _random_state(), torch.get_default_dtype()
-        attributes = [(module, _attributes(module)) for module in _modules(model)]
+        put_back = _belongings(model)
         try:
             with writes:
                 yield
         finally:
-            for module, before in attributes:
-                _put_back(module, before)
             with torch.no_grad():
                 writes.undo()
+                for each in put_back:
+                    each()
             torch.set_default_dtype(default)
             _restore_random(*random_state)
 
 
-def _modules(model):
-    """Return the modules whose attributes Python holds; a scripted one keeps its own."""
-    if not isinstance(model, torch.nn.Module):
+# ---- what belongs to a model ----
+
+MOST = 10_000  # things that are looked at: more belong to a whole program
+LARGEST = 2**22  # bytes of an array that is kept
+LIBRARIES = frozenset(sys.stdlib_module_names) | {"torch", "torchvision", "numpy", "scipy", "deepatoms"}
+
+
+def _belongings(model):
+    """Return what puts back, call by call, all that a model can reach and change without torch."""
+    found, seen, waiting = [], {}, [model]  # by identity; kept alive, because identities are used again
+    while waiting and len(seen) < MOST:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        keep = _keeper(value)
+        if keep is not None:
+            put_back, below = keep(value)
+            found.extend(put_back)
+            waiting.extend(filter(_may_change, below if len(below) <= MOST else ()))
+    return found
+
+
+def _may_change(value):
+    return not isinstance(value, (str, bytes, int, float, complex, type(None), types.ModuleType, torch.dtype, torch.device))
+
+
+def _keeper(value):
+    """Return how a thing is kept; None for what has no state of its own, or is a library's."""
+    for kind, keep in KEEPERS.items():
+        if isinstance(value, kind):
+            return keep
+    return _keep_object if _own(type(value)) and hasattr(value, "__dict__") else None
+
+
+def _own(thing):
+    """Tell whether a class or a function is the caller's, not a library's."""
+    return (getattr(thing, "__module__", None) or "torch").split(".")[0] not in LIBRARIES
+
+
+def _keep_table(table):
+    before = dict(table)
+
+    def put_back():
+        if len(table) != len(before) or any(table.get(key, table) is not value for key, value in before.items()):
+            table.clear()
+            table.update(before)
+    return [put_back], list(before.values())
+
+
+def _keep_row(row):
+    before = list(row)
+
+    def put_back():
+        if len(row) != len(before) or any(one is not other for one, other in zip(row, before, strict=True)):
+            row.clear()
+            row.extend(before)
+    return [put_back], before
+
+
+def _keep_set(entries):
+    before = set(entries)
+
+    def put_back():
+        entries.clear()
+        entries.update(before)
+    return [put_back], before
+
+
+def _keep_array(array):
+    if array.nbytes > LARGEST or array.dtype.hasobject or not array.flags.writeable:
+        return [], []
+    before = array.copy()
+    return [lambda: np.copyto(array, before)], []
+
+
+def _keep_tensor(tensor):
+    """A tensor of a module: its numbers, which numpy may have written, its gradient, and whether it takes one."""
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or tensor.is_inference():
         return []
-    return [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    wanted, gradient, before = tensor.requires_grad, tensor.grad if tensor.is_leaf else None, tensor.detach().clone()
+
+    def put_back():
+        if not torch.equal(tensor.detach(), before):
+            tensor.detach().copy_(before)
+        if tensor.is_leaf and tensor.requires_grad != wanted:
+            tensor.requires_grad_(wanted)
+        if tensor.is_leaf and tensor.grad is not gradient:
+            tensor.grad = gradient
+    return [put_back]
 
 
-def _attributes(module):
-    inner = {name: dict(value) for name, value in vars(module).items() if isinstance(value, dict)}
-    return dict(vars(module)), inner, [(each, each.requires_grad) for each in module.parameters(recurse=False)]
+def _keep_module(module):
+    """Its attributes, the tensors of its own and its hooks, which are not followed: what they gather is the onlooker's."""
+    put_back = [each for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+                for each in _keep_tensor(tensor)]
+    if isinstance(module, torch.jit.ScriptModule):  # it keeps its attributes outside Python
+        return put_back, list(module.children())
+    hooks = [value for name, value in vars(module).items() if name.endswith("_hooks") and isinstance(value, dict)]
+    attributes, below = _keep_object(module)
+    followed = [value for value in below if not any(value is each for each in hooks)]
+    return [*put_back, *attributes, *(each for table in hooks for each in _keep_table(table)[0])], followed
 
 
-def _put_back(module, before):
-    outer, inner, gradients = before
-    if vars(module) != outer if len(vars(module)) != len(outer) else any(
-            vars(module).get(name) is not value for name, value in outer.items()):
-        vars(module).clear()
-        vars(module).update(outer)
-    for name, items in inner.items():
-        current = vars(module)[name]
-        if len(current) != len(items) or any(current.get(key) is not value for key, value in items.items()):
-            current.clear()
-            current.update(items)
-    for parameter, wanted in gradients:
-        if parameter.requires_grad != wanted:
-            parameter.requires_grad_(wanted)
+def _keep_object(thing):
+    attributes, below = _keep_table(vars(thing))
+    return attributes, [*below, *filter(_own, type(thing).__mro__)]
 
+
+def _keep_class(kind):
+    """What is counted in the class itself, and what its functions remember."""
+    if not _own(kind):
+        return [], []
+    before = dict(vars(kind))
+
+    def put_back():
+        for name, value in before.items():
+            if vars(kind).get(name) is not value:
+                setattr(kind, name, value)
+    return [put_back], list(before.values())
+
+
+def _keep_function(function):
+    """What a function remembers: its cells, its defaults, its attributes, and the globals that it names."""
+    if not _own(function):
+        return [], []
+    cells = [(cell, cell.cell_contents) for cell in function.__closure__ or () if _filled(cell)]
+    names = {name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__}
+
+    def put_back():
+        for cell, value in cells:
+            if not _filled(cell) or cell.cell_contents is not value:
+                cell.cell_contents = value
+        for name, value in names.items():
+            if function.__globals__.get(name, names) is not value:
+                function.__globals__[name] = value
+    return [put_back], [*(value for _, value in cells), *names.values(), *(function.__defaults__ or ()),
+                        function.__kwdefaults__, vars(function)]
+
+
+def _filled(cell):
+    try:
+        cell.cell_contents  # noqa: B018 (an empty cell has none)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(code):
+    """Return the names that code, and the functions inside it, read from elsewhere."""
+    return {*code.co_names}.union(*(_names(each) for each in code.co_consts if isinstance(each, types.CodeType)))
+
+
+KEEPERS: dict[type, Callable] = {
+    torch.nn.Module: _keep_module, type: _keep_class, dict: _keep_table, list: _keep_row, collections.deque: _keep_row,
+    set: _keep_set, np.ndarray: _keep_array,
+    tuple: lambda value: ([], value), types.FunctionType: _keep_function,
+    types.MethodType: lambda method: ([], [method.__self__, method.__func__]),
+    functools.partial: lambda part: ([], [part.func, part.args, part.keywords]), torch.Tensor: lambda tensor: ([], [])}
+
+
+# ---- what torch and the random generators hold ----
 
 def _random_state():
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None

@@ -1,6 +1,11 @@
 """Slices and radii hold for the function that the model computes, or are refused; and nothing of the caller's changes."""
 
 import copy
+import importlib.util
+import math
+import os
+import sys
+import types
 
 import little
 import numpy as np
@@ -244,3 +249,24 @@ def test_pieces_may_differ_from_forward_passes_by_rounding_of_the_largest_number
             extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
     else:
         extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
+
+
+def test_memory_is_told_on_windows_and_unknown_where_no_system_says(monkeypatch):
+    """Windows has no module ``resource`` and no ``sysconf``: the module is imported without, and asks the kernel."""
+    class Kernel:
+        def GlobalMemoryStatusEx(self, status):
+            assert status._obj.length == 64
+            status._obj.physical = 3 * 2**30
+            return 1
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.delattr(os, "sysconf")
+    found = importlib.util.module_from_spec(importlib.util.find_spec(guards.__name__))
+    monkeypatch.setitem(sys.modules, guards.__name__, found)
+    found.__spec__.loader.exec_module(found)
+    assert found.resource is None and found.memory() == math.inf
+    found.demand_memory("chunk", 1, 1e30, "pass fewer")  # nothing can be refused beforehand
+    monkeypatch.setattr(found.ctypes, "windll", types.SimpleNamespace(kernel32=Kernel()), raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert found.memory() == 3 * 2**30
+    with pytest.raises(MemoryError, match="there are 3.0 GiB"):
+        found.demand_memory("chunk", 1, 2.0**40, "pass fewer")

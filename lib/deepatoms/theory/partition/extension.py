@@ -18,10 +18,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import refuse
-from deepatoms.theory.partition.guards import InsideTorch, undisturbed
 from deepatoms.theory.partition.rules import FIRST_ONLY, WALLS, Hold, bound
-from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, trace
+from deepatoms.theory.piecewise import Exits, Model, NotPiecewiseAffineError, trace
 from deepatoms.theory.signatures import named
+from deepatoms.theory.untouched import untouched
 
 EXACT = 1e-9  # how far, relative to the numbers compared, pieces and function may lie apart
 
@@ -89,7 +89,7 @@ def _run(model, points, directions, layer=None, traced=None):
     mode, output = _Extension(batch, len(points), layer, traced or ()), None
     with torch.inference_mode(False), torch.no_grad():
         try:
-            with nullcontext() if traced is None else InsideTorch(mode.depends), mode:
+            with nullcontext() if traced is None else mode.exits, mode:
                 output = model(batch)
         except (_Stop, RuntimeError):  # a scripted module makes an error of its own of what passes through it
             if not mode.stopped:
@@ -142,7 +142,7 @@ def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
     >>> rehearse(torch.nn.ReLU(), torch.ones(1, 2))[0]
     1
     """
-    with undisturbed(model):
+    with untouched(model):
         found = trace(model, x[:1].detach().clone(), codes=False).nonlinearities
         for each in found:
             if each.operation not in WALLS:
@@ -242,16 +242,13 @@ class _Extension(TorchDispatchMode):
         self.traced = traced
         self.hold, self.last, self.found, self.kinds = Hold(len(batch) // points, points), last, [], {}
         self.samples, self.largest, self.kept, self.stopped = len(batch), 0, 0, False
+        self.exits = Exits(lambda value: self._kind(value) > 0, self._refuse, lambda name: None)
         self._mark(batch, VARYING)
 
     @property
     def bytes(self):
         """Return how many bytes a sample takes: what is kept of it, and the largest operation's arguments and results."""
         return (3 * self.kept + 3 * self.largest) / self.samples
-
-    def depends(self, value):
-        """Tell whether a tensor depends on the input."""
-        return self._kind(value) > 0
 
     def _kind(self, value):
         if isinstance(value, (list, tuple)):
@@ -332,11 +329,11 @@ class _Extension(TorchDispatchMode):
         if _digits(output[0] if isinstance(output, (list, tuple)) else output) < given:
             self._refuse(name, "returns fewer digits than it is given (a conversion), so it rounds; keep to one type")
 
-    def _refuse(self, name, problem):
+    def _refuse(self, name, problem, remedy="use operations and options that exact slices know"):
         layer = len(self.found)
         here = [each.where for each in self.traced[layer:layer + 1] if each.operation == name]
         place = f"in layer {here[0]!r}" if here else f"after {layer} nonlinearities"
-        raise NotPiecewiseAffineError(f"{name} {place} {problem}")
+        raise NotPiecewiseAffineError(f"{name} {place} {problem}" + ("" if ";" in problem else f"; {remedy}"))
 
 
 def _digits(value):

@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.cells import AffineFunctions, Cells, ragged, settle
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
-from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.untouched import untouched
 
 USUAL = 2**28  # bytes of activations at once
 CHECKED = 1000  # regions whose affine map is compared with the function
@@ -102,7 +102,7 @@ def refined(model: Model, corners: torch.Tensor, cells: Many, layers: int | None
     wanted = known if layers is None else integer("layers", layers, 0)
     if wanted > known:
         refuse("layers", wanted, f"exceeds the {known} nonlinearities of the model", f"pass at most {known}")
-    with undisturbed(model):
+    with untouched(model):
         for layer in range(wanted):
             work = _Work(model, corners, layer, max(1, int(USUAL // (len(corners) * sample + 1))))
             cells = _refine(work, cells, Budget(integer("limit", told[0]), told[1], layer, wanted))

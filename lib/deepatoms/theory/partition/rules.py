@@ -47,7 +47,7 @@ class Hold:
         """Return the rows of the points."""
         if x.ndim == 0 or len(x) % (self.copies * self.points):
             raise ValueError(f"has a tensor of shape {tuple(x.shape)} that does not keep the {self.copies * self.points} samples "
-                             "of the batch on its first axis")
+                             "of the batch on its first axis; keep the batch there")
         return x[:len(x) // self.copies]
 
     def __call__(self, selected: torch.Tensor) -> torch.Tensor:
@@ -204,7 +204,7 @@ def _extreme(sign):
 
 def _demand_apart(dims, x):
     if any(each % x.ndim == 0 for each in dims):
-        raise ValueError("goes over the batch, so its samples influence each other; name the other dimensions")
+        raise ValueError("goes over the first axis, which must be the batch; put it first, and name the other dimensions")
 
 
 def _max_pool(axes):

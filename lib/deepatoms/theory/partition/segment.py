@@ -5,9 +5,9 @@ import torch
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.extension import Pieces, demand_double, demand_pieces, observe, rehearse
-from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.signatures import named
+from deepatoms.theory.untouched import untouched
 
 ROUNDING = 1e-13
 NOISE = 1e-15  # what is so small beside a layer's other numbers is their rounding
@@ -49,7 +49,7 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
     start, end = start.detach(), end.detach()
     layers, sample = rehearse(model, start[None])
     size, ends = max(1, int(USUAL // (2 * sample + 1))), np.array([0.0, 1.0])
-    with undisturbed(model):
+    with untouched(model):
         for layer in range(layers):
             ends = _refined(model, start, end, layer, ends, size)
             if len(ends) - 1 > integer("limit", limit):

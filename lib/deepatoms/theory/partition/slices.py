@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from deepatoms.theory.partition.cells import Cells
 from deepatoms.theory.partition.codes import LayerCodes, region_codes
-from deepatoms.theory.partition.guards import undisturbed
 from deepatoms.theory.partition.refine import affine_maps, located
 from deepatoms.theory.piecewise import Model
+from deepatoms.theory.untouched import untouched
 
 Told = Callable[[str], object] | None
 
@@ -48,7 +48,7 @@ class Slice(abc.ABC):
 
     def codes(self) -> tuple[LayerCodes, ...]:
         """Return the code of each region at every nonlinearity, as :func:`~deepatoms.theory.partition.region_codes` does."""
-        with undisturbed(self.model):
+        with untouched(self.model):
             return region_codes(self.model, self.points(self.centres))
 
     def affine_maps(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,5 +57,5 @@ class Slice(abc.ABC):
         Returns:
             Slopes, shape (regions, outputs, dimension), and offsets, shape (regions, outputs).
         """
-        with undisturbed(self.model):
+        with untouched(self.model):
             return affine_maps(self.model, self.corners, self.centres)

@@ -6,9 +6,10 @@ import torch
 
 from deepatoms.theory.arguments import integer, real_array
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
-from deepatoms.theory.partition.guards import demand_memory, memory, undisturbed
+from deepatoms.theory.partition.guards import demand_memory, memory
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.signatures import named
+from deepatoms.theory.untouched import untouched
 
 USUAL = 2**29  # bytes at a time, unless the caller says how many points
 
@@ -69,7 +70,7 @@ def nearest_walls(model: Model, x: torch.Tensor, chunk: int | None = None) -> Wa
     x = x.detach()
     size = _points_at_a_time(chunk, x, rehearse(model, x)[1])
     basis = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
-    with undisturbed(model):
+    with untouched(model):
         parts = [_nearest(model, part, basis) for part in x.split(size)]
     radius, step, layer, unit = (torch.cat(column) for column in zip(*parts, strict=True))
     return Wall(radius, step.reshape(x.shape), layer, unit)
