@@ -87,19 +87,14 @@ def test_a_hundred_images_have_the_library_s_scores_templates_codes_and_walls(op
     np.testing.assert_allclose([each["wall"] for each in found], splines.distance_to_break(model, x, direction), rtol=1e-9)
 
 
-def test_a_stroke_is_answered_within_50_milliseconds(opened):
-    # The 95th percentile of a round; the best of three rounds, since other tests share the processor.
-    took = min(opened.evaluate("""() => {
-        const api = document.querySelector(".deepatoms-live").api, times = [];
-        for (let turn = 0; turn < 40; turn++) {
-            const image = Array.from({length: 64}, (_, i) => ((i * 7 + turn * 13) % 64) / 64), before = performance.now();
-            api.change(image);
-            document.body.getBoundingClientRect();
-            times.push(performance.now() - before);
-        }
-        return times.sort((a, b) => a - b)[37];
-    }""") for _ in range(3))
-    assert took < 50, f"{took:.0f} ms"
+def test_a_stroke_is_answered_within_50_milliseconds(opened, took):
+    assert took(opened, """turn => document.querySelector(".deepatoms-live").api.change(
+        Array.from({length: 64}, (_, i) => ((i * 7 + turn * 13) % 64) / 64))""") < 50
+
+
+def test_a_slow_answer_is_found_on_any_processor(opened, took, loop):
+    slow = f"() => {{ for (let part = 0; part < 5; part++) ({loop})(); }}"
+    assert 50 < took(opened, slow, 10) < 120
 
 
 def answer(page):
@@ -376,26 +371,12 @@ def test_steps_of_training_are_those_of_torch(playground):
             np.testing.assert_allclose(mine["bias"], theirs["bias"], rtol=1e-9, atol=1e-9)
 
 
-def fastest(page, work, turns=40):
-    """The 95th percentile of a round in milliseconds; the best of three rounds, since other tests share the processor."""
-    return min(page.evaluate(f"""() => {{
-        const times = [];
-        for (let turn = 0; turn < {turns}; turn++) {{
-            const before = performance.now();
-            ({work})(turn);
-            document.body.getBoundingClientRect();
-            times.push(performance.now() - before);
-        }}
-        return times.sort((a, b) => a - b)[Math.ceil(0.95 * {turns}) - 1];
-    }}""") for _ in range(3))
-
-
-def test_five_hundred_regions_are_redrawn_within_100_milliseconds_and_a_point_within_50(playground):
+def test_five_hundred_regions_are_redrawn_within_100_milliseconds_and_a_point_within_50(playground, took):
     model = next(model for model in planar_networks(100) if len(partition.slice_plane(model, CORNERS)) >= 500)
     playground.evaluate(f"net => {API}.set({{net}})", plain(model))
-    assert fastest(playground, f"() => {API}.show()", 20) < 100
+    assert took(playground, f"() => {API}.show()", 20) < 100
     playground.get_by_role("button", name="New network").click()
-    assert fastest(playground, f"turn => {API}.set({{points: [[turn / 40, 0, 0], [0, turn / 40, 1]]}})") < 50
+    assert took(playground, f"turn => {API}.set({{points: [[turn / 40, 0, 0], [0, turn / 40, 1]]}})") < 50
 
 
 def test_points_are_placed_moved_and_removed_by_mouse_and_keys(playground):
@@ -529,10 +510,10 @@ def test_the_penalty_is_that_of_the_chapter(bench):
     np.testing.assert_allclose(code, sparse_recovery.lasso_codes(D, x[:, None], 0.4)[:, 0], atol=1e-3)
 
 
-def test_a_move_of_a_slider_is_answered_within_50_milliseconds(bench):
+def test_a_move_of_a_slider_is_answered_within_50_milliseconds(bench, took):
     for name in atoms_drawing.bench_dictionaries():
-        took = fastest(bench, f"turn => {API}.set({{name: {name!r}, sparsity: 1 + turn % 16, noise: turn / 14, seed: turn}})")
-        assert took < 50, f"{name}: {took:.0f} ms"
+        change = f"{{name: {name!r}, sparsity: 1 + turn % 16, noise: turn / 14, seed: turn}}"
+        assert took(bench, f"turn => {API}.set({change})") < 50, name
 
 
 def test_sparsity_noise_and_atoms_are_chosen_and_the_promise_is_named(bench):
@@ -626,10 +607,10 @@ def test_a_choice_is_placed_among_the_recorded_nets_and_the_budget_counts(choose
     assert answer(chooser).startswith("64-128-256-512-1024 has")
 
 
-def test_a_choice_is_answered_within_50_milliseconds(chooser):
+def test_a_choice_is_answered_within_50_milliseconds(chooser, took):
     change = "{family: 'fully connected chain', depth: 5, width: 4 + turn, growth: 2, budget: turn / 40}"
-    assert fastest(chooser, f"turn => {API}.set({change})") < 50
-    assert fastest(chooser, f"turn => {API}.set({{family: 'residual', place: [turn / 40, turn / 40]}})") < 50
+    assert took(chooser, f"turn => {API}.set({change})") < 50
+    assert took(chooser, f"turn => {API}.set({{family: 'residual', place: [turn / 40, turn / 40]}})") < 50
 
 
 def test_the_caption_says_what_the_benchmark_says_with_the_claims_numbers(nets):
