@@ -21,14 +21,15 @@ const deepatomsLive = (() => {
 
   const button = (text, click) => element("button", { type: "button", class: "deepatoms-button", click }, text);
 
-  // A slider with its name before it and its value, in words, behind; change gets the number.
+  // A slider with its name before it and its value, in words, behind; change gets the number. set moves it without a change.
   function slider(name, { min, max, step, value }, inWords, change) {
     const input = element("input", { type: "range", min, max, step, value: String(value), "aria-valuetext": inWords(value),
       input: () => { show(); change(Number(input.value)); } });
     const output = element("span", { class: "deepatoms-value" });
     const show = () => { output.textContent = inWords(Number(input.value)); input.setAttribute("aria-valuetext", output.textContent); };
     show();
-    return element("label", { class: "deepatoms-slider" }, element("span", {}, name), input, output);
+    const label = element("label", { class: "deepatoms-slider" }, element("span", {}, name), input, output);
+    return Object.assign(label, { set: moved => { input.value = moved; show(); } });
   }
 
   // Buttons of which one is pressed; change gets its name.
