@@ -430,9 +430,11 @@ def signals(count):
     """Signals of 1 to 16 atoms with noise, and the dictionary of each. (Without noise products tie, and any choice is right.)"""
     draw, named = np.random.default_rng(23), atoms_drawing.bench_dictionaries()
     for number in range(count):
-        name, sparsity, noise = list(named)[number % 3], int(draw.integers(1, 17)), float(draw.choice([0.01, draw.uniform(0, 3)]))
-        disturbance = draw.normal(size=32)
-        code = sparse_recovery.draw_codes(draw, 64, sparsity, 1)[:, 0]
+        name, sparsity = list(named)[number % len(named)], int(draw.integers(1, 17))
+        noise = float(draw.choice([0.01, draw.uniform(0, 3)]))
+        dimension, atoms = named[name].shape
+        disturbance = draw.normal(size=dimension)
+        code = sparse_recovery.draw_codes(draw, atoms, sparsity, 1)[:, 0]
         x = named[name] @ code + noise * disturbance / np.linalg.norm(disturbance)
         yield {"name": name, "sparsity": sparsity, "noise": noise, "x": x.tolist(), "code": code.tolist()}
 
