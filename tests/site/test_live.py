@@ -618,6 +618,6 @@ def test_data_and_names_that_a_page_cannot_take_are_refused():
     still = figures.describe(figure, "One.", "A line")
     with pytest.raises(ValueError, match="name = 'draw' is unknown; choose one of 'draw-a-digit'"):
         page("draw", still, {})
-    with pytest.raises(ValueError, match="more than the 400,000 of a page"):
-        page("draw-a-digit", still, {"padding": "x" * 400_000})
+    with pytest.raises(ValueError, match="more than the 300,000 of a page"):
+        page("draw-a-digit", still, {"padding": "x" * 300_000})
     assert "\\u003cscript" in page("draw-a-digit", still, {"text": "<script>"}) and json.loads("{}") == {}

@@ -16,7 +16,7 @@ SCRIPTS = {"draw-a-digit": ("network.js", "draw-a-digit.js"), "drag-the-atoms": 
            "type-a-matrix": ("type-a-matrix.js",), "partition-playground": ("planar.js", "partition-playground.js"),
            "recovery-bench": ("pursuits.js", "recovery-bench.js"), "architecture-chooser": ("architecture-chooser.js",),
            "two-layer-bench": ("pursuits.js", "layers.js", "two-layer-bench.js")}
-MOST_BYTES = 400_000
+MOST_BYTES = 300_000
 
 
 def live(name, still, data):
