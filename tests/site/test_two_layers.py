@@ -160,6 +160,22 @@ def test_keys_move_thresholds_noise_and_spikes(bench):
     assert "ReLU" in answer(bench)
 
 
+def test_a_threshold_is_typed_and_what_is_none_is_refused(bench):
+    field, slider = bench.get_by_label("Threshold of layer 1, typed"), bench.get_by_role("slider", name="Threshold of layer 1")
+    for text, value in (("0.25", 0.25), ("0,3", 0.3), (" .4 ", 0.4)):
+        field.fill(text)
+        field.press("Enter")
+        assert float(slider.input_value()) == value and answer(bench).startswith("2 spikes")
+        assert bench.evaluate(f"{API}.state().levels[0]") == value
+    for text in ("", "half", "-1", "1e999", "Infinity", "NaN", "0.9"):
+        field.fill(text)
+        field.press("Enter")
+        assert answer(bench) == f"This could not be computed: “{text}” is not a number from 0.01 to 0.8"
+        assert field.get_attribute("aria-invalid") == "true" and bench.evaluate(f"{API}.state().levels[0]") == 0.4
+    slider.press("ArrowRight")
+    assert field.get_attribute("aria-invalid") is None and 0.4 < float(field.input_value()) < 0.42
+
+
 def test_the_relu_loses_what_is_negative_and_not_what_is_positive(bench):
     bench.get_by_role("button", name="ReLU").click()
     assert "the ReLU loses what is negative" in answer(bench) and "lost" in answer(bench)

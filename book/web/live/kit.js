@@ -32,6 +32,20 @@ const deepatomsLive = (() => {
     return Object.assign(label, { set: moved => { input.value = moved; show(); } });
   }
 
+  // A field to type a number into; change gets it, and what is no number of the range is refused. set writes without a change.
+  function field(name, { min, max, value }, guarded, change) {
+    const input = element("input", { type: "text", inputmode: "decimal", class: "deepatoms-field", "aria-label": name, change: guarded(read) });
+    function read() {
+      const typed = input.value.trim(), number = Number(typed.replaceAll("\u2212", "-").replace(",", ".")), fits = typed !== "" && number >= min && number <= max;
+      input.setAttribute("aria-invalid", !fits);
+      if (!fits) throw new Error(`\u201c${typed}\u201d is not a number from ${min} to ${max}`);
+      change(number);
+    }
+    const set = moved => { input.value = String(Number(moved.toFixed(3))); input.removeAttribute("aria-invalid"); };
+    set(value);
+    return Object.assign(input, { set });
+  }
+
   // Buttons of which one is pressed; change gets its name.
   function choice(name, options, chosen, change) {
     const buttons = options.map(option => button(option, () => { press(option); change(option); }));
@@ -106,5 +120,5 @@ const deepatomsLive = (() => {
   const render = ({ model, el }) => { el.innerHTML = model.get("page"); start(el); };  // JupyterLab: an anywidget
 
   if (document.currentScript) document.addEventListener("DOMContentLoaded", () => start(document));
-  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, slider, choice, drawn, said, random, paint, frame, render };
+  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, slider, field, choice, drawn, said, random, paint, frame, render };
 })();

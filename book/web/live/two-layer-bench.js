@@ -1,7 +1,7 @@
 // Two-layer bench: a few spikes, each a pattern of spikes of the layer above, each a short wave; and what a layered pursuit
 // makes of the signal. Data: {length, layers: [{filters, atoms, kernel}, ...], spikes, noise, levels}.
 deepatomsLive.define("two-layer-bench", (figure, data) => {
-  const { element, button, slider, choice, drawn, said, random, numbers, frame } = deepatomsLive;
+  const { element, button, slider, field, choice, drawn, said, random, numbers, frame } = deepatomsLive;
   const { body, answer, guarded } = frame(figure);
   const L = deepatomsLayers, { length } = data, DRAWS = 20, MOST = 8, ENTRIES = 60, LEAST = 0.01, ENDS = [0.8, 1.2];
   const KINDS = { "soft thresholding": "soft", "ReLU": "nonnegative", "hard thresholding": "hard", "basis pursuit": "basis" };
@@ -56,20 +56,21 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
     return bar;
   });
   const redraw = guarded(show);
-  const tuned = data.layers.map((_, i) => slider(`Threshold of layer ${i + 1}`, { min: LEAST, max: ENDS[i], step: "any", value: levels[i] }, value => said(value, 3),
-    value => { levels[i] = value; redraw(); }));
+  const ranges = data.layers.map((_, i) => ({ min: LEAST, max: ENDS[i], step: "any", value: levels[i] }));
+  const tuned = ranges.map((range, i) => slider(`Threshold of layer ${i + 1}`, range, value => said(value, 3), value => { levels[i] = value; typed[i].set(value); redraw(); }));
+  const typed = ranges.map((range, i) => field(`Threshold of layer ${i + 1}, typed`, range, guarded, value => { levels[i] = value; tuned[i].set(value); redraw(); }));
   body.append(element("p", { class: "deepatoms-key" }, "The signal"), seen, ...panels.flatMap(({ title, svg }) => [title, svg]),
     element("div", { class: "deepatoms-row" }, choice("The pursuit", Object.keys(KINDS), name, chosen => { name = chosen; redraw(); })),
     element("div", { class: "deepatoms-sliders" }, ...tuned.flatMap((node, i) => [node, windows[i].node]),
       slider("Norm of the noise", { min: 0, max: 0.6, step: 0.001, value: noise }, value => said(value, 3), value => { noise = value; redraw(); }),
       slider("Spikes", { min: 0, max: MOST, step: 1, value: spikes }, String, value => { spikes = value; redraw(); })),
-    element("div", { class: "deepatoms-row" }, button("The theorem's thresholds", guarded(takeThresholds)),
-      button("New draw", () => { seed++; redraw(); }), button(`${DRAWS} draws`, guarded(many)),
+    element("div", { class: "deepatoms-row" }, element("span", {}, "Thresholds"), ...typed, button("The theorem's thresholds", guarded(takeThresholds))),
+    element("div", { class: "deepatoms-row" }, button("New draw", () => { seed++; redraw(); }), button(`${DRAWS} draws`, guarded(many)),
       choice("The entries", Object.keys(SIGNS), signs, chosen => { signs = chosen; redraw(); })));
 
   function rows({ svg, title }, i, { code, estimate, found, lost, invented }, text) {
     const most = 1.05 * Math.max(0.6, ...estimate.map(Math.abs), ...code.map(Math.abs)), maps = code.length / length;
-    const at = j => (WIDE * (j % length + (Math.floor(j / length) + 0.5) / maps) / length).toFixed(1);
+    const at = j => (6 + (WIDE - 12) * (j % length + (Math.floor(j / length) + 0.5) / maps) / length).toFixed(1);  // a ring fits beside the last
     const down = value => (HIGH / 2 - (HIGH / 2 - 6) * value / most).toFixed(1);
     svg.replaceChildren();
     drawn("path", { d: `M0 ${HIGH / 2}H${WIDE}`, class: "deepatoms-axis" }, svg);
@@ -98,7 +99,7 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
   function show() {
     for (const { svg, title } of panels) { svg.replaceChildren(); title.textContent = ""; }  // nothing old stands beside a refusal
     const { codes, x, found, given, promised, covered } = trial(seed), tall = narrow ? 120 : 56, size = Math.max(0.3, ...x.map(Math.abs));
-    wave.setAttribute("d", [...x].map((value, i) => `${i ? "L" : "M"}${(WIDE * (i + 0.5) / length).toFixed(1)} ${(tall / 2 - (tall / 2 - 3) * value / size).toFixed(1)}`).join(""));
+    wave.setAttribute("d", [...x].map((value, i) => `${i ? "L" : "M"}${(6 + (WIDE - 12) * (i + 0.5) / length).toFixed(1)} ${(tall / 2 - (tall / 2 - 3) * value / size).toFixed(1)}`).join(""));
     found.forEach((layer, i) => {
       const limits = given ? `. ${given[i].stripes} in its fullest stripe; unique: ${below(L.unique(given[i]))}, ${name} covered: ${below(promised[i].limit)}` : "";
       rows(panels[i], i, layer, words(layer) + limits);
@@ -134,7 +135,7 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
     if (!spikes) throw new Error("without a spike there is no threshold to choose");
     const wanted = L.thresholds(L.numbers(SIGNS[signs], signal(seed).codes), noise, KINDS[name]);
     levels = wanted.map((level, i) => Math.max(LEAST, Math.min(ENDS[i], level)));
-    tuned.forEach((node, i) => node.set(levels[i]));
+    for (const nodes of [tuned, typed]) nodes.forEach((node, i) => node.set(levels[i]));
     show();
   }
 
