@@ -184,6 +184,19 @@ def test_the_relu_loses_what_is_negative_and_not_what_is_positive(bench):
     assert "The theorem covers this draw" in answer(bench) and "lost" not in answer(bench)
 
 
+def test_basis_pursuit_is_told_the_theorem_s_weights_and_crowds(bench):
+    bench.get_by_role("button", name="basis pursuit").click()
+    assert "it asks for the weight 0.080 at layer 1, not 0.113" in answer(bench)
+    bench.evaluate(f"() => {API}.set({{noise: 0.001}})")
+    bench.get_by_role("button", name="The theorem's thresholds").click()
+    assert "it asks for the weight 0.004 at layer 1, not 0.010" in answer(bench)  # below what the slider has
+    bench.evaluate(f"() => {API}.set({{noise: 0.01}})")
+    bench.get_by_role("button", name="The theorem's thresholds").click()
+    assert "2 found. The theorem covers this draw: nothing can be invented" in answer(bench)
+    bench.evaluate(f"() => {API}.set({{spikes: 8}})")
+    assert "entries in its fullest stripe and may have fewer than" in answer(bench)
+
+
 def test_no_code_and_thresholds_that_are_none_and_too_low_weights_are_refused_in_a_sentence(bench):
     bench.get_by_role("slider", name="Spikes").fill("0")
     assert "There is no code: whatever is found is invented." in answer(bench)

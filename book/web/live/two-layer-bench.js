@@ -59,8 +59,8 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
   const ranges = data.layers.map((_, i) => ({ min: LEAST, max: ENDS[i], step: "any", value: levels[i] }));
   const tuned = ranges.map((range, i) => slider(`Threshold of layer ${i + 1}`, range, value => said(value, 3), value => { levels[i] = value; typed[i].set(value); redraw(); }));
   const typed = ranges.map((range, i) => field(`Threshold of layer ${i + 1}, typed`, range, guarded, value => { levels[i] = value; tuned[i].set(value); redraw(); }));
-  body.append(element("p", { class: "deepatoms-key" }, "The signal"), seen, ...panels.flatMap(({ title, svg }) => [title, svg]),
-    element("div", { class: "deepatoms-row" }, choice("The pursuit", Object.keys(KINDS), name, chosen => { name = chosen; redraw(); })),
+  body.append(element("div", { class: "deepatoms-row" }, choice("The pursuit", Object.keys(KINDS), name, chosen => { name = chosen; redraw(); })),
+    element("p", { class: "deepatoms-key" }, "The signal"), seen, ...panels.flatMap(({ title, svg }) => [title, svg]),
     element("div", { class: "deepatoms-sliders" }, ...tuned.flatMap((node, i) => [node, windows[i].node]),
       slider("Norm of the noise", { min: 0, max: 0.6, step: 0.001, value: noise }, value => said(value, 3), value => { noise = value; redraw(); }),
       slider("Spikes", { min: 0, max: MOST, step: 1, value: spikes }, String, value => { spikes = value; redraw(); })),
@@ -98,7 +98,7 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
 
   function show() {
     for (const { svg, title } of panels) { svg.replaceChildren(); title.textContent = ""; }  // nothing old stands beside a refusal
-    const { codes, x, found, given, promised, covered } = trial(seed), tall = narrow ? 120 : 56, size = Math.max(0.3, ...x.map(Math.abs));
+    const now = trial(seed), { x, found, given, promised } = now, tall = narrow ? 120 : 56, size = Math.max(0.3, ...x.map(Math.abs));
     wave.setAttribute("d", [...x].map((value, i) => `${i ? "L" : "M"}${(6 + (WIDE - 12) * (i + 0.5) / length).toFixed(1)} ${(tall / 2 - (tall / 2 - 3) * value / size).toFixed(1)}`).join(""));
     found.forEach((layer, i) => {
       const limits = given ? `. ${given[i].stripes} in its fullest stripe; unique: ${below(L.unique(given[i]))}, ${name} covered: ${below(promised[i].limit)}` : "";
@@ -106,15 +106,15 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
       ruler(windows[i], i, promised?.[i]);
     });
     answer.textContent = `${spikes === 1 ? "1 spike" : `${spikes} spikes`}, noise ${said(noise, 3)}, ${name}. ` +
-      found.map((layer, i) => `Layer ${i + 1}: ${words(layer)}`).join("; ") + `. ${given ? verdict(codes, found, promised, covered) : "There is no code: whatever is found is invented."}`;
+      found.map((layer, i) => `Layer ${i + 1}: ${words(layer)}`).join("; ") + `. ${given ? verdict(now) : "There is no code: whatever is found is invented."}`;
   }
 
   // Whether the theorem speaks, and if not, what it lacks; with the error beside its bound.
-  function verdict(codes, found, promised, covered) {
+  function verdict({ codes, found, given, promised, covered }) {
     const off = found[1].estimate.reduce((most, value, j) => Math.max(most, norm(found[1].estimate, codes[1], j)), 0);
     if (covered) return `The theorem covers this draw: ${name === "basis pursuit" ? "nothing can be invented" : "every support must be found"}, and at no position of layer 2 is the error above ${said(promised[1].error)}; it is ${said(off)}.`;
     const exact = found.every(({ lost, invented }) => !lost.length && !invented.length);
-    return `The theorem does not cover this draw: ${lack(codes, promised)}.${exact ? " Everything is found all the same." : ""}`;
+    return `The theorem does not cover this draw: ${lack(given, promised)}.${exact ? " Everything is found all the same." : ""}`;
   }
 
   function norm(estimate, code, j) {
@@ -123,11 +123,12 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
     return Math.sqrt(sum);
   }
 
-  function lack(codes, promised) {
+  function lack(given, promised) {
     const i = promised.findIndex(({ fits }) => !fits), layer = `layer ${i + 1}`;
     if (i < 0) return "the ReLU loses what is negative";
     const { lower, upper } = promised[i], now = said(levels[i], 3);
-    if (name === "basis pursuit") return L.numbers(SIGNS[signs], codes)[i].stripes < promised[i].limit ? `it asks for the weight ${said(lower, 3)} at ${layer}, not ${now}` : `${layer} is too crowded`;
+    if (name === "basis pursuit" && given[i].stripes < promised[i].limit) return `it asks for the weight ${said(lower, 3)} at ${layer}, not ${now}`;
+    if (name === "basis pursuit") return `${layer} has ${given[i].stripes} entries in its fullest stripe and may have ${below(promised[i].limit)}`;
     return lower < upper ? `the threshold of ${layer} is ${now} and must lie between ${said(lower, 3)} and ${said(upper, 3)}` : `${layer} has no sure threshold: it would have to be above ${said(lower)} and below ${said(upper)}`;
   }
 

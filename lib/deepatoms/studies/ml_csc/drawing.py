@@ -49,7 +49,8 @@ def _two_layers(signals, codes, noise):
     told = " and ".join(f"{found} of {true} in layer {i + 1}" for i, (found, true) in enumerate(counts))
     return figures.describe(
         figure, f"The entries of two layers, looked for by a forward pass under noise {noise:g}: those it finds, those "
-        "it misses and those it makes up, and the thresholds that are sure to find all. All of it is computed on this page.",
+        "it misses and those it makes up, and the thresholds that are sure to find all (for basis pursuit they are the weights). "
+        "All of it is computed on this page.",
         f"Three rows over position: a signal of short waves, and the two codes, whose true entries are rings. Stems are what "
         f"soft thresholding finds: {told}.")
 
