@@ -5,12 +5,14 @@ import functools
 import http.server
 import pathlib
 import shutil
+import sys
 import threading
 import urllib.parse
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 ROOT = pathlib.Path(__file__).parents[2]
 SITE = ROOT / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -220,11 +220,15 @@ def bars(count):
     return figures.describe(figure, f"{count} bars", f"{count} rising bars")
 
 explore(bars, between=["count"], count=[2, 3, 7, 100])"""
+LIVE = """from deepatoms.pages.live import live
+figure, axes = figures.subplots()
+axes.plot([0, 1])
+live("type-a-matrix", figures.describe(figure, "A matrix", "A line"), {"start": "2 0\\n0 1"})"""
 
 
 @pytest.fixture
 def laboratory(tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (NOTEBOOK, LIVE)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, tmp_path / "bars.ipynb")
     with socket.socket() as free:
@@ -253,7 +257,7 @@ def _wait_for(address, seconds=60):
     raise TimeoutError(f"{address} did not answer within {seconds} s")
 
 
-def test_in_jupyterlab_the_same_explorer_moves_and_computes_what_lies_between(browser, laboratory):
+def test_in_jupyterlab_the_same_explorer_moves_and_computes_what_lies_between_and_a_live_figure_answers(browser, laboratory):
     page = browser.new_context().new_page()
     page.goto(laboratory)
     page.wait_for_function("""() => {
@@ -280,4 +284,6 @@ def test_in_jupyterlab_the_same_explorer_moves_and_computes_what_lies_between(br
     page.locator("figcaption", has_text="could not be drawn: KeyError: 30").wait_for(timeout=30_000)
     page.get_by_label("count", exact=True).fill("3")  # and the explorer lives on
     page.locator("figcaption", has_text=re.compile("^6 bars$|^5 bars$")).wait_for(timeout=30_000)
+    page.get_by_role("textbox", name="The matrix D, one row a line").fill("-1 0\n0 -1")
+    assert "it falls from 2 to 0, because D has the eigenvalue −1" in page.locator(".deepatoms-answer").inner_text()
     page.context.close()

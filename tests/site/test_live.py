@@ -1,19 +1,18 @@
 """Live figures compute what the library computes, answer at once, and are worked by mouse, touch and keyboard."""
 
 import json
-import pathlib
-import shutil
 
 import numpy as np
 import pytest
 import torch
+from live_pages import API, WEB, answer, written
 
 from deepatoms.claims import checking
 from deepatoms.claims.checking import Setting
 from deepatoms.learning import networks, training
 from deepatoms.learning.networks.export import encoded
 from deepatoms.pages import figures
-from deepatoms.pages.live import SCRIPTS, page
+from deepatoms.pages.live import page
 from deepatoms.studies.atoms import drawing as atoms_drawing
 from deepatoms.studies.atoms import sparse_recovery
 from deepatoms.studies.deep_frame_potential import drawing as potential_drawing
@@ -21,10 +20,6 @@ from deepatoms.studies.deep_frame_potential import fully_connected
 from deepatoms.theory import dictionaries, frame_potential, partition, pursuit, splines, stability
 from deepatoms.theory import skip_dictionaries as skip
 
-WEB = pathlib.Path(__file__).parents[2] / "book" / "web"
-SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Live figures</title><link rel="icon" href="data:,"><link rel="stylesheet" href="live/live.css">
-{scripts}</head><body><main><h1>Live</h1>{figure}</main></body></html>"""
 KINDS = {"skips": lambda: networks.residual_cnn((1, 8, 8), widths=(8, 16), blocks=2), "pooling": networks.digits_cnn}
 
 
@@ -43,17 +38,6 @@ def model_of(kind):
 def images(count):
     draw = np.random.default_rng(3)
     return torch.from_numpy(draw.random((count, 1, 8, 8)) * (draw.random((count, 1, 8, 8)) < 0.6))
-
-
-def written(folder, name, data):
-    """Write a page with one live figure and everything that it needs into a folder."""
-    figure, axes = figures.subplots()
-    axes.plot([0, 1])
-    still = figures.describe(figure, "Scores glide, templates jump.", "A rising line in place of a digit")
-    scripts = "".join(f'<script defer src="live/{script}"></script>' for script in ("kit.js", *SCRIPTS[name]))
-    (folder / "index.html").write_text(SHELL.format(scripts=scripts, figure=page(name, still, data)))
-    shutil.copytree(WEB / "live", folder / "live")
-    return folder
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -95,10 +79,6 @@ def test_a_stroke_is_answered_within_50_milliseconds(opened, took):
 def test_a_slow_answer_is_found_on_any_processor(opened, took, loop):
     slow = f"() => {{ for (let part = 0; part < 5; part++) ({loop})(); }}"
     assert 50 < took(opened, slow, 10) < 120
-
-
-def answer(page):
-    return page.get_by_role("status").inner_text()
 
 
 def test_the_mouse_draws_and_the_templates_move_with_it(opened):
@@ -163,9 +143,6 @@ def test_what_cannot_be_computed_is_said_and_the_figure_lives_on(opened):
 
 
 # ---- a matrix to type, atoms to drag ----
-
-API = "document.querySelector('.deepatoms-live').api"
-
 
 @pytest.fixture
 def matrix(open_page, tmp_path, serve):
@@ -453,9 +430,11 @@ def signals(count):
     """Signals of 1 to 16 atoms with noise, and the dictionary of each. (Without noise products tie, and any choice is right.)"""
     draw, named = np.random.default_rng(23), atoms_drawing.bench_dictionaries()
     for number in range(count):
-        name, sparsity, noise = list(named)[number % 3], int(draw.integers(1, 17)), float(draw.choice([0.01, draw.uniform(0, 3)]))
-        disturbance = draw.normal(size=32)
-        code = sparse_recovery.draw_codes(draw, 64, sparsity, 1)[:, 0]
+        name, sparsity = list(named)[number % len(named)], int(draw.integers(1, 17))
+        noise = float(draw.choice([0.01, draw.uniform(0, 3)]))
+        dimension, atoms = named[name].shape
+        disturbance = draw.normal(size=dimension)
+        code = sparse_recovery.draw_codes(draw, atoms, sparsity, 1)[:, 0]
         x = named[name] @ code + noise * disturbance / np.linalg.norm(disturbance)
         yield {"name": name, "sparsity": sparsity, "noise": noise, "x": x.tolist(), "code": code.tolist()}
 
@@ -639,6 +618,6 @@ def test_data_and_names_that_a_page_cannot_take_are_refused():
     still = figures.describe(figure, "One.", "A line")
     with pytest.raises(ValueError, match="name = 'draw' is unknown; choose one of 'draw-a-digit'"):
         page("draw", still, {})
-    with pytest.raises(ValueError, match="more than the 400,000 of a page"):
-        page("draw-a-digit", still, {"padding": "x" * 400_000})
+    with pytest.raises(ValueError, match="more than the 300,000 of a page"):
+        page("draw-a-digit", still, {"padding": "x" * 300_000})
     assert "\\u003cscript" in page("draw-a-digit", still, {"text": "<script>"}) and json.loads("{}") == {}

@@ -26,6 +26,12 @@ def test_a_signal_is_drawn_with_its_two_codes():
     assert [sum(len(lines.get_segments()) for lines in axes.collections) for axes in codes] == [8, 2]
 
 
+def test_the_still_of_the_bench_finds_what_its_thresholds_are_sure_to_find():
+    still, data = drawing.two_layer_bench()
+    assert "6 of 6 in layer 1 and 2 of 2 in layer 2" in still.description
+    assert [layer["kernel"] for layer in data["layers"]] == [17, 75] and len(str(data)) < 20_000
+
+
 def test_networks_lie_above_the_limit_and_engineered_signals_below(untrained):
     curve, *points = drawing.counts_and_limit(SETTING).axes[0].lines
     above = [np.all(np.asarray(p.get_ydata()) > np.interp(p.get_xdata(), *curve.get_data())) for p in points]

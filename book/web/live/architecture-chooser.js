@@ -79,6 +79,7 @@ deepatomsLive.define("architecture-chooser", (figure, data) => {
   }
 
   function show() {
+    svg.replaceChildren();  // nothing old stands beside a refusal
     const net = chosen(), all = nets(), affordable = all.filter(each => each.parameters <= limit());
     const lowest = affordable.reduce((best, each) => !best || each.F < best.F ? each : best, null);
     chart(net, all, lowest);
@@ -94,7 +95,6 @@ deepatomsLive.define("architecture-chooser", (figure, data) => {
   function chart(net, all, lowest) {
     const [low, high] = ends(), top = 1.05 * Math.max(net.F, ...all.map(each => each.F)) || 1;
     const x = count => LEFT + (WIDE - LEFT - 14) * (Math.log(count) - low) / (high - low || 1), y = F => HIGH - 34 - (HIGH - 50) * F / top;
-    svg.replaceChildren();
     drawn("path", { d: `M${LEFT} 10V${HIGH - 34}H${WIDE}`, class: "deepatoms-axis" }, svg);
     const text = (at, down, words, anchor) => { drawn("text", { x: at, y: down, "text-anchor": anchor }, svg).textContent = words; };
     for (const power of [3, 4, 5, 6, 7]) if (power * Math.LN10 >= low && power * Math.LN10 <= high) text(x(10 ** power), HIGH - 14, many(10 ** power), "middle");

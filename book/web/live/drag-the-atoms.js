@@ -56,6 +56,7 @@ deepatomsLive.define("drag-the-atoms", (figure, data) => {
     });
     answer.textContent = `${angles.length} atoms: coherence ${said(now.coherence, 3)} (atoms ${now.pair.map(i => i + 1).join(" and ")}, in orange), ` +
       `frame potential ${said(now.potential, 3)}. No ${angles.length} atoms of the plane have a coherence below ${said(now.best, 3)}; the Welch bound says ${said(now.welch, 3)}.` +
+      (now.coherence > 1 - 1e-12 ? ` Atoms ${now.pair.map(i => i + 1).join(" and ")} lie on one line: no code tells them apart.` : "") +
       (now.potential <= now.welch + 5e-4 && now.coherence > now.best + 0.01 ? " The frame potential is as small as it can be, and the coherence is not." : "");
   }
 

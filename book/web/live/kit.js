@@ -21,14 +21,29 @@ const deepatomsLive = (() => {
 
   const button = (text, click) => element("button", { type: "button", class: "deepatoms-button", click }, text);
 
-  // A slider with its name before it and its value, in words, behind; change gets the number.
+  // A slider with its name before it and its value, in words, behind; change gets the number. set moves it without a change.
   function slider(name, { min, max, step, value }, inWords, change) {
     const input = element("input", { type: "range", min, max, step, value: String(value), "aria-valuetext": inWords(value),
       input: () => { show(); change(Number(input.value)); } });
     const output = element("span", { class: "deepatoms-value" });
     const show = () => { output.textContent = inWords(Number(input.value)); input.setAttribute("aria-valuetext", output.textContent); };
     show();
-    return element("label", { class: "deepatoms-slider" }, element("span", {}, name), input, output);
+    const label = element("label", { class: "deepatoms-slider" }, element("span", {}, name), input, output);
+    return Object.assign(label, { set: moved => { input.value = moved; show(); } });
+  }
+
+  // A field to type a number into; change gets it, and what is no number of the range is refused. set writes without a change.
+  function field(name, { min, max, value }, guarded, change) {
+    const input = element("input", { type: "text", inputmode: "decimal", class: "deepatoms-field", "aria-label": name, change: guarded(read) });
+    function read() {
+      const typed = input.value.trim(), number = Number(typed.replaceAll("\u2212", "-").replace(",", ".")), fits = typed !== "" && number >= min && number <= max;
+      input.setAttribute("aria-invalid", !fits);
+      if (!fits) throw new Error(`\u201c${typed}\u201d is not a number from ${min} to ${max}`);
+      change(number);
+    }
+    const set = moved => { input.value = String(Number(moved.toFixed(3))); input.removeAttribute("aria-invalid"); };
+    set(value);
+    return Object.assign(input, { set });
   }
 
   // Buttons of which one is pressed; change gets its name.
@@ -105,5 +120,5 @@ const deepatomsLive = (() => {
   const render = ({ model, el }) => { el.innerHTML = model.get("page"); start(el); };  // JupyterLab: an anywidget
 
   if (document.currentScript) document.addEventListener("DOMContentLoaded", () => start(document));
-  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, slider, choice, drawn, said, random, paint, frame, render };
+  return { define: (name, build) => { kinds[name] = build; }, numbers, element, button, slider, field, choice, drawn, said, random, paint, frame, render };
 })();

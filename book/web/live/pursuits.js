@@ -24,13 +24,19 @@ const deepatomsPursuits = (() => {
 
   const analyze = ({ atoms }, x) => Float64Array.from(atoms, atom => dot(atom, x));
 
-  // Solve the system of the chosen atoms' inner products (Cholesky). The ridge is rounding: parallel atoms share the value then.
-  function solve(gram, chosen, right) {
-    const n = chosen.length, L = chosen.map(() => new Float64Array(n)), y = Float64Array.from(right);
-    for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) {
-      let sum = gram[chosen[i]][chosen[j]] + (i === j ? 1e-14 : 0);
-      for (let k = 0; k < j; k++) sum -= L[i][k] * L[j][k];
-      L[i][j] = i === j ? Math.sqrt(Math.max(sum, 1e-15)) : sum / L[j][j];
+  // Solve the system of the chosen atoms' inner products. L is its Cholesky factor, or as many rows of it as are known; it is
+  // completed. The ridge is rounding: parallel atoms share the value then.
+  function solve(gram, chosen, right, L = []) {
+    const n = chosen.length, y = Float64Array.from(right);
+    for (let i = L.length; i < n; i++) {
+      const row = new Float64Array(i + 1), products = gram[chosen[i]];
+      for (let j = 0; j <= i; j++) {
+        const other = j < i ? L[j] : row;
+        let sum = products[chosen[j]] + (i === j ? 1e-14 : 0);
+        for (let k = 0; k < j; k++) sum -= row[k] * other[k];
+        row[j] = i === j ? Math.sqrt(Math.max(sum, 1e-15)) : sum / other[j];
+      }
+      L.push(row);
     }
     for (let i = 0; i < n; i++) { for (let k = 0; k < i; k++) y[i] -= L[i][k] * y[k]; y[i] /= L[i][i]; }
     for (let i = n - 1; i >= 0; i--) { for (let k = i + 1; k < n; k++) y[i] -= L[k][i] * y[k]; y[i] /= L[i][i]; }
@@ -38,7 +44,11 @@ const deepatomsPursuits = (() => {
   }
 
   // What is left of the products once a code is taken away.
-  const remaining = (gram, products, chosen, values) => products.map((product, j) => product - chosen.reduce((sum, k, i) => sum + gram[k][j] * values[i], 0));
+  function remaining(gram, products, chosen, values) {
+    const left = Float64Array.from(products);
+    chosen.forEach((k, i) => { const row = gram[k], value = values[i]; for (let j = 0; j < left.length; j++) left[j] -= row[j] * value; });
+    return left;
+  }
 
   function scattered(many, chosen, values) {
     const code = new Float64Array(many);
@@ -59,21 +69,27 @@ const deepatomsPursuits = (() => {
     return scattered(products.length, chosen, values);
   }
 
-  // The Lasso, 1/2 |x - D w|^2 + weight |w|_1, exactly: feature-sign search (Lee, Battle, Raina and Ng, 2007).
-  function basis({ gram }, products, weight) {
+  // The Lasso, 1/2 |x - D w|^2 + weight |w|_1, exactly: feature-sign search (Lee, Battle, Raina and Ng, 2007). Codes of more
+  // than so many entries are refused: they would take too long.
+  function basis({ gram }, products, weight, most = Infinity) {
+    const L = [];
     let active = [], w = [], signs = [], left = products;
     for (let turn = 0; turn < 2000; turn++) {
       const settled = active.every((j, i) => Math.abs(left[j] - weight * signs[i]) <= 1e-11 * (1 + weight));
       if (settled) {
-        const next = argmax(left.map((value, j) => active.includes(j) ? -1 : Math.abs(value)));
-        if (active.length === products.length || Math.abs(left[next]) <= weight * (1 + 1e-11)) return scattered(products.length, active, w);
+        const sizes = left.map(Math.abs);
+        for (const j of active) sizes[j] = -1;
+        const next = argmax(sizes);
+        if (active.length === products.length || sizes[next] <= weight * (1 + 1e-11)) return scattered(products.length, active, w);
+        if (active.length === most) throw new Error(`basis pursuit with the weight ${weight.toPrecision(2)} takes more than ${most} entries; raise it`);
         active.push(next);
         w = [...w, 0];
         signs = [...signs, Math.sign(left[next])];
       }
-      const goal = solve(gram, active, active.map((j, i) => products[j] - weight * signs[i]));
+      const goal = solve(gram, active, active.map((j, i) => products[j] - weight * signs[i]), L);
       w = along(w, [...goal], signs, left, active, gram, weight);
-      const kept = active.map((_, i) => i).filter(i => w[i] !== 0);
+      const kept = active.map((_, i) => i).filter(i => w[i] !== 0), gone = kept.findIndex((each, i) => each !== i);
+      L.length = gone < 0 ? kept.length : gone;  // the rows before the first that left still hold
       [active, w] = [kept.map(i => active[i]), kept.map(i => w[i])];
       signs = w.map(Math.sign);
       left = remaining(gram, products, active, w);
@@ -85,7 +101,8 @@ const deepatomsPursuits = (() => {
   function along(w, goal, signs, left, active, gram, weight) {
     const move = goal.map((value, i) => value - w[i]);
     const slope = -active.reduce((sum, j, i) => sum + left[j] * move[i], 0);
-    const bend = active.reduce((sum, j, i) => sum + move[i] * active.reduce((inner, k, l) => inner + gram[j][k] * move[l], 0), 0);
+    let bend = 0;
+    active.forEach((j, i) => { const row = gram[j]; for (let l = 0; l < move.length; l++) bend += move[i] * row[active[l]] * move[l]; });
     const norm = t => w.reduce((sum, value, i) => sum + Math.abs(value + t * move[i]), 0);
     const objective = t => slope * t + bend * t * t / 2 + weight * norm(t);
     const stops = w.map((value, i) => value * goal[i] < 0 ? [value / (value - goal[i]), i] : null).filter(Boolean);

@@ -1,10 +1,10 @@
 // Recovery bench: a code of a few atoms, some noise, and what three pursuits make of the signal.
-// Data: {dictionaries: [{name, matrix}, ...] (rows one after the other), dimension, chosen, sparsity, noise}.
+// Data: {dictionaries: [{name, matrix, dimension}, ...] (rows one after the other), most, chosen, sparsity, noise}.
 deepatomsLive.define("recovery-bench", (figure, data) => {
   const { element, button, slider, choice, drawn, said, random, numbers, frame } = deepatomsLive;
   const { body, answer, guarded } = frame(figure);
-  const P = deepatomsPursuits, MOST = Math.floor(data.dimension / 2), DRAWS = 20;
-  const named = Object.fromEntries(data.dictionaries.map(({ name, matrix }) => [name, P.dictionary(numbers(matrix), data.dimension)]));
+  const P = deepatomsPursuits, MOST = data.most, DRAWS = 20;
+  const named = Object.fromEntries(data.dictionaries.map(({ name, matrix, dimension }) => [name, P.dictionary(numbers(matrix), dimension)]));
   const METHODS = ["matching pursuit", "basis pursuit", "thresholding"];
   let D = named[data.chosen], sparsity = data.sparsity, noise = data.noise, seed = 1;
 
@@ -13,7 +13,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
     const draw = random(start), many = D.atoms.length, gauss = () => Math.sqrt(-2 * Math.log(1 - draw())) * Math.cos(2 * Math.PI * draw());
     const order = Array.from({ length: many }, (_, j) => [draw(), j]).sort((a, b) => a[0] - b[0]).map(pair => pair[1]);
     const values = Array.from({ length: many }, () => (1 + draw()) * (draw() < 0.5 ? -1 : 1));
-    const away = Array.from({ length: data.dimension }, gauss), length = Math.hypot(...away);
+    const away = Array.from({ length: D.dimension }, gauss), length = Math.hypot(...away);
     return { order, values, direction: away.map(value => value / length) };
   }
 
@@ -88,7 +88,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
     const limits = P.limits(D.coherence, noise, Math.min(...sizes), Math.max(...sizes));
     panels.forEach((panel, i) => spikes(panel, METHODS[i], code, pursuits[i]));
     ruler(limits);
-    answer.textContent = `${sparsity} of ${code.length} atoms in ${data.dimension} dimensions, noise ${said(noise)}. ` +
+    answer.textContent = `${sparsity} of ${code.length} atoms in ${D.dimension} dimensions, noise ${said(noise)}. ` +
       METHODS.map((name, i) => `${name}: ${words(pursuits[i])}`).join("; ").replace(/^m/, "M") + `. ${promise(limits)}`;
   }
 

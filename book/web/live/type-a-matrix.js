@@ -69,6 +69,7 @@ deepatomsLive.define("type-a-matrix", (figure, data) => {
   const finite = value => value === Infinity ? "infinite" : value.toPrecision(3);
 
   function update() {
+    for (const part of [table, bars]) part.replaceChildren();  // nothing old stands beside a refusal
     const { n, layer, skip } = read(field.value), norm = layer.values[0];
     table.replaceChildren(
       element("thead", {}, element("tr", {}, element("td"), element("th", { scope: "col" }, "D"), element("th", { scope: "col" }, "I + D"))),

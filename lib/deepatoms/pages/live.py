@@ -14,8 +14,9 @@ from deepatoms.theory.arguments import one_of, refuse
 
 SCRIPTS = {"draw-a-digit": ("network.js", "draw-a-digit.js"), "drag-the-atoms": ("drag-the-atoms.js",),
            "type-a-matrix": ("type-a-matrix.js",), "partition-playground": ("planar.js", "partition-playground.js"),
-           "recovery-bench": ("pursuits.js", "recovery-bench.js"), "architecture-chooser": ("architecture-chooser.js",)}
-MOST_BYTES = 400_000
+           "recovery-bench": ("pursuits.js", "recovery-bench.js"), "architecture-chooser": ("architecture-chooser.js",),
+           "two-layer-bench": ("pursuits.js", "layers.js", "two-layer-bench.js")}
+MOST_BYTES = 300_000
 
 
 def live(name, still, data):

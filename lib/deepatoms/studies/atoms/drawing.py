@@ -52,7 +52,7 @@ def three_to_drag():
     return figures.describe(figure, caption, figure.description), {"angles": [0, 50, 130]}
 
 
-BENCH = 32  # dimensions of the recovery bench; its dictionaries have twice as many atoms
+BENCH = 32  # dimensions of the recovery bench's own dictionaries; the learned one has 64, and all have twice as many atoms
 
 
 def bench_dictionaries():
@@ -60,15 +60,16 @@ def bench_dictionaries():
     drawn = dictionaries.normalize(np.random.default_rng(0).normal(size=(BENCH, 2 * BENCH)))
     spread = dictionaries.minimize_coherence(drawn).best
     return {"spikes and Hadamard": dictionaries.identity_hadamard(BENCH), "random": drawn,
-            "optimised, one close pair": sparse_recovery.with_close_pair(spread, 0.97)}
+            "optimised, one close pair": sparse_recovery.with_close_pair(spread, 0.97),
+            "learned from photographs": sparse_recovery.learned_dictionary(seed=0)}
 
 
 def recovery_bench():
     """Return the still picture and the data of the figure in which three pursuits look for the atoms of a signal."""
     named, chosen, sparsity, noise = bench_dictionaries(), "spikes and Hadamard", 5, 0.5
     figure = _three_pursuits(named[chosen], sparsity, noise)
-    data = [{"name": name, "matrix": encoded(torch.from_numpy(D))} for name, D in named.items()]
-    return figure, {"dictionaries": data, "dimension": BENCH, "chosen": chosen, "sparsity": sparsity, "noise": noise}
+    data = [{"name": name, "matrix": encoded(torch.from_numpy(D)), "dimension": len(D)} for name, D in named.items()]
+    return figure, {"dictionaries": data, "most": BENCH // 2, "chosen": chosen, "sparsity": sparsity, "noise": noise}
 
 
 def _three_pursuits(D, sparsity, noise):
