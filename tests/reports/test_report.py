@@ -129,7 +129,8 @@ def test_an_interruption_inside_a_lens_keeps_the_numbers_that_it_had():
     found, _ = interrupted_at("splines: in-radius", nulls=1)
     whole = report(outside.mlp(), X, Y, nulls=1)
     names = [entry.name for entry in found if entry.lens == "splines"]
-    assert names == [entry.name for entry in whole if entry.lens == "splines"][:4] and names[-1] == "neighbours of one class by code"
+    assert names == [entry.name for entry in whole if entry.lens == "splines"][:4]
+    assert names[-1] == "neighbours of one class by code"
     assert [entry.value for entry in found] == [entry.value for entry in whole][:len(found.entries)]
     assert "at 'neighbours of one class by code': numbers of this lens after it are missing" in " ".join(found.notes)
 

@@ -1,4 +1,4 @@
-"""How many threads a computation takes: one where it is small, since threads that wait for each other cost more than they save."""
+"""How many threads a report takes: one for a small network, where threads that wait for each other cost more than they save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
-
 
 SMALL = 1e8  # multiply-adds of one input: below it what threads lose by waiting for each other is more than what they win
 
