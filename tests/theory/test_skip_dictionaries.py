@@ -277,3 +277,32 @@ def test_integers_beyond_64_bits_are_counted_exactly_or_refused():
     with pytest.raises(ValueError, match="64 bits"):
         skip.characteristic_polynomial(np.diag([2**33, 2**33]))
     assert skip.exact_rank(np.array([[2**62, 2**62], [2**62, 2**62]])) == 1
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.0])
+def test_the_ends_of_a_spectrum_from_products_alone_are_those_of_the_matrix(scale):
+    generator = torch.Generator().manual_seed(0)
+    W = scale * torch.randn(120, 120, generator=generator, dtype=torch.float64) / 120**0.5
+    D = torch.eye(120, dtype=torch.float64) + (torch.rand(120, generator=generator) > 0.5).double()[:, None] * W
+    start, sigma = torch.randn(120, generator=generator, dtype=torch.float64), skip.singular_values(D)
+    found = skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start)
+    assert found.converged and found.largest == pytest.approx(float(sigma[0]), rel=1e-9)
+    assert found.smallest == pytest.approx(float(sigma[-1]), rel=1e-9)
+    for steps in (1, 5, 20):
+        early = skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start, steps)
+        assert early.largest <= found.largest * (1 + 1e-12) and early.smallest >= found.smallest * (1 - 1e-12)
+        assert early.condition <= found.condition * (1 + 1e-9) and not early.converged
+
+
+def test_a_row_of_zeros_makes_a_matrix_singular_at_the_first_product():
+    D, start = torch.eye(4, dtype=torch.float64), torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    D[2] = 0
+    assert skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start).condition == math.inf
+
+
+@pytest.mark.parametrize(("change", "said"), [({"forward": None}, "is no function"), ({"start": torch.zeros(3)}, "start from"),
+                                              ({"steps": 0}, "steps"), ({"tolerance": -1.0}, "tolerance")])
+def test_products_and_starts_that_do_not_fit_are_refused(change, said):
+    given = {"forward": lambda v: v, "adjoint": lambda v: v, "start": torch.ones(3)}
+    with pytest.raises((ValueError, TypeError), match=said):
+        skip.extreme_singular_values(**(given | change))
