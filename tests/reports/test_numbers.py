@@ -192,6 +192,50 @@ def test_spectra_of_blocks_and_of_the_whole(residual):
     assert found["measured gain"].value == float(skip.singular_values(A)[:, 0].max())
 
 
+def condition(model, x, monkeypatch, widest):
+    monkeypatch.setattr(skip_dictionaries, "WIDEST", widest)
+    return report(model, x, nulls=1)
+
+
+def test_a_block_too_wide_to_be_written_out_has_the_same_condition_number(monkeypatch):
+    model, name = outside.residual(width=40, depth=2), "condition number of I + S(h)W, 1"
+    x = outside.data(2, 40)[0]
+    written, multiplied = (condition(model, x, monkeypatch, widest) for widest in (512, 8))
+    assert multiplied[name].value == pytest.approx(written[name].value, rel=1e-9) and "converged" in multiplied[name].reason
+    assert multiplied[name].nulls.keys() == written[name].nulls.keys()
+    lost = multiplied["k90 of I + S(h)W, 1"]
+    assert lost.verdict == "skipped" and "needs every singular value" in lost.reason and "40 wide" in lost.reason
+
+
+def test_a_block_that_ends_in_a_relu_is_singular_at_any_width(monkeypatch):
+    model = torch.nn.Sequential(Rectified(40), torch.nn.Linear(40, 3)).double().eval()
+    written, multiplied = (condition(model, outside.data(2, 40)[0], monkeypatch, widest)["condition number of I + S(h)W, 0"]
+                           for widest in (512, 8))
+    assert written.value == multiplied.value == float("inf") and "a row of it is 0" in multiplied.reason
+
+
+class Rectified(outside.Residual):
+    def forward(self, h):
+        return torch.relu(super().forward(h))
+
+
+def test_what_has_not_converged_is_called_a_lower_bound(monkeypatch):
+    monkeypatch.setattr(skip_dictionaries, "STEPS", (5, 5))
+    model, x = outside.residual(width=40, depth=1), outside.data(2, 40)[0]
+    few = condition(model, x, monkeypatch, 8)["condition number of I + S(h)W, 0"]
+    assert few.value < condition(model, x, monkeypatch, 512)["condition number of I + S(h)W, 0"].value
+    assert "at least" in few.reason and "5 steps" in few.reason
+
+
+def test_a_wide_block_that_is_not_piecewise_affine_says_so(monkeypatch):
+    class Gelu(outside.Residual):
+        def forward(self, h):
+            return h + torch.nn.functional.gelu(self.inner(h))
+    model = torch.nn.Sequential(Gelu(40), torch.nn.Linear(40, 3)).double().eval()
+    found = condition(model, outside.data(2, 40)[0], monkeypatch, 8)["condition number of I + S(h)W, 0"]
+    assert found.verdict == "does not apply" and "gelu" in found.reason
+
+
 def test_the_condition_bound_stands_where_it_is_proved(residual):
     model, _ = residual
     small = outside.residual()

@@ -499,3 +499,32 @@ def test_the_best_matrix_and_the_best_diagonal_leave_residuals_at_right_angles()
 def test_stacks_of_stacks_of_residual_layers_each_gain_the_identity():
     D = np.random.default_rng(9).normal(size=(2, 3, 4, 4))
     np.testing.assert_allclose(skip.residual_dictionary(D) - D, np.broadcast_to(np.eye(4), D.shape), atol=1e-15)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.0])
+def test_the_ends_of_a_spectrum_from_products_alone_are_those_of_the_matrix(scale):
+    generator = torch.Generator().manual_seed(0)
+    W = scale * torch.randn(120, 120, generator=generator, dtype=torch.float64) / 120**0.5
+    D = torch.eye(120, dtype=torch.float64) + (torch.rand(120, generator=generator) > 0.5).double()[:, None] * W
+    start, sigma = torch.randn(120, generator=generator, dtype=torch.float64), skip.singular_values(D)
+    found = skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start)
+    assert found.converged and found.largest == pytest.approx(float(sigma[0]), rel=1e-9)
+    assert found.smallest == pytest.approx(float(sigma[-1]), rel=1e-9)
+    for steps in (1, 5, 20):
+        early = skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start, steps)
+        assert early.largest <= found.largest * (1 + 1e-12) and early.smallest >= found.smallest * (1 - 1e-12)
+        assert early.condition <= found.condition * (1 + 1e-9) and not early.converged
+
+
+def test_a_row_of_zeros_makes_a_matrix_singular_at_the_first_product():
+    D, start = torch.eye(4, dtype=torch.float64), torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    D[2] = 0
+    assert skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start).condition == math.inf
+
+
+@pytest.mark.parametrize(("change", "said"), [({"forward": None}, "is no function"), ({"start": torch.zeros(3)}, "start from"),
+                                              ({"steps": 0}, "steps"), ({"tolerance": -1.0}, "tolerance")])
+def test_products_and_starts_that_do_not_fit_are_refused(change, said):
+    given = {"forward": lambda v: v, "adjoint": lambda v: v, "start": torch.ones(3)}
+    with pytest.raises((ValueError, TypeError), match=said):
+        skip.extreme_singular_values(**(given | change))

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from deepatoms import _doors
-from deepatoms.reports.entries import Entry, Network, Report
+from deepatoms.reports.entries import LENSES, Entry, Network, Report
 from deepatoms.reports.given import demand_network, demand_pass, described, fitting, notes
 from deepatoms.reports.subject import Subject
+from deepatoms.reports.threads import fitting_work
 from deepatoms.theory.arguments import integer
 
 __all__ = ["Entry", "Network", "Report", "report"]
@@ -33,7 +34,8 @@ def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int =
         progress: Called with a sentence before each long step, such as ``print``.
 
     Returns:
-        A :class:`Report`. Ctrl-C ends it early: it then holds what was found so far, and says that it is partial.
+        A :class:`Report`. Ctrl-C ends it early: it then holds what was found so far, and says that it is partial and what
+        was interrupted.
 
     Raises:
         TypeError, ValueError: If the model is in training mode or has weights that are not finite, or x does not fit it.
@@ -49,14 +51,21 @@ def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int =
     if x is not None:
         demand_pass(model, x)
     entries: list[Entry] = []
-    partial = False
-    try:
-        for room in ROOMS:
+    with fitting_work(subject.own.work):
+        left = _looked_through(subject, entries)
+    return Report(_network(subject), described(x, y), tuple(entries), left is not None,
+                  notes(subject.draws, x, entries, left))
+
+
+def _looked_through(subject, entries):
+    """Fill in the entries lens by lens; return the lenses that Ctrl-C left out, or None where it did not come."""
+    for number, room in enumerate(ROOMS):
+        try:
             for entry in importlib.import_module(f"deepatoms.reports.lenses.{room}").lens(subject):
                 entries.append(entry)
-    except KeyboardInterrupt:
-        partial = True
-    return Report(_network(subject), described(x, y), tuple(entries), partial, notes(subject.draws, x, entries))
+        except KeyboardInterrupt:
+            return LENSES[number:]
+    return None
 
 
 def _network(subject):

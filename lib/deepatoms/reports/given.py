@@ -110,13 +110,15 @@ def described(x: torch.Tensor | None, y: torch.Tensor | None) -> str:
     return f"{len(x)} inputs of {size}, {labels}."
 
 
-def notes(draws: int, x: torch.Tensor | None, entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Return what a reader of the whole report has to know.
+def notes(draws: int, x: torch.Tensor | None, entries: Sequence[Entry], left: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return what a reader of the whole report has to know; ``left`` are the lenses that an interruption cut, the first in part.
 
     >>> notes(0, None, [])[0]
     'There is no total: the numbers measure different things, and no theorem adds them up.'
     """
     found = ["There is no total: the numbers measure different things, and no theorem adds them up."]
+    if left:
+        found.append(_cut(left, entries))
     if draws:
         found.append(f"Nulls: {draws} networks {NULLS[0]} and {draws} with {NULLS[1]}, batch norm's statistics taken "
                      f"anew from the data. "
@@ -129,3 +131,10 @@ def notes(draws: int, x: torch.Tensor | None, entries: Sequence[Entry]) -> tuple
     if x is not None and any(entry.reason.startswith("no labels were given") for entry in entries):
         found.append("Without labels, neighbours by class and the risk after each block are missing.")
     return tuple(found)
+
+
+def _cut(left, entries):
+    """Say where the report was interrupted, and what nobody looked at."""
+    last = entries[-1].name if entries and entries[-1].lens == left[0] else ""
+    place = f"in {left[0]}, at {last!r}: numbers of this lens after it are missing" if last else f"at the beginning of {left[0]}"
+    return f"Interrupted {place}" + (f". Not looked at: {', '.join(left[1:])}." if left[1:] else ".")

@@ -68,8 +68,8 @@ class View:
 
     @cached_property
     def work(self) -> float:
-        """Multiply-adds of one input."""
-        return max(1.0, sum(float(layer.weight.numel()) * layer.positions for layer in self.passage.layers))
+        """Multiply-adds of one input; without inputs those of every weight used once."""
+        return max(1.0, sum(float(layer.weight.numel()) * layer.positions for layer in self.layers))
 
     def chunk(self, copies: int = 1) -> int:
         """Return how many inputs' activations fit at a time, each in some copies."""
@@ -184,32 +184,50 @@ class Subject:
             needed = cost()
             _demand_time(needed)
             own = compute(self.own)
-        except FAILURES as error:
+        except (*FAILURES, KeyboardInterrupt) as error:
             yield from (missing(entry, error, time.perf_counter() - begun) for entry, _ in entries.values())
+            if isinstance(error, KeyboardInterrupt):
+                raise
             return
-        found = self._of_nulls(compute, needed) if any(stick.nulls for _, stick in entries.values()) else {}
+        found: dict[str, list] = {null: [] for null in NULLS}
+        end = None
+        try:
+            if any(stick.nulls for _, stick in entries.values()):
+                self._draw_nulls(found, compute, needed)
+        except KeyboardInterrupt as error:
+            end = error
         seconds = (time.perf_counter() - begun) / max(1, len(own))
         for name, (entry, stick) in entries.items():
             if name in own:
-                those = {null: [one[name].value for one in ones if name in one and not math.isnan(one[name].value)]
-                         for null, ones in found.items()}
-                if math.isnan(own[name].value):
-                    yield missing(entry, ValueError("it is not a number here: it divides by zero, or overflows"), seconds)
-                    continue
-                given = {key: value for key, value in vars(own[name]).items() if key != "rule" and value not in (None, "")}
-                filled = replace(entry, **given, nulls=those if stick.nulls else {}, seconds=seconds)
-                yield judge(filled, own[name].rule or stick.rule)
+                yield _judged(replace(entry, seconds=seconds), stick, own[name], _values(found, name), cut=end is not None)
+        if end is not None:
+            raise end
 
-    def _of_nulls(self, compute, needed):
+    def _draw_nulls(self, found, compute, needed):
+        """Fill in the numbers of one network after another, so that an interruption leaves those that are through."""
         draws = min(self.draws, int(BUDGET / (2 * needed))) if needed else self.draws
-        found: dict[str, list] = {null: [] for null in NULLS}
-        for null, seed in itertools.product(NULLS, range(draws)):
+        for seed, null in itertools.product(range(draws), NULLS):
             self.say(f"  {null}, {seed + 1} of {draws}")
             try:
                 found[null].append(compute(self.drawn(null, seed)))
             except FAILURES:
                 continue  # such a draw has no number (a unit that is off everywhere, say), as its list's length shows
-        return {null: ones for null, ones in found.items() if ones}
+
+
+def _values(found, name):
+    """Return a number's values over the networks of each null that has any."""
+    return {null: [one[name].value for one in ones if name in one and not math.isnan(one[name].value)]
+            for null, ones in found.items() if ones}
+
+
+def _judged(entry, stick, own, those, cut):
+    if math.isnan(own.value):
+        return missing(entry, ValueError("it is not a number here: it divides by zero, or overflows"), entry.seconds)
+    given = {key: value for key, value in vars(own).items() if key != "rule" and value not in (None, "")}
+    if cut and stick.nulls:
+        drawn = sum(map(len, those.values()))
+        given["reason"] = "; ".join(filter(None, [own.reason, f"interrupted when {drawn} networks of its nulls were through"]))
+    return judge(replace(entry, **given, nulls=those if stick.nulls else {}), own.rule or stick.rule)
 
 
 FAILURES = (ValueError, TypeError, RuntimeError, MemoryError, ImportError, AttributeError, IndexError, ArithmeticError)
@@ -222,8 +240,10 @@ def _demand_time(needed):
                            "call the theory's function yourself, or pass a smaller network or input")
 
 
-def missing(entry: Entry, error: Exception, seconds: float = 0.0) -> Entry:
+def missing(entry: Entry, error: BaseException, seconds: float = 0.0) -> Entry:
     """Return an entry without a number: the verdict and the reason follow from the error."""
+    if isinstance(error, KeyboardInterrupt):
+        return replace(entry, verdict="skipped", reason="it was interrupted", seconds=seconds)
     skipped = isinstance(error, (TooLongError, MemoryError, ImportError, torch.OutOfMemoryError))
     line = place(error)
     reason = (str(error).splitlines() or [type(error).__name__])[0] + (f" ({line})" if line else "")

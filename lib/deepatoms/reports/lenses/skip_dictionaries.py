@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +11,17 @@ import torch
 
 from deepatoms.reports.entries import LENSES, Entry
 from deepatoms.reports.lenses.splines import cost_of_maps, of_maps
-from deepatoms.reports.subject import Found, Subject, TooLongError, View, Yardstick
+from deepatoms.reports.subject import FAILURES, Found, Subject, TooLongError, View, Yardstick
 from deepatoms.reports.tracing import Layer
-from deepatoms.theory import convolutional, skip_dictionaries, splines
+from deepatoms.theory import convolutional, partition, skip_dictionaries, splines
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 from deepatoms.theory.untouched import untouched
 
 LENS = LENSES[2]
 WIDEST = 512  # of a block whose dictionary is written out
 FEW = 4  # inputs at which it is
+PAIR = 2  # inputs at which a wider one is multiplied with vectors
+PRODUCTS, STEPS = 1e10, (20, 300)  # multiply-adds for these, and the fewest and most of them
 CONDITION = Entry(
     LENS, "condition number of I + S(h)W", None, unit="ratio", direction="lower is better",
     meaning="Largest over some inputs of the condition number of the block's dictionary, the affine map that the "
@@ -75,7 +78,29 @@ def lens(subject: Subject) -> Iterator[Entry]:
 
 
 def _block(subject, entries, block):
-    yield from subject.measure(entries, lambda view: spectrum(view, block), lambda: 8 * FEW * subject.own.work)
+    if not _wide(subject.own, block):
+        yield from subject.measure(entries, lambda view: spectrum(view, block), lambda: 8 * FEW * subject.own.work)
+        return
+    share = 6 * PAIR * subject.own.work / len(blocks(subject.own))  # of one step: two products, of three passes each
+    steps = int(min(STEPS[1], max(STEPS[0], PRODUCTS / share)))
+    for name, given in entries.items():
+        ends = name.startswith(CONDITION.name)
+        yield from subject.measure({name: given if ends else (given[0], Yardstick(nulls=False))},
+                                   lambda view, ends=ends: extremes(view, block, steps) if ends else _whole(view, block),
+                                   lambda ends=ends: share * steps if ends else 0.0)
+
+
+def _wide(view, block):
+    try:
+        return _arriving(view, view.double.get_submodule(block))[0].numel() > WIDEST
+    except FAILURES:
+        return False  # the reason is told where the numbers would be
+
+
+def _whole(view, block):
+    width = _arriving(view, view.double.get_submodule(block))[0].numel()
+    raise TooLongError(f"it needs every singular value, and block {block!r} is {width:,} wide: a dictionary of that many squared "
+                       f"entries is written out up to {WIDEST}")
 
 
 def blocks(view: View) -> list[str]:
@@ -96,7 +121,7 @@ def spectrum(view: View, block: str) -> dict[str, Found]:
     """Return condition number and k90 of a block's dictionary at some inputs: the affine map of the block, written out.
 
     Raises:
-        ValueError: If the block is not one tensor in and one of the same shape out, is too wide, or not piecewise affine.
+        ValueError: If the block is not one tensor in and one of the same shape out, or not piecewise affine.
     """
     D = dictionaries(view, block)
     kappa = skip_dictionaries.condition_number(D)
@@ -108,14 +133,52 @@ def spectrum(view: View, block: str) -> dict[str, Found]:
                                              reason=f"of {D.shape[-1]}")}
 
 
+def extremes(view: View, block: str, steps: int) -> dict[str, Found]:
+    """Return the condition number of a wide block's dictionary from products with vectors, none of its entries written out.
+
+    By :func:`deepatoms.theory.skip_dictionaries.extreme_singular_values`; where that has not converged, a lower bound.
+
+    Raises:
+        ValueError: If the block is not one tensor in and one of the same shape out, or not piecewise affine.
+    """
+    module = view.double.get_submodule(block)
+    h = _arriving(view, module)[:PAIR]
+    vectors = _Vectors(module, tuple(h.shape[1:]))
+    partition.region_codes(vectors, h.flatten(1))  # refuses what is not piecewise affine
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for one in h.flatten(1):
+        start = torch.randn(len(one), generator=generator, dtype=torch.float64).to(one.device)
+        with products(vectors, one[None]) as (forward, adjoint):
+            found.append(skip_dictionaries.extreme_singular_values(forward, adjoint, start, steps))
+    worst = max(found, key=lambda ends: ends.condition)
+    how = ("a row of it is 0: units that are off at the block's end" if not worst.smallest else
+           "converged" if worst.converged else f"at least: the smallest singular value has not converged in {steps} steps")
+    return {f"{CONDITION.name}, {block}": Found(worst.condition, rule="null", reason=f"{len(found)} inputs, of {h[0].numel():,} "
+                                                f"dimensions by Lanczos; {how}")}
+
+
+@contextmanager
+def products(block: torch.nn.Module, h: torch.Tensor) -> Iterator[tuple[Callable, Callable]]:
+    """Return what multiplies a vector with the derivative of a block at one input, and with its transpose.
+
+    Args:
+        block: Maps shape (1, width) to the same.
+        h: Shape (1, width).
+    """
+    with untouched(block), torch.enable_grad():
+        x = h.detach().clone().requires_grad_()
+        output = block(x.clone())
+        dummy = torch.zeros_like(output, requires_grad=True)
+        pulled = torch.autograd.grad(output, x, dummy, create_graph=True)[0]  # linear in the dummy: its derivative pushes forward
+        yield (lambda v: torch.autograd.grad(pulled, dummy, v[None], retain_graph=True)[0][0],
+               lambda u: torch.autograd.grad(output, x, u[None], retain_graph=True)[0][0])
+
+
 def dictionaries(view: View, block: str) -> torch.Tensor:
     """Return I + S(h)W of a block at some inputs, shape (inputs, width, width), in float64."""
     module = view.double.get_submodule(block)
     h = _arriving(view, module)
-    if h[0].numel() > WIDEST:
-        raise TooLongError(f"block {block!r} is {h[0].numel():,} wide, and its dictionary of that many squared "
-                           f"entries is written out "
-                           f"up to {WIDEST}")
     return splines.affine_map(_Vectors(module, tuple(h.shape[1:])), h.flatten(1))[0]
 
 

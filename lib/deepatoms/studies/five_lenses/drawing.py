@@ -232,6 +232,72 @@ def live(seed, epochs=32):
                               for name in MEASURES])
 
 
+# ---- one network, five readings ----
+
+STARTS, STEPS = (2.1, 5.3), {"A": 0.0, "code": 0.8, "W": 1.6, "sum": 2.4}  # of two blocks; of what is in them, from its start
+READINGS = {
+    "frame potential": ("one dictionary: columns of all weights, an identity for each skip", ("stem", "A", "W", "skip")),
+    "sparse coding": ("in each block a dictionary, and a sparse code in it", ("A", "code")),
+    "skip dictionaries": ("in each block one matrix, at this input: identity plus what the units let through",
+                          ("A", "code", "W", "skip", "sum")),
+    "splines": ("one affine map from end to end, as long as the same units are on",
+                ("stem", "A", "code", "W", "skip", "sum", "head", "line")),
+    "residual features": ("the units as features, and a linear head on all of them", ("code", "head", "read")),
+}
+
+
+def five_readings(seed):
+    """One residual network at one input, five times: what each theory sees in it has its colour, the rest is pale."""
+    model = networks.start(networks.PIXELS, 6, len(STARTS), seed)
+    x = networks.digits("test", seed)[0][:1]
+    on = [(code[0] > 0).tolist() for code in measures.codes(model, x)]
+    figure, axes = figures.subplots(size=(7, 6.6))
+    for row, (theory, (words, seen)) in enumerate(READINGS.items()):
+        y, colour = -2.2 * row, COLOURS[SHADES[theory]]
+        axes.text(-0.2, y + 0.95, theory, color=colour, fontweight="bold")
+        axes.text(-0.2, y + 0.62, words, fontsize="small")
+        _network(axes, y, on, lambda part, seen=seen, colour=colour: colour if part in seen else COLOURS["grey"])
+    axes.set(xlim=(-0.4, 10.2), ylim=(-2.2 * len(READINGS) + 1.1, 1.3))
+    axes.set_axis_off()
+    return _describe_readings(figure, sum(map(sum, on)), sum(map(len, on)), links.same_units(model, x))
+
+
+def _network(axes, y, on, colour):
+    """Draw stem, blocks and head at one height; ``colour`` gives each part's."""
+    pale = {part: 1.0 if colour(part) != COLOURS["grey"] else 0.35 for part in ("stem", "A", "W", "head", "line", "skip", "read")}
+    axes.plot((0, 9.9), (y, y), color=colour("line"), linewidth=1, alpha=pale["line"], zorder=0)
+    for part, x in (("stem", 0.9), *(("A", start) for start in STARTS), *(("W", start + STEPS["W"]) for start in STARTS),
+                    ("head", 9.0)):
+        axes.add_patch(Rectangle((x - 0.22, y - 0.3), 0.44, 0.6, facecolor=colour(part), alpha=pale[part], zorder=1))
+    for start, units in zip(STARTS, on, strict=True):
+        _block(axes, y, start, units, colour, pale)
+
+
+def _block(axes, y, start, units, colour, pale):
+    """Draw a block's units (filled: on), its skip above and its way to the head below."""
+    x, end = start + STEPS["code"], start + STEPS["sum"]
+    heights = np.linspace(y - 0.32, y + 0.32, len(units))
+    for height, one in zip(heights, units, strict=True):
+        axes.plot(x, height, "o", color=colour("code"), markersize=4, markerfacecolor=colour("code") if one else "white")
+    axes.plot((start - 0.5, start - 0.5, end, end), (y, y + 0.45, y + 0.45, y), color=colour("skip"), linewidth=1.4,
+              alpha=pale["skip"], zorder=0)
+    axes.plot(end, y, "P", color=colour("sum"), markersize=6)
+    if pale["read"] == 1:
+        axes.plot((x, x, 9.0, 9.0), (y - 0.36, y - 0.6, y - 0.6, y - 0.3), color=colour("read"), linewidth=1.4)
+
+
+def _describe_readings(figure, on, units, same):
+    return figures.describe(
+        figure, f"One residual network at one digit: a stem, two blocks with their skips, a head. Coloured is what each theory "
+        f"sees. The units that are on, {on} of {units}, are drawn filled: the support of the sparse code, the diagonal of the "
+        "skip dictionary and the region code of the splines are these same units.",
+        "Five rows, each the same network from left to right with a square for each matrix, a column of round units in each "
+        "block and an arc for each skip. In the first row all squares but the last and the arcs are coloured, in the second the "
+        "first square and the units of each block, in the third all of each block, in the fourth everything, in the fifth the "
+        "units, with lines that lead from them to the last square, and that square.",
+        {"support, diagonal and region code are the same units": same})
+
+
 # ---- the exact links ----
 
 def one_template(seed):

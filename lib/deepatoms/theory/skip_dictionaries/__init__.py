@@ -22,6 +22,7 @@ from deepatoms.theory.skip_dictionaries.coding import (
     stability_bound,
     stability_recursion,
 )
+from deepatoms.theory.skip_dictionaries.extremes import Extremes, extreme_singular_values
 from deepatoms.theory.skip_dictionaries.propagation import (
     end_to_end_jacobian,
     fixed_bound,
@@ -63,9 +64,10 @@ from deepatoms.theory.skip_dictionaries.spectra import (
 )
 
 __all__ = [
-    "ACTIVATIONS", "activate", "activation_matrix", "babel", "best_diagonal", "best_single_matrix",
+    "ACTIVATIONS", "Extremes", "activate", "activation_matrix", "babel", "best_diagonal", "best_single_matrix",
     "characteristic_polynomial", "condition_bound", "condition_number", "deep_coding", "effective_rank",
-    "end_to_end_jacobian", "energy_dimensions", "energy_shares", "exact_rank", "expected_slope", "fixed_bound",
+    "end_to_end_jacobian", "energy_dimensions", "energy_shares", "exact_rank", "expected_slope", "extreme_singular_values",
+    "fixed_bound",
     "frame_bounds", "gaussian", "hoyer_index", "is_feasible", "isometric_share", "keep_largest", "largest_slope",
     "mean_square_coherence", "nearest_coherence", "nonzeros_gained", "orthogonal", "printed_bound",
     "printed_lower_bound", "printed_sparsity_bound", "reflection", "residual_bound", "residual_dictionary",
