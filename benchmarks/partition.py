@@ -1,5 +1,7 @@
 """Neighbours in code, codes of a batch, exact partitions of a square and a cube, beside their peers, each in its own process."""
 
+import itertools
+
 import numpy as np
 import torch
 from torch import nn
@@ -13,21 +15,25 @@ from deepatoms.theory.partition.codes import pack
 
 POINTS, UNITS, QUERIES, NEIGHBOURS = 50_000, 8192, 100, 15
 WAYS = {"neighbours": ("deepatoms", "scipy cdist", "scikit-learn brute"), "codes": ("forward pass", "deepatoms"),
-        "planar": ("deepatoms", "grid 1000 x 1000", "relucent"),
-        "space": ("deepatoms", "relucent")}
+        "planar": ("deepatoms", "edge subdivision", "grid 1000 x 1000", "relucent"),
+        "space": ("deepatoms", "edge subdivision", "relucent"),
+        "skips and max-pooling": ("deepatoms", "edge subdivision", "relucent")}
 
 
-@results.experiment("partition-speed", [{"points": POINTS, "units": UNITS, "queries": QUERIES, "threads": 1}], minutes=4,
-                    title="Neighbours, codes and planar partitions beside their peers")
+@results.experiment("partition-speed", [{"points": POINTS, "units": UNITS, "queries": QUERIES, "threads": 1},
+                                        {"tasks": ["planar", "space", "skips and max-pooling"], "threads": 1}], minutes=4,
+                    title="Neighbours, codes and exact partitions beside their peers")
 def recorded(configuration, device):
     """Measure every way in a fresh process, so that peak memory is its own; CPU seconds."""
-    return {task: {way: fresh("partition", task, way) for way in ways} for task, ways in WAYS.items()}
+    tasks = configuration.get("tasks", ["neighbours", "codes"])
+    return {task: {way: fresh("partition", task, way) for way in WAYS[task]} for task in tasks}
 
 
 def main(task, way):
     """Return what one way needs, and its work."""
     torch.set_num_threads(1)
-    return {"neighbours": neighbours, "codes": codes, "planar": planar, "space": space}[task](way)
+    ways = {"neighbours": neighbours, "codes": codes, "planar": planar, "space": space, "skips and max-pooling": beyond}
+    return ways[task](way)
 
 
 def _measured(function, repeats=1, between=lambda: None):
@@ -82,27 +88,89 @@ def codes(way):
 def planar(way):
     """Partition a square under an untrained network with three layers of 64 units, exactly or by a grid."""
     model = seeded(networks.relu_network, 0, widths=(2, 64, 64, 64, 1))
-    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
-    if way == "deepatoms":
-        partition.slice_plane(model, corners, 1)
-        found, exact = _measured(lambda: partition.slice_plane(model, corners), repeats=3)
-        distinct = len(np.unique(np.concatenate([layer.bits for layer in exact.codes()], 1), axis=0))
-        return {**found, "regions": len(exact), "distinct": distinct, "area": float(abs(exact.areas.sum() - 1))}
-    if way == "relucent":
-        return _relucent(model)
-    found, regions = _measured(lambda: _grid(model))
-    return {**found, "regions": regions}
+    if way == "grid 1000 x 1000":
+        found, regions = _measured(lambda: _grid(model))
+        return {**found, "regions": regions}
+    return _exactly(way, model)
 
 
 def space(way):
     """Partition a cube under an untrained network with two layers of 32 units."""
-    model = seeded(networks.relu_network, 0, widths=(3, 32, 32, 1))
+    return _exactly(way, seeded(networks.relu_network, 0, widths=(3, 32, 32, 1)))
+
+
+def beyond(way):
+    """Partition a plane through the inputs of a small convolutional network with a skip and max-pooling."""
+    if way != "deepatoms":
+        return {"not_run": "takes chains of affine layers and ReLU only"}
+    model = seeded(_skipping, 0)
+    corners = 3 * torch.randn(3, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found, exact = _measured(lambda: partition.slice_plane(model, corners), repeats=3)
+    return {**found, "regions": len(exact), "outside": float(abs(exact.areas.sum() - 1))}
+
+
+class _Skip(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        """Add what goes around."""
+        return x + self.inner(x)
+
+
+def _skipping():
+    block = _Skip(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)))
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), block, nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(36, 3)).double().eval().requires_grad_(False)
+
+
+def _exactly(way, model):
+    """Partition the box [-1, 1]^d; the sign of the output takes part, as in edge subdivision."""
+    if way == "edge subdivision":
+        return _edge_subdivision(model)
     if way == "relucent":
         return _relucent(model)
-    corners = torch.tensor([[-1.0, -1, -1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
-    partition.slice_space(model, corners, 1)
-    found, exact = _measured(lambda: partition.slice_space(model, corners), repeats=3)
-    return {**found, "regions": len(exact), "volume": float(abs(exact.volumes.sum() - 1))}
+    model = nn.Sequential(model.requires_grad_(False), nn.ReLU())
+    inputs = next(model.parameters()).shape[1]
+    box = torch.cat([-torch.ones(1, inputs), 2 * torch.eye(inputs) - 1]).double()
+    cut = partition.slice_plane if inputs == 2 else partition.slice_space
+    cut(model, box, 1)
+    found, exact = _measured(lambda: cut(model, box), repeats=5)
+    return {**found, "regions": len(exact), "outside": float(abs(exact.cells.sizes.sum() - 1))}
+
+
+def _edge_subdivision(model):
+    """Let edge subdivision (github.com/arturs-berzins/relu_edge_subdivision, float32) do the same, where it is on the path.
+
+    It returns corners and edges with their signs; its regions are counted here, outside of the time: the sign vectors around
+    the corners, each of which lies on as many walls as there are inputs.
+    """
+    try:
+        from edge_subdivision import skeletal_subdivision
+        from NN import Net
+    except ImportError as missing:
+        return {"not_run": f"{missing}"}
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    net = Net([layers[0].in_features, *(layer.out_features for layer in layers)])
+    for mine, theirs in zip(layers, net.fcs, strict=True):
+        theirs.load_state_dict(mine.state_dict())
+    net.requires_grad_(False)
+    found, (_, _, signs) = _measured(lambda: skeletal_subdivision(net, bbox=(-1, 1), device="cpu", verbose=False), repeats=5)
+    return {**found, "regions": _around(signs.numpy()[:, -sum(layer.out_features for layer in layers):])}
+
+
+def _around(signs):
+    """Return the number of sign vectors without zeros that lie around those with some."""
+    found = set()
+    for row in signs:
+        zeros = np.flatnonzero(row == 0)
+        for choice in itertools.product((-1, 1), repeat=len(zeros)):
+            row[zeros] = choice
+            found.add(row.tobytes())
+    return len(found)
 
 
 def _grid(model, side=1000):

@@ -19,7 +19,7 @@ def test_the_least_of_several_calls_is_positive_for_each():
 
 def test_a_way_runs_in_a_process_of_its_own():
     found = costs.fresh("partition", "planar", "deepatoms")
-    assert found["regions"] == found["distinct"] > 100 and found["seconds"] > 0
+    assert found["regions"] > 100 and found["outside"] <= 1e-10 and found["seconds"] > 0
 
 
 def test_the_command_lists_its_subjects(capsys):

@@ -14,7 +14,7 @@ def test_the_stored_records_render_with_work_in_every_row(name):
     assert "work" in heading and len(rows) > 1
     for row in rows:
         stated = row.split("  ")[-1].strip()
-        assert stated == "work not recorded" or stated[0].isdigit()
+        assert stated == "work not recorded" or stated.startswith("not run: ") or stated[0].isdigit()
 
 
 def test_a_peer_that_found_a_hundredth_of_the_regions_costs_a_hundred_times_as_much():
@@ -33,3 +33,12 @@ def test_a_row_without_work_says_so():
 def test_without_records_the_table_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv(results.FOLDER, str(tmp_path))
     assert "python -m benchmarks" in speeds.table("pursuit-speed")
+
+
+def test_a_task_measured_again_stands_once():
+    first, second = ({"configuration": configuration, "result": {group: {"deepatoms": {"seconds": seconds, "regions": 1}}
+                                                                 for group in groups}}
+                     for configuration, groups, seconds in (({}, ("codes", "planar"), 7.0),
+                                                            ({"tasks": ["planar"]}, ("planar",), 3.0)))
+    found = [row.split()[:3] for row in speeds.lines([first, second])[1:]]
+    assert found == [["codes:", "deepatoms", "7"], ["planar:", "deepatoms", "3"]]

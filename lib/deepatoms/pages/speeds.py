@@ -13,10 +13,14 @@ def table(name):
 
 
 def lines(records):
-    """Return a heading and one line for each way; "times ours" divides the seconds by the work where its unit is ours."""
+    """Return a heading and one line for each way; "times ours" divides the seconds by the work where its unit is ours.
+
+    A group that a later record measures again stands there only.
+    """
     text = [f"{'':44}{'CPU s':>10}{'times ours':>12}{'MiB':>7}  work"]
-    for record in records:
-        rows = list(_rows(record["result"], record["configuration"]))
+    for number, record in enumerate(records):
+        again = {task for later in records[number + 1:] for task in later["configuration"].get("tasks", ())}
+        rows = [row for row in _rows(record["result"], record["configuration"]) if row[0] not in again]
         for group, way, found in rows:
             ours = next((each for other, name, each in rows if other == group and name.startswith(("deepatoms", "ours"))), None)
             text.append(_line(f"{group}: {way}" if group else way, found, ours))

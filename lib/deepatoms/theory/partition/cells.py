@@ -50,7 +50,7 @@ class Cells(ABC):
     @cached_property
     def starts(self) -> np.ndarray:
         """Return the place of each cell's first corner."""
-        return np.cumsum(self.counts) - self.counts
+        return self.counts.cumsum() - self.counts
 
     @property
     def centres(self) -> np.ndarray:
@@ -70,9 +70,9 @@ class Cells(ABC):
         """Return one affine function for each of some cells at its corners, cell after cell."""
         counts = self.counts[rows]
         corners = self.points[ragged(self.starts[rows], counts)]
-        values = np.repeat(function.offsets, counts)
+        values = function.offsets.repeat(counts)
         for axis, slopes in enumerate(function.slopes):
-            values += corners[:, axis] * np.repeat(slopes, counts)
+            values += corners[:, axis] * slopes.repeat(counts)
         return values
 
     def extremes(self, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,12 +80,12 @@ class Cells(ABC):
         if not len(rows):
             return values, values
         counts = self.counts[rows]
-        starts = np.cumsum(counts) - counts
+        starts = counts.cumsum() - counts
         return np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
 
     def spread(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Return one number for each of some cells, once for each of its corners."""
-        return np.repeat(numbers, self.counts[rows])
+        return numbers.repeat(self.counts[rows])
 
     @property
     @abstractmethod
@@ -129,8 +129,8 @@ def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     >>> ragged(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
     """
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
+    ends = counts.cumsum()
+    return np.arange(ends[-1] if len(ends) else 0) + (starts - ends + counts).repeat(counts)
 
 
 def settle(values: np.ndarray, scale: np.ndarray | float) -> np.ndarray:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -19,14 +20,17 @@ from numpy.typing import ArrayLike
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.cells import AffineFunctions, Cells, ragged, settle
+from deepatoms.theory.partition.chains import AT_ONCE, Chain
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.untouched import untouched
 
 USUAL = 2**28  # bytes of activations at once
+PAIRS = 2**14  # pairs of a region and a unit whose values are held at once
 CHECKED = 1000  # regions whose affine map is compared with the function
 Many = TypeVar("Many", bound=Cells)
+Count = Callable[[int], object]
 
 
 class Functions(NamedTuple):
@@ -98,40 +102,91 @@ def refined(model: Model, corners: torch.Tensor, cells: Many, layers: int | None
     >>> len(refined(torch.nn.ReLU(), box, Polygons.square(), None, (10, None)))
     4
     """
-    known, sample = rehearse(model, corners[:1])
-    wanted = known if layers is None else integer("layers", layers, 0)
-    if wanted > known:
-        refuse("layers", wanted, f"exceeds the {known} nonlinearities of the model", f"pass at most {known}")
     with untouched(model):
+        walk = Chained.of(model, corners) or Observed(model, corners)
+        wanted = walk.known if layers is None else integer("layers", layers, 0)
+        if wanted > walk.known:
+            refuse("layers", wanted, f"exceeds the {walk.known} nonlinearities of the model", f"pass at most {walk.known}")
         for layer in range(wanted):
-            work = _Work(model, corners, layer, max(1, int(USUAL // (len(corners) * sample + 1))))
-            cells = _refine(work, cells, Budget(integer("limit", told[0]), told[1], layer, wanted))
+            if not walk.fits(cells):
+                walk = Observed(model, corners)
+            cells = walk.refine(cells, layer, Budget(integer("limit", told[0]), told[1], layer, wanted))
         if layers is None:
-            _demand_maps(model, corners, cells)
+            _demand_maps(walk, cells)
     return cells
 
 
-class _Work(NamedTuple):
-    """What is refined: a model on a slice, at one nonlinearity, with so many regions at once at most."""
+class Observed:
+    """Any network on a slice: run from its beginning for each nonlinearity, as many regions at a time as memory allows.
 
-    model: Model
-    corners: torch.Tensor
-    layer: int
-    most: int
+    Attributes:
+        known: Number of nonlinearities.
+
+    Raises:
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
+            not known, or samples are mixed.
+    """
+
+    def __init__(self, model: Model, corners: torch.Tensor) -> None:
+        self.model, self.corners = model, corners
+        self.known, sample = rehearse(model, corners[:1])
+        self.most = max(1, int(USUAL // (len(corners) * sample + 1)))
+
+    def fits(self, cells: Cells) -> bool:
+        """Tell whether so many regions can be refined: always, a part at a time."""
+        return True
+
+    def refine(self, cells: Many, layer: int, budget: Budget) -> Many:
+        """Cut every region by the units of one nonlinearity."""
+        directions, found = self.corners[1:] - self.corners[:1], []
+        for start in range(0, len(cells), self.most):
+            part = cells.take(np.arange(start, min(start + self.most, len(cells))))
+            budget.before, budget.ahead = sum(map(len, found)), len(cells) - start - len(part)
+            centres = part.centres
+            pieces = observe(self.model, located(self.corners, centres), directions, layer)[0][layer]
+            functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
+            split = Contest.of(functions) if pieces.competing else Units.of(functions)
+            found.append(sweep(part, split, budget)[0])
+        return type(cells).join(found)
+
+    def maps(self, cells: Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the affine maps of some regions: slopes and offsets."""
+        return affine_maps(self.model, self.corners, cells.centres[rows])
 
 
-def _refine(work, cells, budget):
-    """Cut every region by the units of one nonlinearity, as many regions at a time as memory allows."""
-    directions, found = work.corners[1:] - work.corners[:1], []
-    for start in range(0, len(cells), work.most):
-        part = cells.take(np.arange(start, min(start + work.most, len(cells))))
-        budget.before, budget.ahead = sum(map(len, found)), len(cells) - start - len(part)
-        centres = part.centres
-        pieces = observe(work.model, located(work.corners, centres), directions, work.layer)[0][work.layer]
-        functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
-        split = Contest.of(functions) if pieces.competing else Units.of(functions)
-        found.append(sweep(part, split, budget)[0])
-    return type(cells).join(found)
+class Chained:
+    """A plain chain on a slice: each region's functions are carried on to its parts.
+
+    Attributes:
+        known: Number of nonlinearities.
+    """
+
+    def __init__(self, chain: Chain, model: Model, corners: torch.Tensor) -> None:
+        self.chain, self.model, self.corners = chain, model, corners
+        self.known, self.parents = chain.nonlinearities, np.zeros(1, np.int64)
+
+    @classmethod
+    def of(cls, model: Model, corners: torch.Tensor) -> Chained | None:
+        """Return None where a model is no plain chain."""
+        chain = Chain.of(model, corners)
+        return None if chain is None else cls(chain, model, corners)
+
+    def fits(self, cells: Cells) -> bool:
+        """Tell whether the functions of so many regions fit into memory."""
+        return self.chain.nbytes(len(cells)) <= USUAL
+
+    def refine(self, cells: Many, layer: int, budget: Budget) -> Many:
+        """Cut every region by the units of one nonlinearity."""
+        if layer:
+            self.chain.advance(self.parents, cells.centres)
+        values = self.chain.values
+        cells, self.parents = sweep(cells, Units(values[0], values[1:] - values[0]), budget)
+        return cells
+
+    def maps(self, cells: Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the affine maps of some regions: slopes and offsets."""
+        values = self.chain.after(self.parents[rows], cells.centres[rows])
+        return np.moveaxis(values[1:] - values[0], 0, -1), values[0]
 
 
 def located(corners: torch.Tensor, coordinates: ArrayLike) -> torch.Tensor:
@@ -164,16 +219,15 @@ def affine_maps(model: Model, corners: torch.Tensor, centres: np.ndarray) -> tup
     return slopes, values[0] - np.einsum("rod,rd->ro", slopes, centres)
 
 
-def _demand_maps(model, corners, cells):
+def _demand_maps(walk, cells):
     """Compare the affine maps of some regions, the largest among them, with the function at a point inside of each."""
     largest = np.argsort(-cells.reach(cells.centres).prod(1), kind="stable")[:CHECKED // 2]
     chosen = np.union1d(largest, np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int))
-    part = cells.take(chosen)
-    part = part.take(np.flatnonzero(part.sizes > 1e-12))  # in a sliver, rounding decides on which side of a wall its centre lies
-    inside, (slopes, offsets) = part.inside(np.random.default_rng(0)), affine_maps(model, corners, part.centres)
-    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
-    scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=corners.device)
-    demand_pieces(model, located(corners, inside), values, scale)
+    chosen = chosen[cells.take(chosen).sizes > 1e-12]  # in a sliver, rounding decides on which side of a wall its centre lies
+    inside, (slopes, offsets) = cells.take(chosen).inside(np.random.default_rng(0)), walk.maps(cells, chosen)
+    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=walk.corners.device)
+    scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=walk.corners.device)
+    demand_pieces(walk.model, located(walk.corners, inside), values, scale)
 
 
 SPANNED = {2: ("three inputs", "two", "lie on one line, so they span no plane", "move one of them off the line"),
@@ -230,70 +284,109 @@ def sweep(cells: Many, rival: Units | Contest, budget: Budget) -> tuple[Many, np
     >>> sweep(Polygons.square(), units, Budget(10, None, 0, 1))[0].sizes.tolist()
     [0.5, 0.5]
     """
-    parents, (rows, items) = np.arange(len(cells)), rival.possible(cells)
+    parents, (rows, places) = np.arange(len(cells)), rival.possible(cells)
     done, ready = [], 0
-    keep = rival.splits(cells, rows, rows, items)
-    rows, items = rows[keep], items[keep]
+    rows, places, known = _cutting(cells, rival, rows, places)
     while len(rows):
-        busy, first, entries = np.unique(rows, return_index=True, return_counts=True)
+        first = np.concatenate([[True], rows[1:] != rows[:-1]]).nonzero()[0]
+        busy, entries = rows[first], np.diff(first, append=len(rows))
         idle = np.ones(len(cells), bool)
         idle[busy] = False
-        done.append((cells.take(np.flatnonzero(idle)), parents[idle]))
+        done.append((cells.take(idle.nonzero()[0]), parents[idle]))
         ready += len(done[-1][1])
-        cells, origin = rival.split(cells.take(busy), parents[busy], items[first])
+        values = known if known is None else known[ragged(_starts(cells.counts[rows])[first], cells.counts[busy])]
+        cells, origin = rival.split(cells.take(busy), places[first], values, partial(_also, budget, ready))
         parents = parents[busy][origin]
         budget.regions(ready + len(cells))
-        rows, at = np.repeat(np.arange(len(origin)), entries[origin] - 1), ragged(first[origin] + 1, entries[origin] - 1)
-        items = items[at]
-        keep = rival.splits(cells, rows, parents[rows], items)
-        rows, items = rows[keep], items[keep]
+        left = entries[origin] - 1
+        rows, places = np.arange(len(origin)).repeat(left), places[ragged(first[origin] + 1, left)]
+        rows, places, known = _cutting(cells, rival, rows, places)
     done.append((cells, parents))
     return type(cells).join([part for part, _ in done]), np.concatenate([rows for _, rows in done])
 
 
+def _cutting(cells, rival, rows, places):
+    """Return the pairs that cut, and what is known of them: some pairs at a time, for each takes memory at every corner."""
+    found = []
+    for start in range(0, max(1, len(rows)), PAIRS):
+        part = slice(start, start + PAIRS)
+        keep, known = rival.splits(cells, rows[part], places[part])
+        found.append((rows[part][keep], places[part][keep], known))
+    if len(found) == 1:
+        return found[0]
+    rows, places, known = zip(*found, strict=True)
+    return np.concatenate(rows), np.concatenate(places), None if known[0] is None else np.concatenate(known)
+
+
+def _also(budget, ready, parts):
+    """Count parts while some are still being cut."""
+    budget.regions(ready + parts)
+
+
+def _starts(counts):
+    return counts.cumsum() - counts
+
+
 @dataclass(frozen=True, eq=False)
 class Units:
-    """AffineFunctions functions that cut where they change sign.
+    """Affine functions that cut where they change sign.
 
     Attributes:
-        functions: One for each unit of each region.
-        scale: Size of the numbers that make them up, shape (regions, units): what rounding is measured by.
+        offsets: Value of each unit of each region at the origin of the slice, shape (regions, units).
+        slopes: Shape (dimension, regions, units).
     """
 
-    functions: Functions
-    scale: np.ndarray
+    offsets: np.ndarray
+    slopes: np.ndarray
 
     @classmethod
     def of(cls, functions: Functions) -> Units:
         """Return the units of some functions."""
-        scale = abs(functions.at) + abs(functions.slopes).sum(0)
-        # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
-        return cls(functions, np.maximum(scale, NOISE / ROUNDING * scale.max(initial=0.0)))
+        at, slopes, centres = functions
+        return cls(at - np.einsum("dru,rd->ru", slopes, centres), slopes)
 
-    def one(self, parents: np.ndarray, units: np.ndarray) -> tuple[AffineFunctions, np.ndarray]:
-        """Return one unit for each of some regions, and its scale."""
-        at, slopes, centres = self.functions
-        return AffineFunctions.about(at[parents, units], slopes[:, parents, units], centres[parents]), self.scale[parents, units]
+    @cached_property
+    def largest(self) -> float:
+        """Return the size of the largest numbers that make up a unit."""
+        return max((sum(map(abs, slopes), abs(offsets)).max(initial=0.0) for offsets, slopes in self._blocks()), default=0.0)
+
+    def _blocks(self):
+        """Yield the functions of some regions after the other: as many as stay in the cache."""
+        size = max(1, AT_ONCE // max(1, self.offsets.shape[1]))
+        for start in range(0, len(self.offsets), size):
+            yield self.offsets[start:start + size], self.slopes[:, start:start + size]
+
+    def one(self, places: np.ndarray) -> tuple[AffineFunctions, np.ndarray]:
+        """Return one unit of a region at each place, and what rounding cannot tell from 0."""
+        function = AffineFunctions(self.offsets.ravel()[places], self.slopes.reshape(len(self.slopes), -1)[:, places])
+        scale = sum(map(abs, function.slopes), abs(function.offsets))
+        # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
+        return function, np.maximum(ROUNDING * scale, NOISE * self.largest)
 
     def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pairs of regions and units that a bounding box does not rule out."""
-        at, slopes, centres = self.functions
-        farthest = sum(abs(slope) * reach[:, None] for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
-        rows, units = np.nonzero(abs(at) < farthest)
-        return rows, units
+        """Return the regions and places of units that a bounding box does not rule out."""
+        centres, done, found = cells.centres, 0, []
+        reaches = cells.reach(centres)
+        for at, slopes in self._blocks():
+            part = slice(done, done + len(at))
+            farthest = sum(abs(slope) * reach[:, None] for slope, reach in zip(slopes, reaches[part].T, strict=True))
+            at = at + sum(slope * centre[:, None] for slope, centre in zip(slopes, centres[part].T, strict=True))
+            found.append((abs(at) < farthest).ravel().nonzero()[0] + done * at.shape[1])
+            done += len(at)
+        places = np.concatenate(found) if found else np.zeros(0, np.int64)
+        return places // max(1, self.offsets.shape[1]), places
 
-    def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, units: np.ndarray) -> np.ndarray:
-        """Tell which units take both signs on which cells, pair by pair."""
-        function, scale = self.one(parents, units)
-        low, high = cells.extremes(rows, cells.evaluate(rows, function))
-        near = ROUNDING * scale
-        return (low < -near) & (high > near)
+    def splits(self, cells: Cells, rows: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tell which units take both signs on which cells, pair by pair, and their values at the cells' corners."""
+        function, near = self.one(places)
+        values = cells.evaluate(rows, function)
+        low, high = cells.extremes(rows, values)
+        keep = (low < -near) & (high > near)
+        return keep, values[cells.spread(rows, keep)]
 
-    def split(self, cells: Many, parents: np.ndarray, units: np.ndarray) -> tuple[Many, np.ndarray]:
+    def split(self, cells: Many, places: np.ndarray, values: np.ndarray, told: Count) -> tuple[Many, np.ndarray]:
         """Cut each cell by one unit."""
-        function, scale = self.one(parents, units)
-        every = np.arange(len(cells))
-        values = settle(cells.evaluate(every, function), cells.spread(every, scale))
+        values[abs(values) <= cells.spread(np.arange(len(cells)), self.one(places)[1])] = 0.0
         parts = cells.cut(values)
         return type(cells).join([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
 
@@ -324,11 +417,12 @@ class Contest:
         at, slopes = np.where(finite, at, 0.0), np.where(finite, slopes, 0.0)
         return cls(Functions(at, slopes, centres), finite, (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300))
 
-    def one(self, parents: np.ndarray, windows: np.ndarray) -> Contest:
-        """Return the contest of one window for each of some regions, without the axis of windows."""
+    def one(self, places: np.ndarray) -> Contest:
+        """Return the contest of the window of a region at each place, without the axis of windows."""
         at, slopes, centres = self.functions
-        return Contest(Functions(at[parents, windows], slopes[:, parents, windows], centres[parents]),
-                       self.finite[parents, windows], self.scale[parents, windows])
+        region, window = np.divmod(places, at.shape[1])
+        return Contest(Functions(at[region, window], slopes[:, region, window], centres[region]),
+                       self.finite[region, window], self.scale[region, window])
 
     def between(self, rows: np.ndarray, cell: int, rival: int) -> AffineFunctions:
         """Return the lead of one cell of a single window over another on some regions."""
@@ -337,31 +431,31 @@ class Contest:
                                      slopes[:, rows, cell] - slopes[:, rows, rival], centres[rows])
 
     def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pairs of regions and windows of which a bounding box does not name the winner."""
+        """Return the regions and places of windows of which a bounding box does not name the winner."""
         at, slopes, centres = self.functions
         winner = np.where(self.finite, at, -np.inf).argmax(2)[..., None]
         lead = np.take_along_axis(at, winner, 2) - at
         farthest = sum(abs(slope - np.take_along_axis(slope, winner, 2)) * reach[:, None, None]
                        for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
         rows, windows = np.nonzero((self.finite & (lead < farthest)).any(2))
-        return rows, windows
+        return rows, rows * at.shape[1] + windows
 
-    def splits(self, cells: Cells, rows: np.ndarray, parents: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    def splits(self, cells: Cells, rows: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, None]:
         """Tell of which windows no cell is largest at all corners of the region, pair by pair.
 
         A window that one cell wins at every corner it wins everywhere, for the region is convex: no cut, and no work.
         """
-        one = self.one(parents, windows)
+        one = self.one(places)
         at, slopes, centres = one.functions
         values = [np.where(cells.spread(rows, one.finite[:, cell]), cells.evaluate(
             rows, AffineFunctions.about(at[:, cell], slopes[..., cell], centres)), -np.inf) for cell in range(at.shape[1])]
         near = np.max(values, 0) - ROUNDING * cells.spread(rows, one.scale)
         won = [cells.extremes(rows, each - near)[0] >= 0 for each in values]
-        return ~np.any(won, 0)
+        return ~np.any(won, 0), None
 
-    def split(self, cells: Many, parents: np.ndarray, windows: np.ndarray) -> tuple[Many, np.ndarray]:
+    def split(self, cells: Many, places: np.ndarray, values: None, told: Count) -> tuple[Many, np.ndarray]:
         """Give each cell of one window a region the part that it wins; the first of equal cells takes it all."""
-        one, won = self.one(parents, windows), []
+        one, won = self.one(places), []
         for cell in range(one.finite.shape[1]):
             rows = np.flatnonzero(one.finite[:, cell])
             part = cells.take(rows)
@@ -369,6 +463,7 @@ class Contest:
                 if rival != cell and len(rows):
                     part, rows = one.against(part, rows, cell, rival)
             won.append((part, rows))
+            told(sum(len(part) for part, _ in won))  # a wide window takes long: the limit holds inside of it as well
         return type(cells).join([part for part, _ in won]), np.concatenate([rows for _, rows in won])
 
     def against(self, part: Many, rows: np.ndarray, cell: int, rival: int) -> tuple[Many, np.ndarray]:

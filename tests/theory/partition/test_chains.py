@@ -1,0 +1,135 @@
+"""Plain chains are carried from layer to layer; whatever is none takes the way of any network, with the same regions."""
+
+import little
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from deepatoms.theory import partition
+from deepatoms.theory.partition import refine
+from deepatoms.theory.partition.chains import Chain
+from deepatoms.theory.piecewise import NotPiecewiseAffineError
+
+BOX = little.box(-3, 3)
+
+
+def plain():
+    return little.seeded(lambda: little.dense(2, 7, 6, 3))
+
+
+class Bent(nn.Linear):
+    """A subclass may compute anything."""
+
+    def forward(self, x):
+        """Return the affine map, folded."""
+        return super().forward(x).abs()
+
+
+def changed(change):
+    model = plain()
+    change(model)
+    return model
+
+
+def bent(model):
+    layer = Bent(6, 3).double()
+    layer.load_state_dict(model[4].state_dict())
+    model[4] = layer
+
+
+def patched(model):
+    model[2].forward = lambda x: torch.nn.functional.linear(x, model[2].weight).abs()
+
+
+NEAR_MISSES = {
+    "a subclass": bent, "another forward": patched,
+    "a hook": lambda model: model[2].register_forward_hook(lambda module, given, output: output.abs()),
+    "a hook before": lambda model: model[2].register_forward_pre_hook(lambda module, given: (given[0].abs(),)),
+    "a parametrization": lambda model: parametrizations.weight_norm(model[2]),
+    "another rectifier": lambda model: model.__setitem__(1, nn.LeakyReLU()),
+    "a hook on the whole": lambda model: model.register_forward_hook(lambda module, given, output: output.abs()),
+    "one axis for batch and features": lambda model: model.insert(0, nn.Flatten(0))}
+
+
+@pytest.mark.parametrize("name", list(NEAR_MISSES))
+def test_what_is_no_plain_chain_is_not_taken_for_one(name):
+    assert Chain.of(changed(NEAR_MISSES[name]), BOX) is None
+
+
+def test_a_hook_on_every_module_is_seen():
+    handle = nn.modules.module.register_module_forward_hook(lambda module, given, output: None)
+    try:
+        assert Chain.of(plain(), BOX) is None
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("fault", [lambda model: model.float(), lambda model: model[0].weight.data.mul_(1e308),
+                                   lambda model: model.insert(0, nn.Linear(5, 2).double())])
+def test_what_would_not_run_as_a_chain_is_left_to_the_rehearsal(fault):
+    model = plain()
+    fault(model)
+    with torch.no_grad():
+        assert Chain.of(model, BOX) is None
+
+
+def both_ways(model, corners, monkeypatch):
+    found = partition.slice_plane(model, corners) if len(corners) == 3 else partition.slice_space(model, corners)
+    monkeypatch.setattr(refine.Chained, "of", lambda model, corners: None)
+    again = partition.slice_plane(model, corners) if len(corners) == 3 else partition.slice_space(model, corners)
+    return found, again
+
+
+@pytest.mark.parametrize("build", [
+    plain, lambda: nn.Sequential(nn.Flatten(), plain(), nn.ReLU()), lambda: nn.Sequential(nn.ReLU(), nn.Identity(), plain()),
+    lambda: little.seeded(lambda: nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.ReLU(), nn.Linear(4, 2)))])
+def test_chains_are_cut_as_any_network(build, monkeypatch):
+    found, again = both_ways(build(), BOX, monkeypatch)
+    order, other = (np.lexsort(each.centres.round(9).T) for each in (found, again))
+    assert len(found) == len(again) >= 10
+    assert np.allclose(found.centres[order], again.centres[other], atol=1e-10)
+    assert np.allclose(found.areas[order], again.areas[other], atol=1e-12)
+
+
+def test_chains_are_cut_as_any_network_in_space(monkeypatch):
+    corners = little.seeded(lambda: nn.Linear(4, 3, bias=False)).weight.detach().T.contiguous() * 8
+    model = little.seeded(lambda: little.dense(3, 6, 6, 2))
+    found, again = both_ways(model, corners, monkeypatch)
+    order, other = (np.lexsort(each.centres.round(9).T) for each in (found, again))
+    assert len(found) == len(again) >= 10
+    assert np.allclose(found.volumes[order], again.volumes[other], atol=1e-12)
+
+
+def test_a_chain_too_large_for_memory_is_cut_a_part_at_a_time(monkeypatch):
+    model = plain()
+    whole = len(partition.slice_plane(model, BOX))
+    monkeypatch.setattr(refine, "USUAL", 4096)
+    assert len(partition.slice_plane(model, BOX)) == whole
+
+
+def test_a_chain_that_says_one_thing_and_does_another_is_refused(monkeypatch):
+    after = Chain.after
+    monkeypatch.setattr(Chain, "after", lambda self, *parts: after(self, *parts) * (1 + 1e-6))
+    with pytest.raises(NotPiecewiseAffineError, match="is not affine on"):
+        partition.slice_plane(plain(), BOX)
+
+
+def test_the_limit_holds_inside_a_wide_window():
+    model = little.seeded(lambda: nn.Sequential(nn.Linear(2, 400), nn.Unflatten(1, (1, 20, 20)), nn.MaxPool2d(20), nn.Flatten()))
+    with pytest.raises(ValueError, match="limit = 5 is less than the 6 regions so far, in nonlinearity 1 of 1"):
+        partition.slice_plane(model, BOX, limit=5)
+    whole = len(partition.slice_plane(model, BOX))
+    assert len(partition.slice_plane(model, BOX, limit=whole)) == whole > 6
+    with pytest.raises(ValueError, match="limit"):
+        partition.slice_space(little.seeded(little.pooled), 0.1 * little.images(4), limit=3)
+
+
+def test_pairs_are_looked_at_some_at_a_time(monkeypatch):
+    for build, corners in ((little.pooled, little.images(3)), (plain, BOX)):
+        model = little.seeded(build)
+        monkeypatch.setattr(refine, "PAIRS", 2**14)
+        found = partition.slice_plane(model, corners)
+        monkeypatch.setattr(refine, "PAIRS", 7)
+        assert np.array_equal(partition.slice_plane(model, corners).vertices, found.vertices)
