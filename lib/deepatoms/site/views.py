@@ -134,7 +134,7 @@ def _network(axes):
     for y in heights[1:-1]:
         axes.annotate("", (0.42, y - 0.085), (0.42, y + 0.085), arrowprops={
             "arrowstyle": "->", "connectionstyle": "bar,fraction=-1.3", "color": COLOURS["grey"]})
-    axes.text(0.92, heights[2], "skips", ha="center", va="center", fontsize=10)
+    axes.text(0.78, heights[2], "skips", ha="center", va="center", fontsize=10)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[], title="the network")
     axes.set_axis_off()
 
@@ -199,15 +199,15 @@ def _describe(figure, potential, active, spectra, regions, found):
     sizes = ", ".join(map(str, active))
     return figures.describe(
         figure, f"One network, trained on two half-moons, and what five theories see in it. Frame potential: one dictionary of "
-        f"learned and fixed blocks, $F = {potential:.3f}$. ML-CSC: the forward pass as a pursuit; at one input {sizes} of {UNITS} "
-        f"atoms of the three blocks are in the code. Skip dictionaries: the same blocks as matrices; the least singular value "
-        f"is {alone.max():.2f} at most without the identity and {skipped.min():.2f} at least with it. Splines: {regions} regions, "
-        "each with a template of its own; the arrow is that of the dot's region. ResNEsts: what the best linear predictor on the "
-        f"blocks leaves, from {found[0]:.2f} on the input to {found[-1]:.2f} after the last block.",
-        "Six panels. The network: input, three blocks with an arc round each, scores. A large matrix, mostly empty, with blocks on "
-        "and below its diagonal. Bars for the units of each block, crosses where a unit is off. Singular values of three matrices, "
-        "falling, those with the identity above zero at the end. A square cut into polygons by thin lines, a thick decision "
-        "boundary, and an arrow from a dot. Four bars of risk, for the input and after each block.",
+        f"learned and fixed blocks, $F = {potential:.3f}$. ML-CSC: the forward pass as a pursuit; at one input {sizes} of "
+        f"{UNITS} atoms of the three blocks are in the code. Skip dictionaries: the same blocks as matrices; the least singular "
+        f"value is {alone.max():.2f} at most without the identity and {skipped.min():.2f} at least with it. Splines: {regions} "
+        "regions, each with a template of its own; the arrow is that of the dot's region. ResNEsts: what the best linear "
+        f"predictor on the blocks leaves, from {found[0]:.2f} on the input to {found[-1]:.2f} after the last block.",
+        "Six panels. The network: input, three blocks with an arc round each, scores. A large matrix, mostly empty, with "
+        "blocks on and below its diagonal. Bars for the units of each block, crosses where a unit is off. Singular values of "
+        "three matrices, falling, those with the identity above zero at the end. A square cut into polygons by thin lines, a "
+        "thick decision boundary, and an arrow from a dot. Four bars of risk, for the input and after each block.",
         {"the identity lifts the least singular value of every block": bool((skipped > alone).all()),
          "the best linear predictor errs less after the last block than on the input": found[-1] < found[0],
          "in every block some unit is off": bool((active < UNITS).all())})
