@@ -9,9 +9,10 @@ import shutil
 from docutils import nodes
 
 EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest)-eq-(.+)")
-# Calls whose output is all that a reader wants, and the words with which a section of minor measurements begins.
+# Calls whose output is all that a reader wants, and the titles of sections that wait under their heading: the list of claims,
+# told again with verdicts at the chapter's end, and minor measurements.
 SHOWING = ("figures.show", "tables.show", "chapter.check", "chapter.verdicts", "explore", "live", "print")
-MORE = "More measurements"
+FOLDED = ("The claims", "More measurements")
 # What MathJax may ask for beyond its first file: fonts, rarely used macros, and its accessibility menu.
 MATHJAX = ("tex-chtml.js", "output/chtml", "input/tex", "a11y", "sre", "ui")
 
@@ -86,9 +87,10 @@ def only_shows(source):
 
 
 def fold_more(app, doctree):
-    """Fold a section of minor measurements under its heading; search, print and links into it find what it holds."""
+    """Fold a chapter's list of claims and its minor measurements; search, print and links into them find what they hold."""
+    chapter = app.env.doc2path(app.env.docname).endswith(".ipynb")
     for section in doctree.findall(nodes.section):
-        if section[0].astext().startswith(MORE):
+        if chapter and section[0].astext().startswith(FOLDED):
             section.insert(1, nodes.raw("", '<details class="deepatoms-more"><summary>Show them</summary>', format="html"))
             section.append(nodes.raw("", "</details>", format="html"))
 

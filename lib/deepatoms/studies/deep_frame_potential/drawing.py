@@ -663,9 +663,10 @@ def rivals(setting):
     lines.append(("chance", *"000000", f"{chance:.2f}"))
     with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
     return Table(("score", "CIFAR-10", "CIFAR-100", "ImageNet16-120", "Kendall", "equal parameters", "same operations",
-                  "regret, points"), lines, "Rank correlation with accuracy [95 %]; on CIFAR-10 also Kendall's, over all pairs and "
-                 f"in groups, and the regret. Low F itself correlates {with_overlaps:.2f} with N(G)/K and {with_count:.2f} with the "
-                 "number of parameters.")
+                  "regret, points"), lines,
+                 "Rank correlation with accuracy [95 %]; on CIFAR-10 also Kendall's, over all pairs and in groups, and the "
+                 "regret. Low F itself correlates "
+                 f"{with_overlaps:.2f} with N(G)/K, {with_count:.2f} with the number of parameters.")
 
 
 def settings(setting):

@@ -114,7 +114,8 @@ def strongest(records, title, fixed=None, count=5):
     rows = [(NAMES[pair[0]], NAMES[pair[1]], _said(found[pair]))
             for pair in sorted(found, key=lambda pair: -abs(found[pair].correlation))[:count]]
     return Table(("lens", "lens of another theory", "rank correlation [95 %]"), rows,
-                 f"{title}: {len(kept)} of {len(found)} pairs related; median |correlation| {middle:.2f}, seen from {seen:.2f} on. The strongest:")
+                 f"{title}: {len(kept)} of {len(found)} pairs related; median |correlation| {middle:.2f}, seen from {seen:.2f} "
+                 "on. The strongest:")
 
 
 def held_fixed(records):

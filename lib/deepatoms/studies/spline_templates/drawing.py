@@ -255,9 +255,9 @@ def table_two():
             if nets:
                 rows.append((name + (", batch norm" if batch_norm else ", biases"), *_row(nets)))
     head = ("nets", "accuracy", "own", "others", "ratio", "Eq. 12", "area", "cosine", "all ten signs", "others > 0, nets")
-    return Table(head, rows, "Mean inner products with the templates of the own and of other classes, their ratio beside Eq. 12's, "
-                 "the area under the curve that ranks them, the cosine of templates and images, and the share of images with all "
-                 "ten signs right.")
+    return Table(head, rows, "Mean inner products with the templates of the own and of other classes, their ratio beside Eq. "
+                 "12's, the area under the curve that ranks them, the cosine of templates and images, and the share of images "
+                 "with all ten signs right.")
 
 
 def _row(nets):
