@@ -49,13 +49,25 @@ def test_the_outcome_is_stored_beside_the_output(shown):
     assert [(outcome["check"], outcome["result"]) for outcome in stored] == [(CHECK, "holds")]
 
 
+def test_several_checks_that_hold_wait_under_one_line_and_one_that_fails_does_not(shown):
+    checks = [check for claim in catalogue.load().chapter(CHAPTER) for check in claim.checks]
+    names = [check.id for check in checks if check.control_must == "fail"][:3]
+    page, _, stored = shown(lambda: chapter.check(*names))
+    assert page.count("deepatoms-held") == 1 and "3 checks" in page and page.count("data-check=") == 3 <= len(stored)
+    rows = [f'{claim_html.ROW}"{result}">{number}</details>' for number, result in enumerate(("holds", "fails", "holds"))]
+    open_part, closed = claim_html.check_list(rows).split('<details class="deepatoms-held">')
+    assert rows[1] in open_part and "2 of 3 checks" in closed and rows[0] in closed and rows[2] in closed
+    assert "deepatoms-held" not in claim_html.check_list(rows[:2]), "one line more would save none"
+
+
 def test_the_table_has_every_claim_and_every_check_of_the_chapter(shown):
     page, _, stored = shown(lambda: chapter.verdicts(CHAPTER))
     planned = catalogue.load().chapter(CHAPTER)
     assert sorted(re.findall(r'data-query="#(.*?)"', page)) == sorted(claim.id for claim in planned)
-    open_part, closed = page.split('<details class="deepatoms-held">')
-    assert 'data-verdict="holds"' not in open_part and set(re.findall(r'data-verdict="(.*?)"', closed)) == {"holds"}
-    assert f"{closed.count('<li')} of {len(planned)} claims hold" in closed and "<details" not in closed
+    assert set(re.findall(r'data-verdict="(.*?)"', page.partition("<details")[0])) <= {"false", "disagrees"}
+    group_of = re.compile(r'<summary><b[^>]*data-verdict="(.*?)".*?(\d+) of \d+ claims</summary>(.*?)</details>', re.DOTALL)
+    for said, count, group in group_of.findall(page):
+        assert set(re.findall(r'data-verdict="(.*?)"', group)) == {said} and group.count("<li") == int(count)
     assert "measured" not in page, "numbers stand on the scoreboard: nbval compares this table as text"
     assert len(stored) == sum(len(claim.checks) for claim in planned)
 

@@ -16,6 +16,10 @@ FIRST = "# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{to
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 
 
+def shown(code):
+    return nbformat.v4.new_code_cell(code, outputs=[nbformat.v4.new_output("stream", text="out")])
+
+
 @pytest.fixture
 def built(tmp_path):
     """Return a function that builds two pages with a line of configuration and returns their HTML."""
@@ -23,7 +27,10 @@ def built(tmp_path):
     source.mkdir()
     (source / "index.md").write_text(FIRST)
     cells = [nbformat.v4.new_markdown_cell("# Second"), nbformat.v4.new_code_cell("seed = 0", metadata=HIDDEN),
-             nbformat.v4.new_code_cell("import math", metadata=HIDDEN), nbformat.v4.new_code_cell("math.pi")]
+             nbformat.v4.new_code_cell("import math", metadata=HIDDEN), nbformat.v4.new_code_cell("math.pi"),
+             nbformat.v4.new_markdown_cell("## More measurements\n\nOf minor claims."), shown("print('seen')"),
+             shown("x = 1; print('computed')"),
+             nbformat.v4.new_markdown_cell("## After")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source / "chapter.ipynb")
 
     def pages(line):
@@ -53,7 +60,11 @@ def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(
     assert index.count("<noscript><math") == 2 and "<mfrac>" in index
     assert "</math> (dfp 2)</noscript>" in index, "an equation keeps its number"
     assert formulas.with_formulas(index) == index, "a second time changes nothing"
-    assert chapter.count('<details class="admonition hide') == 1
+    assert chapter.count('<details class="admonition hide above-input') == 2 and chapter.count("deepatoms-shows") == 1
+    folded = chapter.split('<details class="deepatoms-more">')[1].split("<h2>After")[0]
+    assert "Of minor claims" in folded and "computed" in folded, "a fold holds its section"
+    assert folded.count("</details>") == folded.count("<details") + 1, "and ends with it"
+    assert re.search(r"<details class=.admonition hide(?:(?!</details>).)*seen", folded, re.DOTALL)
     assert re.search(r"seed.*</details>", chapter, re.DOTALL) and re.search(r"math.*</details>", chapter, re.DOTALL)
 
 

@@ -35,14 +35,13 @@ def setting():
 
 
 def check(*identifiers):
-    """Measure the named checks, compare each with its criterion and show one line for each."""
+    """Measure the named checks, compare each with its criterion and show one line for each, several that hold closed."""
     found = {identifier: {entry: _outcome(entry) for entry in _entries(identifier)} for identifier in identifiers}
     text = "\n".join(_plain(*pair) for scales in found.values() for pair in scales.items())
-    lines = "\n".join(_row(identifier, scales) for identifier, scales in found.items())
+    lines = claim_html.check_list([_row(identifier, scales) for identifier, scales in found.items()])
     # JupyterLab has no style sheet of ours. Not with the verdicts: nbval compares them, under a kernel or not.
     style = claim_html.style() if is_live() else ""
-    _publish(f'{style}<div class="deepatoms-checks">\n{lines}\n</div>', text,
-             [outcome for scales in found.values() for outcome in scales.values()])
+    _publish(style + lines, text, [outcome for scales in found.values() for outcome in scales.values()])
 
 
 def verdicts(chapter):

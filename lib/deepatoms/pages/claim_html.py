@@ -7,9 +7,11 @@ import re
 from deepatoms.claims import verdicts
 from deepatoms.pages import figures
 
+ROW = '<details class="deepatoms-check" data-result='
 SYMBOLS = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
 MUST = {"fail": "must fail", "pass": "must pass", "oppose": "must come out the other way"}
 SCALES = {"laptop": "laptop scale", "reduced": "reduced scale", "full": "full scale"}
+BROKEN = ("false", "disagrees")
 WORDS = {"<=": "at most", ">=": "at least", "==": "", "<": "below", ">": "above"}
 
 
@@ -121,8 +123,23 @@ def check_row(check, outcomes=(), source="", claim=None):
     name = f'<span class="deepatoms-name">{prose(check.sentence) or _name(check, claim)}</span>'
     said = _line(name, check, outcomes) if outcomes else f'<b class="deepatoms-result">not run</b> {name}'
     result = html.escape(outcomes[0].result) if outcomes else "none"
-    return (f'<details class="deepatoms-check" data-result="{result}"><summary>{said}</summary>\n'
+    return (f'{ROW}"{result}"><summary>{said}</summary>\n'
             f"<dl>{_details(check, outcomes, source, claim)}</dl></details>")
+
+
+def check_list(rows):
+    """Return rows of checks as one list, in which several that hold wait under one line (HTML)."""
+    held = [row for row in rows if row.startswith(f'{ROW}"holds"')]
+    rest = [row for row in rows if row not in held]
+    if len(held) > 1:
+        of = f" of {len(rows)}" if rest else ""
+        said = '<b class="deepatoms-result"><span aria-hidden="true">✓ </span>holds</b>'
+        held = [f'<details class="deepatoms-held"><summary>{said} {len(held)}{of} checks</summary>\n{_joined(held)}</details>']
+    return f'<div class="deepatoms-checks">\n{_joined(rest + held)}\n</div>'
+
+
+def _joined(rows):
+    return "\n".join(rows)
 
 
 def _name(check, claim):
@@ -209,12 +226,12 @@ def claim_line(claim, verdict):
 
 
 def verdict_list(found):
-    """Return a chapter's claims with their verdicts, one line each; those that simply hold wait under one line (HTML)."""
-    held = [pair for pair in found if pair[1].text == "holds"]
-    rest = [pair for pair in found if pair[1].text != "holds"]
-    closed = (f'<details class="deepatoms-held"><summary>{badge("holds")} {len(held)} of {len(found)} claims hold as stated'
-              f"</summary>\n{_lines(held)}</details>" if held else "")
-    return _lines(rest) + closed
+    """Return a chapter's claims, one line each: the broken ones, then under one line a verdict the others (HTML)."""
+    kinds = {said: [pair for pair in found if pair[1].text == said] for said in verdicts.VERDICTS}
+    broken = [pair for said in BROKEN for pair in kinds.pop(said)]
+    closed = (f'<details class="deepatoms-held"><summary>{badge(said)} {len(pairs)} of {len(found)} claims</summary>\n'
+              f"{_lines(pairs)}</details>\n" for said, pairs in kinds.items() if pairs)
+    return _lines(broken) + "".join(closed)
 
 
 def _lines(found):

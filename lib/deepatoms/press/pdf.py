@@ -17,10 +17,12 @@ from deepatoms.press import checkout
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PATIENCE = 300_000  # milliseconds: the scoreboard sets thousands of formulas, on a busy machine for longer than half a minute
 MARGINS = {"top": "16mm", "bottom": "18mm", "left": "14mm", "right": "14mm"}
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 # Proofs and lists that a reader of the page would open; code that the page hides stays hidden.
-OPEN = "() => document.querySelectorAll('details.sd-dropdown, details.deepatoms-held').forEach(part => { part.open = true; })"
+FOLDS = "details.sd-dropdown, details.deepatoms-held, details.deepatoms-more"
+OPEN = f"() => document.querySelectorAll('{FOLDS}').forEach(part => {{ part.open = true; }})"
 FOOT = ('<div style="font: 8px sans-serif; width: 100%; text-align: center">'
         '<span class="pageNumber"></span> / <span class="totalPages"></span></div>')
 # A link to the live page with its code, at the head of what is printed.
@@ -94,6 +96,7 @@ def _browser():
 def _printed(browser, root, page, address):
     """Return a page's title and its PDF, in light colours, explorers at the frame with which they open."""
     tab = browser.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
+    tab.set_default_timeout(PATIENCE)
     tab.goto(f"{root}{page}.html")
     tab.wait_for_function(SETTLED)
     tab.evaluate(OPEN)

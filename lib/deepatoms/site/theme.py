@@ -1,5 +1,6 @@
-"""The book's Sphinx extension: mathematics served by the site itself, equations under their papers' numbers."""
+"""The book's Sphinx extension: mathematics served by the site itself, equations under their papers' numbers, what folds."""
 
+import ast
 import importlib.util
 import pathlib
 import re
@@ -8,6 +9,10 @@ import shutil
 from docutils import nodes
 
 EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest)-eq-(.+)")
+# Calls whose output is all that a reader wants, and the titles of sections that wait under their heading: the list of claims,
+# told again with verdicts at the chapter's end, and minor measurements.
+SHOWING = ("figures.show", "tables.show", "chapter.check", "chapter.verdicts", "explore", "live", "print")
+FOLDED = ("The claims", "More measurements")
 # What MathJax may ask for beyond its first file: fonts, rarely used macros, and its accessibility menu.
 MATHJAX = ("tex-chtml.js", "output/chtml", "input/tex", "a11y", "sre", "ui")
 
@@ -27,6 +32,8 @@ def setup(app):
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("doctree-read", number_equations)
     app.connect("doctree-read", join_set_up)
+    app.connect("doctree-read", fold_calls)
+    app.connect("doctree-read", fold_more)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_icon)
@@ -54,6 +61,38 @@ def join_set_up(app, doctree):
 def _hidden(node):
     return (isinstance(node, nodes.container) and node.get("hide_mode") == "all"
             and all(part.get("nb_element") == "cell_code_source" for part in node.children))
+
+
+def fold_calls(app, doctree):
+    """Put code that only shows what stands below it behind a small button: its figure or its checks say what it says."""
+    for cell in doctree.findall(_is_cell):
+        parts = [part.get("nb_element") for part in cell.children]
+        if "hide_mode" not in cell and parts == ["cell_code_source", "cell_code_output"] and only_shows(cell[0].astext()):
+            cell["classes"].append("deepatoms-shows")
+            cell.attributes |= {"hide_mode": "input", "prompt_show": "Code", "prompt_hide": "Code"}
+
+
+def _is_cell(node):
+    return isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
+
+
+def only_shows(source):
+    """Tell whether code is nothing but calls that stand for themselves and compute nothing for a later cell.
+
+    >>> only_shows("figures.show(drawing.depths())"), only_shows("F = potential(D)"), only_shows("potential(D)")
+    (True, False, False)
+    """
+    return all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Call) and ast.unparse(line.value.func) in SHOWING
+               for line in ast.parse(source).body)
+
+
+def fold_more(app, doctree):
+    """Fold a chapter's list of claims and its minor measurements; search, print and links into them find what they hold."""
+    chapter = app.env.doc2path(app.env.docname).endswith(".ipynb")
+    for section in doctree.findall(nodes.section):
+        if chapter and section[0].astext().startswith(FOLDED):
+            section.insert(1, nodes.raw("", '<details class="deepatoms-more"><summary>Show them</summary>', format="html"))
+            section.append(nodes.raw("", "</details>", format="html"))
 
 
 def copy_mathjax(app, failure):

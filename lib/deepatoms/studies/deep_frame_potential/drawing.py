@@ -10,6 +10,7 @@ from scipy.stats import kendalltau, spearmanr
 from deepatoms.claims import checking
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.pages.tables import Table
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as others
 from deepatoms.studies.deep_frame_potential import fully_connected
@@ -488,25 +489,24 @@ def _curves_by_norm(values, order, ratios, F):
 
 def floors():
     """Return the table of published convolutional values against the universal floor of our analysis form."""
-    lines = [f"{'32 filters':<28}{'published F':>12}{'floor':>9}{'below':>8}"]
+    rows = []
     for (family, blocks, width), plotted in bounds.PUBLISHED_CONVOLUTIONAL.items():
         least = frame_potential.floor(induced.cifar(family, blocks, width))
         below = "yes" if plotted < least else "no"
-        lines.append(f"{f'{family}, {blocks} blocks a group':<28}{plotted:>12.4f}{least:>9.4f}{below:>8}")
-    return "\n".join(lines)
+        rows.append((f"{family}, {blocks} block{'s' * (blocks > 1)} a group", f"{plotted:.4f}", f"{least:.4f}", below))
+    return Table(("32 filters", "published F", "floor", "below it"), rows, "Published values and the floor of the analysis form.")
 
 
 def sensitivity():
     """Return the table of conventions: the range of chain over residual under each, and how often it is above 1."""
     own = grid()
-    lines = [f"{'convention':<43}{'smallest ratio':>16}{'largest':>16}{'above 1':>12}"]
-    rows = [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
+    lines, kinds = [], [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
             ("Eq. 6 chain, unit magnitudes", "synthesis", "unit", "potential"),
             ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
             ("analysis chain, free, gain 2", "chain", "gain2", "potential"),
             ("analysis chain, free, best of three gains", "chain", "best", "potential")]
     fixed, _ = recorded.ratios_by_norm(results.records(recorded.NORMS))
-    for name, family, convention, quantity in rows:
+    for name, family, convention, quantity in kinds:
         ratios = {}
         for size in own.sizes("resnet", "unit" if convention == "unit" else "free"):
             try:
@@ -515,17 +515,18 @@ def sensitivity():
                 continue
         ends = [f"{ratio:.2f} at {size[0]},{size[1]}" for size, ratio in sorted(ratios.items(), key=lambda one: one[1])]
         above = f"{sum(ratio > 1 for ratio in ratios.values())} of {len(ratios)}"
-        lines.append(f"{name:<43}{ends[0] if ends else 'not run':>16}{ends[-1] if ends else '':>16}{above:>12}")
+        lines.append((name, ends[0] if ends else "not run", ends[-1] if ends else "", above))
     for norm in (0.1, 0.25, 0.5, 2.0):
         lines.append(_sensitivity_to_norm(fixed, norm))
-    return "\n".join(lines)
+    return Table(("convention", "smallest ratio", "largest", "above 1"), lines,
+                 "F of the chain over F of the residual network, at (blocks, width).")
 
 
 def _sensitivity_to_norm(fixed, norm):
     own = sorted((ratio, blocks) for (blocks, c), ratio in fixed.items() if c == norm)
     ends = [f"{ratio:.2f} at {blocks},4" for ratio, blocks in own]
     above = f"{sum(ratio > 1 for ratio, _ in own)} of {len(own)}"
-    return f"{f'analysis chain, every norm {norm:g}':<43}{ends[0]:>16}{ends[-1]:>16}{above:>12}"
+    return f"analysis chain, every norm {norm:g}", ends[0], ends[-1], above
 
 
 def _ratio(own, family, convention, size, quantity):
@@ -651,20 +652,21 @@ def rivals(setting):
     sets = {name: (own.scores(name) | overlaps, own.accuracies(name)) for name in benchmarks.SETS}
     scores, accuracies = sets["cifar10"]
     drawn = candidates(len(accuracies), 10, 2000, draw)
-    lines = [f"{'':18}{'CIFAR-10':>20}{'CIFAR-100':>20}{'ImageNet16-120':>20}{'Kendall':>9}{'equal p.':>10}{'same op.':>10}"
-             f"{'regret':>8}"]
+    lines = []
     for name in scores:
         ranks = [_with_interval(correlation(*benchmarks.valid(found[name], known), draw)) for found, known in sets.values()]
         score, known, *groups = benchmarks.valid(scores[name], accuracies, *own.groups.values())
         within = [concordance(score, known, each, draw)[0] for each in groups]
         loss = regrets(np.nan_to_num(scores[name], nan=-np.inf), accuracies, drawn).mean()
-        lines.append(f"{name:18}" + "".join(f"{rank:>20}" for rank in ranks) + f"{kendalltau(score, known).statistic:>9.2f}"
-                     + "".join(f"{value:>10.2f}" for value in within) + f"{loss:>8.2f}")
+        lines.append((name, *ranks, *(f"{value:.2f}" for value in (kendalltau(score, known).statistic, *within, loss))))
     chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
-    lines.append(f"{'chance':18}{0:>20}{0:>20}{0:>20}{0:>9}{0:>10}{0:>10}{chance:>8.2f}")
+    lines.append(("chance", *"000000", f"{chance:.2f}"))
     with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
-    return "\n".join([*lines, "", f"Rank correlation of low F with N(G)/K: {with_overlaps:.2f}; with the number of parameters: "
-                      f"{with_count:.2f}."])
+    return Table(("score", "CIFAR-10", "CIFAR-100", "ImageNet16-120", "Kendall", "equal parameters", "same operations",
+                  "regret, points"), lines,
+                 "Rank correlation with accuracy [95 %]; on CIFAR-10 also Kendall's, over all pairs and in groups, and the "
+                 "regret. Low F itself correlates "
+                 f"{with_overlaps:.2f} with N(G)/K, {with_count:.2f} with the number of parameters.")
 
 
 def settings(setting):
@@ -673,8 +675,9 @@ def settings(setting):
     known = {name: own.low(one) for name, one in (others.OTHERS | {"3 cells": others.LEAD, "1 cell, free": others.FREE}).items()
              if results.key(one) in own.results}
     *scores, accuracies, groups = benchmarks.valid(*known.values(), own.accuracies("cifar10"), own.groups["same operations"])
-    lines = [f"{len(accuracies):,} cells, CIFAR-10{'':6}{'rank correlation':>20}{'same op.':>10}"]
+    lines = []
     for name, score in zip(known, scores, strict=True):
         rank, same = correlation(score, accuracies, draw), concordance(score, accuracies, groups, draw)[0]
-        lines.append(f"{name:24}{_with_interval(rank):>20}{same:>10.2f}")
-    return "\n".join(lines)
+        lines.append((name, _with_interval(rank), f"{same:.2f}"))
+    return Table(("setting", "rank correlation [95 %]", "same operations"), lines,
+                 f"How F ranks the accuracies of {len(accuracies):,} cells on CIFAR-10, by how it was computed.")

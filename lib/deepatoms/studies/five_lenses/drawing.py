@@ -6,6 +6,7 @@ from matplotlib.patches import Rectangle
 
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.pages.tables import Table
 from deepatoms.studies.five_lenses import links, measures, networks, relations, sixty
 from deepatoms.studies.five_lenses.measures import MEASURES, NAMES, THEORIES, THEORY
 
@@ -106,22 +107,23 @@ def _label(name):
 
 
 def strongest(records, title, fixed=None, count=5):
-    """Return how many pairs of different theories are related, and the strongest of them with their intervals, as text."""
+    """Return how many pairs of different theories are related, and the strongest of them with their intervals, as a table."""
     found = relations.across(records, fixed)
     kept, middle = relations.surviving(found), np.median([abs(one.correlation) for one in found.values()])
     seen = relations.least(len(records), len(found), 0 if fixed is None else np.linalg.matrix_rank(fixed))
-    lines = [f"{title}: {len(kept)} of {len(found)} pairs related; median |correlation| {middle:.2f}, seen from {seen:.2f} on"]
-    for pair in sorted(found, key=lambda pair: -abs(found[pair].correlation))[:count]:
-        lines.append(f"  {NAMES[pair[0]]:18} {NAMES[pair[1]]:18} {_said(found[pair])}")
-    return "\n".join(lines)
+    rows = [(NAMES[pair[0]], NAMES[pair[1]], _said(found[pair]))
+            for pair in sorted(found, key=lambda pair: -abs(found[pair].correlation))[:count]]
+    return Table(("lens", "lens of another theory", "rank correlation [95 %]"), rows,
+                 f"{title}: {len(kept)} of {len(found)} pairs related; median |correlation| {middle:.2f}, seen from {seen:.2f} "
+                 "on. The strongest:")
 
 
 def held_fixed(records):
-    """Return how many pairs are related without and with each lens held fixed, those that take away most first, as text."""
+    """Return how many pairs are related without and with each lens held fixed, those that take away most first, as a table."""
     found = relations.holding(records)
-    lines = [f"{'held fixed':20}{'related before':>16}{'after':>8}"]
-    return "\n".join(lines + [f"{NAMES[name]:20}{found[name][0]:16}{found[name][1]:8}"
-                              for name in sorted(found, key=lambda name: found[name][1] - found[name][0])])
+    rows = [(NAMES[name], *map(str, found[name])) for name in sorted(found, key=lambda name: found[name][1] - found[name][0])]
+    return Table(("held fixed", "related before", "after"), rows,
+                 "Pairs that are related, before and after a lens is held fixed.")
 
 
 def best_with_accuracy(records):
@@ -136,19 +138,20 @@ def best_with_accuracy(records):
 def repeats(**columns):
     """Return the correlation of each lens that looks at inputs with itself on other inputs, a column for each relation."""
     names = next(iter(columns.values()))
-    lines = [f"{'':18}" + "".join(f"{title.replace('_', ' '):>18}" for title in columns)]
-    return "\n".join(lines + [f"{NAMES[name]:18}" + "".join(f"{found[name].correlation:18.2f}" for found in columns.values())
-                              for name in names])
+    return Table(("lens", *(title.replace("_", " ") for title in columns)),
+                 [(NAMES[name], *(f"{found[name].correlation:.2f}" for found in columns.values())) for name in names],
+                 "Rank correlation of each lens with itself on other inputs.")
 
 
 def silence(records):
-    """Return, by training, the active units over the uniqueness threshold and the share of codes below it, as text."""
-    lines = [f"{'':18}{'networks':>9}{'active / threshold':>20}{'codes below it':>16}"]
+    """Return, by training, the active units over the uniqueness threshold and the share of codes below it, as a table."""
+    rows = []
     for name, (_, chosen) in _groups(records).items():
         group = [record["result"] for record, in_it in zip(records, chosen, strict=True) if in_it]
         ratio, share = np.mean([[one["lenses"]["activity"], one["unique"]] for one in group], axis=0)
-        lines.append(f"{name:18}{len(group):9}{ratio:20.2f}{share:16.4f}")
-    return "\n".join(lines)
+        rows.append((name, str(len(group)), f"{ratio:.2f}", f"{share:.4f}"))
+    return Table(("training", "networks", "active units / threshold", "share of codes below it"), rows,
+                 "How far codes lie from what is certainly unique.")
 
 
 def accuracy(records):
@@ -207,29 +210,27 @@ def _describe_conditions(figure, records):
 
 
 def apart_table(records):
-    """Return which lenses tell conditions apart, by theory, as text."""
+    """Return which lenses tell conditions apart, by theory, as a table."""
     pairs = {"weights": ("trained", "trained permuted"), "labels": ("trained", "shuffled labels"),
              "training": ("start", "trained"), "null": ("start", "start permuted")}
     found = {title: relations.apart(records, *pair) for title, pair in pairs.items()}
-    lines = [f"{'':20}{'':18}" + "".join(f"{title:>10}" for title in found)]
-    lines += [f"{THEORY[name]:20}{NAMES[name]:18}" + "".join(f"{'apart' if name in kept else '·':>10}" for kept in found.values())
-              for name in MEASURES]
-    return "\n".join(lines)
+    rows = [(NAMES[name], THEORY[name], *("apart" if name in kept else "·" for kept in found.values())) for name in MEASURES]
+    return Table(("lens", "theory", *found), rows, "Which lenses tell trained networks from others: with permuted weights, with "
+                 "shuffled labels, before training; and the null, two untrained ones.")
 
 
 # ---- one network now ----
 
 def live(seed, epochs=32):
-    """Return the numbers of one network that is trained now: untrained, trained, its weights permuted; as text."""
+    """Return the numbers of one network that is trained now: untrained, trained, its weights permuted; as a table."""
     begun = networks.start(64, 16, 4, seed)
     found = networks.trained(begun, epochs, "true", seed)
     x, y = measures.halves(seed)[0]
     models = {"untrained": begun, "trained": found, "permuted": networks.permuted(found, seed)}
     rows = {name: measures.measured(model, x, y) for name, model in models.items()}
-    lines = [f"{'':20}{'':18}" + "".join(f"{name:>11}" for name in models)]
-    lines += [f"{'':20}{'test accuracy':18}" + "".join(f"{sixty.accuracy(model, x, y):11.3f}" for model in models.values())]
-    return "\n".join(lines + [f"{THEORY[name]:20}{_label(name):18}" + "".join(f"{row[name]:11.3g}" for row in rows.values())
-                              for name in MEASURES])
+    first = ("test accuracy", "", *(f"{sixty.accuracy(model, x, y):.3f}" for model in models.values()))
+    lines = [(_label(name), THEORY[name], *(f"{row[name]:.3g}" for row in rows.values())) for name in MEASURES]
+    return Table(("lens", "theory", *models), [first, *lines], "One network, trained now.")
 
 
 # ---- one network, five readings ----

@@ -7,6 +7,7 @@ import numpy as np
 
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.pages.tables import Table
 from deepatoms.studies.resnests import descents, tanh
 from deepatoms.studies.resnests.checks.recorded import PUBLISHED, mean_and_interval
 from deepatoms.studies.resnests.checks.trained import trained_task
@@ -207,6 +208,13 @@ def probes(found):
 
 
 VARIANTS = ("standard", "bn-resnest", "a-resnest")
+
+
+def accuracies_table(records):
+    """Return the table of recorded accuracies of the variants on digits."""
+    rows = [(record["configuration"]["variant"], f"{np.mean(found):.3f}", f"{np.std(found):.3f}", str(len(found)))
+            for record in records for found in (record["result"]["accuracy"],)]
+    return Table(("variant", "accuracy", "standard deviation", "seeds"), rows, "Test accuracy on digits.")
 
 
 def four_variants(records):

@@ -218,11 +218,3 @@ def table(setting):
         rows[name] = {"accuracy": accuracy.mean(), "+/-": accuracy.std(ddof=1),
                       **{key: float(np.median([one[key] for one in found])) for key in PROPERTIES}}
     return rows
-
-
-def text(rows):
-    """Return rows of numbers as a table of text, one column for each row: it fits a page."""
-    keys = list(next(iter(rows.values())))
-    width = max(8, *(len(key) + 1 for key in keys))
-    lines = [" " * width + "".join(f"{name:>14}" for name in rows)]
-    return "\n".join(lines + [f"{key:{width}}" + "".join(f"{row[key]:14.3g}" for row in rows.values()) for key in keys])

@@ -44,10 +44,6 @@ def smallest(measure, breaks):
     return None
 
 
-def text():
-    """Return all statements with their smallest counterexamples, as a table of text."""
-    lines = []
-    for statement, (measure, breaks) in STATEMENTS.items():
-        D, pair = smallest(measure, breaks)
-        lines.append(f"{statement:45} D = {str(D.tolist()):19} {pair[0]:g} -> {pair[1]:g}")
-    return "\n".join(lines)
+def listed():
+    """Return each statement with its smallest counterexample and the two numbers that break it."""
+    return [(statement, *smallest(measure, breaks)) for statement, (measure, breaks) in STATEMENTS.items()]

@@ -9,7 +9,9 @@ import torch
 
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
-from deepatoms.studies.skip_dictionaries import comparison
+from deepatoms.pages.tables import Table
+from deepatoms.studies.skip_dictionaries import comparison, counterexamples
+from deepatoms.studies.skip_dictionaries import representation as recorded
 from deepatoms.studies.skip_dictionaries.representation import ATOMS, curve, curves, learned_of
 from deepatoms.theory import skip_dictionaries as skip
 
@@ -443,3 +445,30 @@ def _optimisation_told(setting, starts):
                  bool(comparison.start_spectra(setting, "resnet", "Gaussian", comparison.HE)[:, 0].min() > 1e6),
              "at He's scale residual layers are better conditioned than plain Gaussian ones":
                  bool(conditions["resnet", "Gaussian", comparison.HE] < conditions["plain", "Gaussian", comparison.HE])})
+
+
+# ---- tables ----
+
+WORDS = {"accuracy": "accuracy", "+/-": "its standard deviation", "kappa": r"condition number $\kappa$", "mu": r"coherence $\mu$",
+         "mu_avg": r"mean of each atom's largest cosine", "mu_mse": "root mean square cosine", "babel_4": "Babel function at 4",
+         "A": "lower frame bound $A$", "B": "upper frame bound $B$", "k90": "dimensions of 90 % of the energy"}
+
+
+def numbers(rows, caption):
+    """Return the table of rows of numbers by name, one column for each: it fits a page."""
+    keys = next(iter(rows.values()))
+    return Table(("", *rows), [(WORDS.get(key, key), *(f"{row[key]:.3g}" for row in rows.values())) for key in keys], caption)
+
+
+def counterexamples_table():
+    """Return the table of statements with their smallest counterexamples."""
+    rows = [(statement, f"D = {D.tolist()}", f"{before:g} → {after:g}")
+            for statement, D, (before, after) in counterexamples.listed()]
+    return Table(("statement", "smallest counterexample", "D → I + D"), rows,
+                 "The smallest integer matrix that breaks each statement.")
+
+
+def photographs_differences(records):
+    """Return the table of recorded differences on photographs."""
+    return Table(("", "accuracy − ResNet, points", "coherence − linear"), recorded.photographs_differences(records),
+                 "Differences of nets of one seed, mean and 95 % interval over five seeds.")

@@ -138,15 +138,13 @@ def photographs_table(records):
 
 
 def photographs_differences(records):
-    """Return the recorded paired differences with their 95 % intervals as text: accuracy from ResNet, coherence from linear."""
+    """Return by kind the recorded paired differences with 95 % intervals: accuracy from ResNet, coherence from linear."""
     found = {record["configuration"]["kind"]: record["result"] for record in records}
     accuracy = {kind: 100 * np.array(result["accuracy"]) for kind, result in found.items()}
     coherence = {kind: np.array([one["mu"] for one in result["properties"]]) for kind, result in found.items()}
-    lines = [f"{'':14}{'accuracy - ResNet (points)':>30}{'mu - linear':>30}"]
-    for kind, name in comparison.NAMES.items():
-        lines.append(f"{name:14}{_told(accuracy[kind] - accuracy['resnet'], 1) if kind != 'resnet' else '':>30}"
-                     f"{_told(coherence[kind] - coherence['linear'], 3) if kind != 'linear' else '':>30}")
-    return "\n".join(lines)
+    return [(name, _told(accuracy[kind] - accuracy["resnet"], 1) if kind != "resnet" else "",
+             _told(coherence[kind] - coherence["linear"], 3) if kind != "linear" else "")
+            for kind, name in comparison.NAMES.items()]
 
 
 def _told(differences, digits):

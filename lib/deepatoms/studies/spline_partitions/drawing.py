@@ -16,6 +16,7 @@ from deepatoms.learning import networks
 from deepatoms.learning.training import seeded
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.pages.tables import Table
 from deepatoms.studies.spline_partitions import moons, neighbourhoods, penalties, ring
 from deepatoms.studies.spline_partitions.checks import codes as occupancy_checks
 from deepatoms.studies.spline_partitions.checks import neighbours as neighbour_checks
@@ -211,26 +212,27 @@ def _shade(facet):
 
 
 def pieces_table(setting):
-    """Print how many regions (codes) and how many maximal affine pieces some networks have."""
+    """Return the table of how many regions (codes) and how many maximal affine pieces some networks have."""
     narrow = seeded(networks.relu_network, setting.seed, widths=(2, 16, 3, 2))
     shown = {"two moons, trained": partition.slice_plane(moons.snapshots(setting.seed)[-1], moons.BOX),
              "ring in space, trained": ring.trained(setting.seed)[1],
              "2-16-3-2, untrained": partition.slice_plane(narrow, regions.BOX)}
-    print(f"{'':24}codes  affine pieces")
-    for name, found in shown.items():
-        print(f"{name:24}{len(found):5}  {affine_pieces(found).max() + 1:13}")
+    rows = [(name, f"{len(found):,}", f"{affine_pieces(found).max() + 1:,}") for name, found in shown.items()]
+    return Table(("network", "codes", "maximal affine pieces"), rows, "Two counts of the same regions.")
 
 
 def degree_table(setting):
-    """Print the average degree in space, of all regions and of those that do not touch the frame, by kind of network."""
+    """Return the table of average degrees in space, of all regions and of those that do not touch the frame."""
     kinds = {"ReLU, 8-8": (networks.relu_network, {"widths": (3, 8, 8, 3)}), "ReLU with skips": (regions.Skipped, {"inputs": 3}),
              "maxima of four": (regions.pooled, {"inputs": 3}), "one maximum of 60": (regions.one_maximum, {"dimension": 3})}
-    print(f"{'':18}regions  neighbours, all regions  and of inner ones, largest")
+    rows = []
     for name, (build, options) in kinds.items():
         found = partition.slice_space(seeded(build, 100 * setting.seed, **options), regions.SPACE)
         degrees = np.bincount(region_graph(found).ravel(), minlength=len(found))
         inner = degrees[inner_regions(found)]
-        print(f"{name:18}{len(found):7}  {degrees.mean():23.2f}  {inner.mean():18.2f}, {inner.max()}")
+        rows.append((name, f"{len(found):,}", f"{degrees.mean():.2f}", f"{inner.mean():.2f}", str(inner.max())))
+    return Table(("network in space", "regions", "neighbours, on average", "of inner regions", "at most"), rows,
+                 "How many neighbours a region has in space.")
 
 
 def counts(setting):
@@ -392,13 +394,15 @@ def _of_colour(curves):
 
 
 def distance_table(setting):
-    """Print, layer by layer, Eq. 15's distance between images of a class, and to the nearest, over that of all pairs."""
+    """Return the table, layer by layer, of Eq. 15's distance within a class, and to the nearest, over that of all pairs."""
     base, queries = _halves(setting)
     same = (queries.labels[:, None] == base.labels).numpy()
-    print(f"{'':8}same class / all pairs    15 nearest / all pairs\n{'':8}" + "  ".join(["trained  untrained"] * 2))
+    rows = []
     for number, layer in enumerate(LAYERS):
         found = [_distance_ratios(*_codes_of_halves(setting)[state], number, same) for state in ("trained", "untrained")]
-        print(f"{layer:8}" + "".join(f"{one:7.2f}{other:11.2f}" for one, other in zip(*found, strict=True)))
+        rows.append((layer, *(f"{value:.2f}" for pair in zip(*found, strict=True) for value in pair)))
+    return Table(("layer", "same class, trained", "untrained", "15 nearest, trained", "untrained"), rows,
+                 "Mean distance of codes within a class, and to the 15 nearest, over that of all pairs.")
 
 
 def _distance_ratios(base, queries, number, same):
@@ -539,10 +543,12 @@ def _breaks(setting):
 
 
 def breaks_table(setting):
-    """Return the rungs of each shown digit: digit, in-radius, adversarial break, random-noise break."""
+    """Return the table of the rungs of each shown digit: in-radius, adversarial break, random-noise break."""
     _, _, wall, step, random, _ = _breaks(setting)
-    return [(digit, *(float(value) for value in values)) for digit, *values in
+    rows = [(f"digit {digit}", *(f"{float(value):.2g}" for value in values)) for digit, *values in
             zip(DIGITS, wall.radius, step.flatten(1).norm(dim=1), random, strict=True)]
+    return Table(("image", "in-radius", "adversarial step", "random step"), rows,
+                 "How far each image can move: to the next region, and to another class on the way there and at random.")
 
 
 def radius_frame(digit, radius, setting):

@@ -10,6 +10,7 @@ from deepatoms import data
 from deepatoms.learning import networks, training
 from deepatoms.pages import chapter, figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.pages.tables import Table
 from deepatoms.runs import results
 from deepatoms.studies.spline_templates import inner_products
 from deepatoms.studies.spline_templates.checks import approximation, convexity, templates
@@ -246,21 +247,25 @@ def figure_two():
 
 
 def table_two():
-    """Print what Fig. 2 and Eq. 12 compare, one line for each data set, with and without batch norm."""
-    print(f"{'':34}accuracy   own others ratio Eq. 12 area cosine all ten signs  nets, others > 0")
+    """Return the table of what Fig. 2 and Eq. 12 compare, one line for each data set, with and without batch norm."""
+    rows = []
     for name in NETS:
         for batch_norm in (True, False):
             nets = [net["trained"] for net in nets_of(name) if net["batch_norm"] is batch_norm]
             if nets:
-                print(f"{name + (', batch norm' if batch_norm else ', biases'):34}" + _row(nets))
+                rows.append((name + (", batch norm" if batch_norm else ", biases"), *_row(nets)))
+    head = ("nets", "accuracy", "own", "others", "ratio", "Eq. 12", "area", "cosine", "all ten signs", "others > 0, nets")
+    return Table(head, rows, "Mean inner products with the templates of the own and of other classes, their ratio beside Eq. "
+                 "12's, the area under the curve that ranks them, the cosine of templates and images, and the share of images "
+                 "with all ten signs right.")
 
 
 def _row(nets):
     mean = {key: np.mean([net[key] for net in nets]) for key in nets[0] if key != "histogram"}
     above = sum(net["mean_others"] > 0 for net in nets)
-    return (f"{mean['accuracy']:8.3f} {mean['mean_correct']:5.1f} {mean['mean_others']:6.1f} "
-            f"{mean['mean_correct'] / mean['mean_others']:5.1f} {-9:6} {mean['auc']:4.2f} {mean['cosine']:6.2f} "
-            f"{mean['all_classes']:13.2f}  {above} of {len(nets)}")
+    return (f"{mean['accuracy']:.3f}", f"{mean['mean_correct']:.1f}", f"{mean['mean_others']:.1f}",
+            f"{mean['mean_correct'] / mean['mean_others']:.1f}", "-9", f"{mean['auc']:.2f}", f"{mean['cosine']:.2f}",
+            f"{mean['all_classes']:.2f}", f"{above} of {len(nets)}")
 
 
 def proposition_five():
