@@ -97,6 +97,16 @@ def test_coherence_and_stripes_of_a_convolution():
     assert found["inputs with a code sparse enough to be unique, 0.0"].value == share
 
 
+def test_coherence_of_a_convolution_with_a_stride():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 5, 3, 2, 1), torch.nn.ReLU(), torch.nn.Flatten()).double().eval()
+    found = report(model, torch.randn(2, 2, 8, 8).double(), nulls=0)["coherence, 0"]
+    folded = convolutional.unstrided(model[0].weight.detach(), 2)
+    assert found.value == float(convolutional.filter_coherence(folded)) < float(
+        convolutional.filter_coherence(model[0].weight.detach())) and folded.shape == (5, 8, 2, 2)
+    assert found.threshold == convolutional.filter_welch_bound(5, 8, (2, 2)) <= found.value
+
+
 def test_certified_noise_of_codes_that_the_network_finds_exactly():
     """One orthogonal layer without biases on sparse inputs: the model holds, and the certificate is the theory's."""
     model, x = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.ReLU()).double().eval(), torch.eye(4).double()

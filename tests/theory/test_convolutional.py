@@ -276,3 +276,27 @@ def test_an_atom_with_an_empty_channel_or_row_is_no_zero_atom_and_an_empty_one_i
     for wrong, said in ((np.ones((2, 3)), "rank 2"), (np.full((1, 1, 2), np.nan), "NaN"), (np.ones((1, 1, 1, 1, 1)), "rank 5")):
         with pytest.raises(ValueError, match=f"filters = .*{said}"):
             convolutional.matrix(wrong, (4,))
+
+
+@pytest.mark.parametrize(("shape", "stride"), [((3, 2, 3), 2), ((4, 1, 5), 3), ((3, 2, 3, 3), 2), ((2, 3, 4, 5), (2, 3)),
+                                               ((3, 1, 3, 3), 1), ((3, 4, 1, 1), 2)])
+def test_filters_with_a_stride_have_the_coherence_of_their_explicit_dictionary(shape, stride):
+    """The columns are the filters at every place that the stride meets, on a grid where nothing wraps around."""
+    filters = np.random.default_rng(0).normal(size=shape)
+    steps = (stride,) * (len(shape) - 2) if isinstance(stride, int) else stride
+    starts = [range(0, 3 * -(-side // step) * step, step) for side, step in zip(shape[2:], steps, strict=True)]
+    columns = []
+    for place in itertools.product(*starts):
+        for atom in filters:
+            grid = np.zeros((shape[1], *(each[-1] + side for each, side in zip(starts, shape[2:], strict=True))))
+            grid[(slice(None), *(slice(at, at + side) for at, side in zip(place, shape[2:], strict=True)))] = atom
+            columns.append(grid.ravel())
+    explicit = dictionaries.mutual_coherence(np.array(columns).T)
+    assert convolutional.filter_coherence(convolutional.unstrided(filters, stride)) == pytest.approx(explicit, rel=1e-12)
+
+
+def test_a_stride_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="stride"):
+        convolutional.unstrided(np.ones((1, 1, 3)), (2, 2))
+    with pytest.raises(ValueError, match="stride"):
+        convolutional.unstrided(np.ones((1, 1, 3)), 0)

@@ -94,6 +94,12 @@ class Layer:
         return "" if self.weight.ndim < 5 else "is a convolution of three axes"
 
     @property
+    def strided(self) -> bool:
+        """Whether a stride is all that is odd about it: its dictionary is one of stride 1, of larger pixels."""
+        return self.kind == "convolution" and self.weight.ndim < 5 and self.options["stride"] != 1 and all(
+            self.options[name] == usual for name, usual in USUAL.items() if name != "stride")
+
+    @property
     def positions(self) -> int:
         """On how many positions the weight is applied to one input."""
         return math.prod(self.grid[0] if self.options.get("transposed") else self.grid[1])

@@ -337,6 +337,41 @@ def filter_coherence(filters: AnyArray, grid: int | Sequence[int] | None = None)
     return found.numpy()[()] if isinstance(filters, np.ndarray) else found
 
 
+def unstrided(filters: Array, stride: int | Sequence[int]) -> Array:
+    r"""Return filters of stride 1 whose dictionary is that of given filters with a stride.
+
+    A block of pixels as large as the stride becomes one pixel with that many times the channels, which changes no inner
+    product: two atoms of stride s lie whole blocks apart. Filters are filled up with zeros to whole blocks.
+
+    Args:
+        filters: array of shape (atoms, channels, \*kernel), without zero atoms.
+        stride: of each axis, or of all.
+
+    Returns:
+        Array of shape (atoms, channels x pixels of a block, \*blocks), of the kind of the filters.
+
+    Source: the polyphase form, standard.
+
+    Raises:
+        ValueError: on a stride below 1, a zero atom, an entry that is not finite, or a shape that does not fit.
+
+    >>> unstrided(np.array([[[1.0, 2.0, 3.0]]]), 2).tolist()
+    [[[1.0, 3.0], [2.0, 0.0]]]
+    """
+    demand_filters("filters", filters)
+    steps = [arguments.integer("stride", step) for step in _tuple(stride)] * (1 if np.ndim(stride) else filters.ndim - 2)
+    if len(steps) != filters.ndim - 2:
+        arguments.refuse("stride", stride, f"has not one step for each of {filters.ndim - 2} axes", "pass one number for all")
+    given: Any = torch.as_tensor(filters)
+    sides = [-(-side // step) for side, step in zip(given.shape[2:], steps, strict=True)]
+    missing = [(0, count * step - side) for count, step, side in zip(sides, steps, given.shape[2:], strict=True)]
+    whole = torch.nn.functional.pad(given, [each for pair in reversed(missing) for each in pair])
+    split = whole.reshape(*given.shape[:2], *(size for pair in zip(sides, steps, strict=True) for size in pair))
+    axes = range(2, split.ndim)
+    found = split.permute(0, 1, *axes[1::2], *axes[::2]).reshape(len(given), -1, *sides)
+    return found.numpy() if isinstance(filters, np.ndarray) else found
+
+
 def padded_norm(filters: torch.Tensor, grid: int | Sequence[int], dilation: int | Sequence[int] = 1) -> float:
     r"""Return a bound on the norm of a convolution with zero padding, of any width and any stride.
 

@@ -95,16 +95,17 @@ def coherence(layer: Layer) -> Found:
 
 
 def filters(layer: Layer) -> tuple[torch.Tensor, int]:
-    """Return a layer's atoms in float64, one a row, and how many of norm 0 were left out.
+    """Return a layer's atoms in float64, one a row, and how many of norm 0 were left out; those of a stride as of stride 1.
 
     Raises:
         ValueError: If the layer is no dictionary of the theory.
     """
-    if layer.odd:
+    if layer.odd and not layer.strided:
         raise ValueError(f"{layer.name!r} {layer.odd}, which the theory's dictionaries are not")
     atoms = layer.weight.detach().double()
     there = atoms.flatten(1).abs().sum(1) > 0
-    return atoms[there], int((~there).sum())
+    kept = atoms[there]
+    return convolutional.unstrided(kept, layer.options["stride"]) if layer.strided and len(kept) else kept, int((~there).sum())
 
 
 def sparse_enough(view: View, count: int) -> dict[str, Found]:
