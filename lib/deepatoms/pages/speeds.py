@@ -5,8 +5,6 @@ from deepatoms.runs import results
 
 # Records made before rows named their work: the field of the configuration that counts it.
 COUNTED = {"neighbours": "queries", "dense": "signals", "": "samples"}
-
-
 HEAD = ("way", "CPU s", "times ours", "MiB", "work")
 CAPTION = "CPU seconds and memory above the start. Times ours: seconds for equal work, where its unit is ours."
 

@@ -133,3 +133,11 @@ def test_pairs_are_looked_at_some_at_a_time(monkeypatch):
         found = partition.slice_plane(model, corners)
         monkeypatch.setattr(refine, "PAIRS", 7)
         assert np.array_equal(partition.slice_plane(model, corners).vertices, found.vertices)
+
+
+@pytest.mark.parametrize("build", [plain, lambda: little.seeded(little.pooled)])
+def test_weights_that_are_being_trained_cut_the_same_regions_and_leave_no_graph(build):
+    corners = BOX if build is plain else little.images(3)
+    wanted, trained = (partition.slice_plane(build().requires_grad_(grad), corners) for grad in (False, True))
+    assert np.array_equal(wanted.areas, trained.areas) and len(trained.affine_maps()[0]) == len(trained)
+    assert not partition.nearest_walls(build().requires_grad_(), corners).radius.requires_grad

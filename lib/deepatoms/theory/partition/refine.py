@@ -102,7 +102,7 @@ def refined(model: Model, corners: torch.Tensor, cells: Many, layers: int | None
     >>> len(refined(torch.nn.ReLU(), box, Polygons.square(), None, (10, None)))
     4
     """
-    with untouched(model):
+    with untouched(model), torch.no_grad():
         walk = Chained.of(model, corners) or Observed(model, corners)
         wanted = walk.known if layers is None else integer("layers", layers, 0)
         if wanted > walk.known:

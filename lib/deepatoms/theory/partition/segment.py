@@ -49,7 +49,7 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
     start, end = start.detach(), end.detach()
     layers, sample = rehearse(model, start[None])
     size, ends = max(1, int(USUAL // (2 * sample + 1))), np.array([0.0, 1.0])
-    with untouched(model):
+    with untouched(model), torch.no_grad():
         for layer in range(layers):
             ends = _refined(model, start, end, layer, ends, size)
             if len(ends) - 1 > integer("limit", limit):

@@ -48,7 +48,7 @@ class Slice(abc.ABC):
 
     def codes(self) -> tuple[LayerCodes, ...]:
         """Return the code of each region at every nonlinearity, as :func:`~deepatoms.theory.partition.region_codes` does."""
-        with untouched(self.model):
+        with untouched(self.model), torch.no_grad():
             return region_codes(self.model, self.points(self.centres))
 
     def affine_maps(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,5 +57,5 @@ class Slice(abc.ABC):
         Returns:
             Slopes, shape (regions, outputs, dimension), and offsets, shape (regions, outputs).
         """
-        with untouched(self.model):
+        with untouched(self.model), torch.no_grad():
             return affine_maps(self.model, self.corners, self.centres)

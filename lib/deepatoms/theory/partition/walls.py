@@ -70,7 +70,7 @@ def nearest_walls(model: Model, x: torch.Tensor, chunk: int | None = None) -> Wa
     x = x.detach()
     size = _points_at_a_time(chunk, x, rehearse(model, x)[1])
     basis = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
-    with untouched(model):
+    with untouched(model), torch.no_grad():
         parts = [_nearest(model, part, basis) for part in x.split(size)]
     radius, step, layer, unit = (torch.cat(column) for column in zip(*parts, strict=True))
     return Wall(radius, step.reshape(x.shape), layer, unit)
