@@ -17,7 +17,7 @@ from deepatoms.studies.atoms import drawing as atoms_drawing
 from deepatoms.studies.atoms import sparse_recovery
 from deepatoms.studies.deep_frame_potential import drawing as potential_drawing
 from deepatoms.studies.deep_frame_potential import fully_connected
-from deepatoms.theory import dictionaries, frame_potential, partition, pursuit, splines, stability
+from deepatoms.theory import dictionaries, frame_potential, partition, piecewise, pursuit, splines, stability
 from deepatoms.theory import skip_dictionaries as skip
 
 KINDS = {"skips": lambda: networks.residual_cnn((1, 8, 8), widths=(8, 16), blocks=2), "pooling": networks.digits_cnn}
@@ -67,7 +67,7 @@ def test_a_hundred_images_have_the_library_s_scores_templates_codes_and_walls(op
     A, _ = splines.affine_map(model, x)
     np.testing.assert_allclose([each["scores"] for each in found], model(x), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose([each["templates"] for each in found], A.flatten(2), rtol=1e-9, atol=1e-11)
-    np.testing.assert_array_equal([each["codes"] for each in found], splines.trace(model, x).codes)
+    np.testing.assert_array_equal([each["codes"] for each in found], piecewise.trace(model, x).codes)
     np.testing.assert_allclose([each["wall"] for each in found], splines.distance_to_break(model, x, direction), rtol=1e-9)
 
 

@@ -14,7 +14,7 @@ from deepatoms.pages.tables import Table
 from deepatoms.runs import results
 from deepatoms.studies.spline_templates import inner_products
 from deepatoms.studies.spline_templates.checks import approximation, convexity, templates
-from deepatoms.theory import partition, splines
+from deepatoms.theory import partition, piecewise, splines
 
 STEPS = 21
 NOISES = (0.0, 1e-6, 1e-3, 0.03, 0.1)
@@ -365,7 +365,7 @@ def _morph(setting, first, second):
     at = torch.linspace(0, 1, STEPS)[:, None, None, None]
     x = (1 - at) * _digit(setting, first) + at * _digit(setting, second)
     A, b = splines.affine_map(model, x)
-    codes = splines.trace(model, x).codes
+    codes = piecewise.trace(model, x).codes
     return x, A, A.flatten(2) @ x.flatten(1)[..., None], model(x), (codes[1:] != codes[:-1]).sum(1)
 
 

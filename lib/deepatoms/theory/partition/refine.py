@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ class Observed:
 
     def refine(self, cells: Many, layer: int, budget: Budget) -> Many:
         """Cut every region by the units of one nonlinearity."""
-        directions, found = self.corners[1:] - self.corners[:1], []
+        directions, found = self.corners[1:] - self.corners[:1], list[Many]()
         for start in range(0, len(cells), self.most):
             part = cells.take(np.arange(start, min(start + self.most, len(cells))))
             budget.before, budget.ahead = sum(map(len, found)), len(cells) - start - len(part)
@@ -384,7 +384,7 @@ class Units:
         keep = (low < -near) & (high > near)
         return keep, values[cells.spread(rows, keep)]
 
-    def split(self, cells: Many, places: np.ndarray, values: np.ndarray, told: Count) -> tuple[Many, np.ndarray]:
+    def split(self, cells: Many, places: np.ndarray, values: Any, told: Count) -> tuple[Many, np.ndarray]:
         """Cut each cell by one unit."""
         values[abs(values) <= cells.spread(np.arange(len(cells)), self.one(places)[1])] = 0.0
         parts = cells.cut(values)

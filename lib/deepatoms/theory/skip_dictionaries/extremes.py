@@ -65,7 +65,7 @@ def extreme_singular_values(forward: Product, adjoint: Product, start: torch.Ten
     first, found = forward(v), Extremes(0.0, math.inf, False)
     if bool(((first == 0) & (start != 0)).any()):
         return Extremes(float(first.norm()), 0.0, False)
-    right, left, diagonal, above = [v], [], [], []
+    right, left, diagonal, above = [v], list[torch.Tensor](), list[float](), list[float]()
     for _ in range(min(steps, len(start))):
         u = _orthogonal(forward(right[-1]), left)
         diagonal.append(float(u.norm()))
