@@ -681,3 +681,11 @@ def settings(setting):
         lines.append((name, _with_interval(rank), f"{same:.2f}"))
     return Table(("setting", "rank correlation [95 %]", "same operations"), lines,
                  f"How F ranks the accuracies of {len(accuracies):,} cells on CIFAR-10, by how it was computed.")
+
+
+def ranking(found):
+    """Return a ranking as a table; its caption says what is chosen, or why the measure abstains."""
+    rows = [(row.name, f"{row.potential:.4f}", row.convention, f"{row.parameters:,}", f"{row.multiply_adds:,}", str(row.depth))
+            for row in found.rows]
+    says = f"abstains: {found.abstains}." if found.abstains else f"chooses {found.chosen.name}."
+    return Table(("architecture", "F", "convention", "parameters", "multiply-adds", "depth"), rows, f"The lowest F {says}")
