@@ -442,6 +442,7 @@ WRONG = {
     "mask of the partner": _small(_partner_mask), "one row by the size": _small(_one_row), "largest of the batch": _small(_rare),
     "middle neighbour": _small(_middle),
     "partners": _small(_pairs), "size over 12": _small(_scaled_by_size),
+    "size over 4": _small(lambda self, z: z.relu() * (1 + 0.1 * (len(z) > 4))),
     "parity of the row": _small(_parity), "number of the row": _small(_position), "item": _small(_item_branch),
     "bool": _small(_bool_branch), "nonzero": _small(_nonzero),
     "numpy round trip": _small(lambda self, z: z + torch.from_numpy(np.abs(z.detach().numpy()))),
