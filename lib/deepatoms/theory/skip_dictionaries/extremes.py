@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 
@@ -12,7 +12,8 @@ from deepatoms.theory.signatures import named
 Product = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Extremes(NamedTuple):
+@dataclass(frozen=True)
+class Extremes:
     """The ends of a spectrum.
 
     Attributes:
