@@ -42,6 +42,10 @@ def test_numbers_stand_at_the_right_and_words_at_the_left_and_markup_is_text():
     assert "Two" in page and "<x>" not in page and 'aria-label="Two F &amp; more."' in page
 
 
+def test_a_corner_without_a_word_is_no_heading():
+    assert "<thead><tr><td></td><th" in tables.page(tables.Table(("", "F"), [("chain", "0.14")], "One."))
+
+
 def test_a_row_too_short_and_a_silent_caption_are_refused():
     with pytest.raises(ValueError, match="has 1 cells under a heading of 2"):
         tables.show(tables.Table(("a", "b"), [("c",)], "One."))

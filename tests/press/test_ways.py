@@ -20,6 +20,11 @@ def shown(code):
     return nbformat.v4.new_code_cell(code, outputs=[nbformat.v4.new_output("stream", text="out")])
 
 
+def drawn(code, **metadata):
+    output = nbformat.v4.new_output("display_data", {"text/html": "<p>drawn</p>", "text/plain": "drawn"})
+    return nbformat.v4.new_code_cell(code, outputs=[output], metadata=metadata)
+
+
 @pytest.fixture
 def built(tmp_path):
     """Return a function that builds two pages with a line of configuration and returns their HTML."""
@@ -29,7 +34,7 @@ def built(tmp_path):
     cells = [nbformat.v4.new_markdown_cell("# Second"), nbformat.v4.new_code_cell("seed = 0", metadata=HIDDEN),
              nbformat.v4.new_code_cell("import math", metadata=HIDDEN), nbformat.v4.new_code_cell("math.pi"),
              nbformat.v4.new_markdown_cell("## More measurements\n\nOf minor claims."), shown("print('seen')"),
-             shown("x = 1; print('computed')"),
+             shown("x = 1; print('computed')"), drawn("y = 2; draw(y)"), drawn("z = 3; draw(z)", tags=["try"]),
              nbformat.v4.new_markdown_cell("## After")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source / "chapter.ipynb")
 
@@ -60,7 +65,8 @@ def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(
     assert index.count("<noscript><math") == 2 and "<mfrac>" in index
     assert "</math> (dfp 2)</noscript>" in index, "an equation keeps its number"
     assert formulas.with_formulas(index) == index, "a second time changes nothing"
-    assert chapter.count('<details class="admonition hide above-input') == 2 and chapter.count("deepatoms-shows") == 1
+    assert chapter.count('<details class="admonition hide above-input') == 3 and chapter.count("deepatoms-shows") == 2, \
+        "the set-up, and code that only shows or whose output stands for itself; not what computes in print, nor a trial"
     folded = chapter.split('<details class="deepatoms-more">')[1].split("<h2>After")[0]
     assert "Of minor claims" in folded and "computed" in folded, "a fold holds its section"
     assert folded.count("</details>") == folded.count("<details") + 1, "and ends with it"

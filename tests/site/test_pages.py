@@ -6,6 +6,7 @@ import html.parser
 import http.server
 import json
 import pathlib
+import re
 import threading
 import urllib.error
 import urllib.parse
@@ -15,6 +16,7 @@ import axe_playwright_python
 import pytest
 
 from deepatoms.claims import catalogue
+from deepatoms.pages.live import SCRIPTS
 from deepatoms.press.site import Pages
 
 SITE = pathlib.Path(__file__).parents[2] / "_build" / "html"
@@ -219,6 +221,14 @@ def test_a_page_with_an_explorer_stays_light(site, open_page):
         sizes = {address: compressed(address) for address in set(loaded) if address.startswith(site)}
         page.close()
         assert sum(sizes.values()) <= 1_800_000, json.dumps(sizes, indent=1)
+
+
+def test_a_page_loads_the_scripts_of_its_live_figures_and_no_others():
+    for name in READ:
+        text = (SITE / name).read_text("utf-8")
+        shown = re.findall(r'<figure class="deepatoms-live" data-live="([\w-]+)"', text)
+        wanted = {script for figure in shown for script in ("kit.js", *SCRIPTS[figure])}
+        assert set(re.findall(r'src="[^"]*_static/live/([\w-]+\.js)', text)) == wanted, name
 
 
 def test_the_search_leads_with_a_chapter(visit):

@@ -33,6 +33,7 @@ def test_someone_finds_what_the_book_says_about_batch_norm_and_templates(recorde
     first.wait_for(timeout=60_000)
     assert "spline-templates" in first.get_attribute("href")
     first.click()
+    recorded.wait_for_url("**/notebooks/**")
     recorded.wait_for_function(SETTLED)
     said = recorded.locator("article p:visible", has_text=re.compile("batch norm", re.IGNORECASE)).all_inner_texts()
     assert any("template" in text for text in said), "a sentence that one can read without opening anything"

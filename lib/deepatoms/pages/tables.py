@@ -66,7 +66,7 @@ def page(table):
     True
     """
     right = [False, *(table.is_numeric(place) for place in range(1, len(table.head)))]
-    head = "".join(f'<th scope="col"{_at(far)}>{figures.inline(str(cell))}</th>'
+    head = "".join(f'<th scope="col"{_at(far)}>{figures.inline(str(cell))}</th>' if cell else "<td></td>"
                    for cell, far in zip(table.head, right, strict=True))
     body = "\n".join(_row(row, right) for row in table.rows)
     label = html.escape(re.sub(r"[$\\]", "", table.caption))

@@ -8,6 +8,8 @@ import shutil
 
 from docutils import nodes
 
+from deepatoms.pages.live import SCRIPTS
+
 EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest)-eq-(.+)")
 # Calls whose output is all that a reader wants, and the titles of sections that wait under their heading: the list of claims,
 # told again with verdicts at the chapter's end, and minor measurements.
@@ -34,6 +36,7 @@ def setup(app):
     app.connect("doctree-read", join_set_up)
     app.connect("doctree-read", fold_calls)
     app.connect("doctree-read", fold_more)
+    app.connect("html-page-context", leave_scripts)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
     app.connect("build-finished", copy_icon)
@@ -47,6 +50,18 @@ def number_equations(app, doctree):
         if match := EQUATION.fullmatch(equation.get("label") or ""):
             equation["number"] = f"{match[1]} {match[2]}"
             domain.equations[equation["label"]] = (app.env.docname, equation["number"])
+
+
+def leave_scripts(app, name, template, context, doctree):
+    """Leave the scripts of live figures to the pages that show them."""
+    shown = re.findall(r'data-live="([\w-]+)"', context.get("body", ""))
+    needed = {f"live/{script}" for live in shown for script in ("kit.js", *SCRIPTS[live])}
+    others = [script for script in context["script_files"] if not _place(script).startswith("live/")]
+    context["script_files"] = others + [script for script in context["script_files"] if _place(script) in needed]
+
+
+def _place(script):
+    return str(getattr(script, "filename", script)).partition("_static/")[2]
 
 
 def join_set_up(app, doctree):
@@ -64,12 +79,20 @@ def _hidden(node):
 
 
 def fold_calls(app, doctree):
-    """Put code that only shows what stands below it behind a small button: its figure or its checks say what it says."""
+    """Put code behind a small button where what it shows says what it says: a figure, a table, an explorer, checks."""
     for cell in doctree.findall(_is_cell):
         parts = [part.get("nb_element") for part in cell.children]
-        if "hide_mode" not in cell and parts == ["cell_code_source", "cell_code_output"] and only_shows(cell[0].astext()):
+        if "hide_mode" not in cell and parts == ["cell_code_source", "cell_code_output"] and _stands_for_itself(cell):
             cell["classes"].append("deepatoms-shows")
             cell.attributes |= {"hide_mode": "input", "prompt_show": "Code", "prompt_hide": "Code"}
+
+
+def _stands_for_itself(cell):
+    """Tell whether what a cell put out needs no code beside it; the code of a trial is there to be changed."""
+    if "tag_try" in cell["classes"]:
+        return False
+    return only_shows(cell[0].astext()) or all(any(form.get("mime_type") == "text/html" for form in part.children
+                                                   if isinstance(form, nodes.Element)) for part in cell[1].children)
 
 
 def _is_cell(node):
