@@ -251,25 +251,3 @@ def _of_noise(records):
         there = {name: value + 0.01 for name, value in here.items()}
         found.append(record | {"result": record["result"] | {"lenses": here, "elsewhere": there}})
     return found
-
-
-# ---- five readings ----
-
-def test_the_support_the_diagonal_and_the_region_code_are_the_same_units():
-    model, x = networks.start(networks.PIXELS, 6, 2, 0), networks.digits("test", 0)[0][:2]
-    assert links.same_units(model, x[:1]) and links.same_units(model, x[1:])
-
-
-def test_other_units_are_told_from_the_same(monkeypatch):
-    model, x = networks.start(networks.PIXELS, 6, 2, 0), networks.digits("test", 0)[0]
-    codes = partition.region_codes
-    monkeypatch.setattr(links.partition, "region_codes", lambda model, _: codes(model, -x[:1]))
-    assert not links.same_units(model, x[:1])
-
-
-def test_the_five_readings_say_so():
-    from deepatoms.studies.five_lenses import drawing
-    figure = drawing.five_readings(0)
-    assert figure.findings == {"support, diagonal and region code are the same units": True}
-    assert set(drawing.READINGS) == set(measures.THEORIES) and all(name in figure.axes[0].texts[2 * row].get_text()
-                                                                   for row, name in enumerate(measures.THEORIES))

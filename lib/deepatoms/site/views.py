@@ -11,6 +11,7 @@ from torch import nn
 from deepatoms.learning.training import Recipe, seeded, train_one
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
+from deepatoms.studies.five_lenses.networks import Block
 from deepatoms.studies.spline_partitions import moons
 from deepatoms.theory import dictionaries, induced, partition, pursuit, resnests, skip_dictionaries, splines
 
@@ -35,26 +36,13 @@ class FiveViews(SphinxDirective):
         return [nodes.raw("", figures.page(draw()), format="html")]
 
 
-class Block(nn.Module):
-    r"""The residual block :math:`h \mapsto h + B\,\mathrm{relu}(A h)`, without biases: its thresholds are 0."""
-
-    def __init__(self):
-        super().__init__()
-        self.branch = nn.Sequential(nn.Linear(WIDTH, UNITS, bias=False), nn.ReLU(), nn.Linear(UNITS, WIDTH, bias=False))
-        self.shortcut = nn.Identity()
-
-    def forward(self, h):
-        """Return the block's output, shape (samples, width)."""
-        return self.shortcut(h) + self.branch(h)
-
-
 class Net(nn.Module):
     """Two coordinates in, a linear stem, three blocks, two class scores out."""
 
     def __init__(self):
         super().__init__()
         self.stem = nn.Linear(2, WIDTH)
-        self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
+        self.blocks = nn.Sequential(*(Block(WIDTH, UNITS) for _ in range(BLOCKS)))
         self.head = nn.Linear(WIDTH, 2)
 
     def forward(self, x):

@@ -86,14 +86,21 @@ def test_an_option_that_no_rule_names_is_refused():
         observe(lambda x: torch.max(x), START, END)
 
 
+def walls_of(name, function):
+    """Return a segment's ends and its walls, None where the operation is refused by name."""
+    ends = VOLUME if "3d" in name else (START, END)
+    try:
+        return ends, torch.from_numpy(partition.slice_segment(function, *ends))
+    except NotPiecewiseAffineError as error:
+        assert name in str(error) or name in ("amax", "amin")
+        return ends, None
+
+
 @pytest.mark.parametrize(("name", "call"), EVERY)
 def test_an_option_is_right_or_refused(name, call):
     """Reference: plain forward passes. Between the walls the function is affine, at each wall it is not."""
-    ends = VOLUME if "3d" in name else (START, END)
-    try:
-        walls = torch.from_numpy(partition.slice_segment(call, *ends))
-    except NotPiecewiseAffineError as error:
-        assert name in str(error) or name == "amax" or name == "amin"
+    ends, walls = walls_of(name, call)
+    if walls is None:
         return
     affine_between(call, *ends, walls)
     if call in SMOOTH:
@@ -110,11 +117,8 @@ def test_what_a_rule_hands_on_is_the_operation_s_output(name, call):
     def read(x):
         seen = call(x).flatten(1)
         return torch.relu(seen @ MIXED[:seen.shape[1]] + 1)
-    ends = VOLUME if "3d" in name else (START, END)
-    try:
-        walls = torch.from_numpy(partition.slice_segment(read, *ends))
-    except NotPiecewiseAffineError as error:
-        assert name in str(error) or name == "amax" or name == "amin"
+    ends, walls = walls_of(name, read)
+    if walls is None:
         return
     affine_between(read, *ends, walls)
 

@@ -51,30 +51,6 @@ def _code(block, h):
     return pursuit.layered_thresholding(h, [D], [beta], kind="nonnegative")[0]
 
 
-def same_units(model, x):
-    """Tell whether the support of each block's code, the 0-1 diagonal S(h) of its matrix and the region code are one.
-
-    Each is taken its own way: the support from the units' values, the diagonal as the one that makes I + B S A the block's
-    affine map on its region, the region code from the partition.
-
-    Args:
-        model: a network without thresholds.
-        x: one input, shape (1, 64).
-    """
-    source = networks.resnest(model)
-    with torch.no_grad():
-        supports = [code[0] > 0 for code in source.features(x)[1:]]
-        arriving = source.representations(x)
-    bits = [torch.as_tensor(np.asarray(layer)[0] > 0) for layer in partition.region_codes(model, x)]
-    return all(torch.equal(support, code) and torch.allclose(_matrix(block, support), splines.affine_map(block, h)[0][0])
-               for support, code, block, h in zip(supports, bits, model.blocks, arriving, strict=False))
-
-
-def _matrix(block, support):
-    A, B = (part.weight.detach() for part in block.branch[::2])
-    return torch.eye(len(B), dtype=B.dtype) + B @ (support.double()[:, None] * A)
-
-
 @functools.lru_cache(maxsize=64)
 def differences(seed):
     """Return four relative differences of a random network: of template and code, and of output and sum of contributions.
