@@ -12,7 +12,7 @@ from deepatoms.press import regress
                                            ("1 - x", lambda x: 1 - x), ("4 x", lambda x: 4 * x),
                                            ("3 - x", lambda x: 3 - x)])
 def test_a_mirror_is_seen(name, formula):
-    assert mirrors.mirror([(x, formula(x)) for x in (0.3, 0.7)]) == name
+    assert mirrors.mirror([(x, formula(x)) for x in (0.31416, 0.72136)]) == name
 
 
 @pytest.mark.parametrize("pairs", [[(1, 0), (2, 0)], [(0.0, 1.0), (1.0, 0.0)], [(0.3, -0.3), (0.3 + 1e-15, -0.3)],
@@ -25,6 +25,12 @@ def test_counts_and_draws_that_tell_nothing_are_passed_over(pairs):
 def test_a_count_taken_from_the_other_end_is_seen():
     assert mirrors.mirror([(105, 95), (131, 69)]) == "200 - x" and mirrors.mirror([(105, -105), (131, -131)]) == "-x"
     assert mirrors.mirror([(105, 95), (131, 70)]) is None
+
+
+def test_means_of_counts_that_hardly_move_meet_by_chance_and_others_do_not():
+    assert mirrors.mirror([(-2.06, 6.53), (-2.05, 6.52)]) is None
+    assert mirrors.mirror([(1.05, 0.95), (1.31, 0.69)]) == "2 - x"
+    assert mirrors.mirror([(0.31416, 1.68584), (0.31421, 1.68579)]) == "2 - x"
 
 
 def test_measured_controls_are_no_mirrors():

@@ -4,7 +4,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
-FAR = 10  # by which whole numbers have to differ between draws before a formula that joins them says anything
+FAR = 10  # units by which counts, or means of counts, have to differ between draws before a formula with a constant says anything
+UNITS = (1.0, 0.1, 0.01, 0.001)
 FORMULAS = {"x": lambda x: x, "-x": lambda x: -x, "1 / x": lambda x: 1 / x if x else math.nan, "1 - x": lambda x: 1 - x}
 
 
@@ -44,9 +45,9 @@ def _whole(pairs):
     return all(not math.isfinite(value) or abs(value - round(value)) < 1e-9 for pair in pairs for value in pair)
 
 
-def _near(measured):
+def _near(measured, unit=1.0):
     """Two counts of one half and the other half meet by chance when they hardly move: 3 and 5 of 8, then 4 and 4."""
-    return max(measured) - min(measured) < FAR
+    return max(measured) - min(measured) < (FAR - 0.5) * unit
 
 
 def _multiple(measured, controls):
@@ -57,7 +58,16 @@ def _multiple(measured, controls):
 
 
 def _complement(pairs):
-    sums = [sum(pair) for pair in pairs]
+    sums, unit = [sum(pair) for pair in pairs], _unit(itertools.chain(*pairs))
+    if _near([measured for measured, _ in pairs], unit):
+        return None
     if not all(map(math.isfinite, sums)) or not all(math.isclose(sums[0], other, rel_tol=1e-9) for other in sums):
         return None
     return f"{sums[0]:g} - x"
+
+
+def _unit(values):
+    """Return what values are whole multiples of, such as the hundredths of means of a hundred counts; 0 where of nothing."""
+    values = list(values)
+    return next((unit for unit in UNITS if all(abs(value / unit - round(value / unit)) < 1e-6 for value in values
+                                               if math.isfinite(value))), 0.0)
