@@ -15,6 +15,7 @@ import torch
 from deepatoms.learning import training
 from deepatoms.runs import partial_states, results, sweeps
 
+PATIENCE = 300  # seconds until a process counts as hung, on a full machine too
 EPOCHS = 6
 CONFIGURATIONS = [{"optimizer": name, "precision": precision, "members": members}
                   for name, precision, members in (("adam", "float32", 2), ("sgd", "bfloat16", 1), ("sgd", "float32", 1))]
@@ -128,7 +129,7 @@ def test_kills_at_random_moments_lose_at_most_a_pass_and_change_no_number(folder
                 path.unlink()
             done = 0
     assert kills
-    start(CONFIGURATIONS).communicate(timeout=120)
+    start(CONFIGURATIONS).communicate(timeout=PATIENCE)
     found = [json.loads((folder / f"{results.key(each)}.json").read_text()) for each in CONFIGURATIONS]
     assert [record["result"] for record in found] == whole
     assert not [path for path in folder.iterdir() if path.suffix != ".json"]
@@ -145,7 +146,7 @@ def test_two_processes_are_never_at_one_training_and_one_goes_on_with_what_the_k
         time.sleep(0.02)
     killed.kill()
     killed.communicate()
-    said, steps = other.communicate(timeout=90)
+    said, steps = other.communicate(timeout=PATIENCE)
     assert "1 recorded now" in said, steps
     assert int(steps.split(": step ")[1].split(" ")[0]) > 2, "it did not begin anew"
     record = json.loads(path.with_suffix(".json").read_text())

@@ -104,9 +104,15 @@ def only_shows(source):
 
     >>> only_shows("figures.show(drawing.depths())"), only_shows("F = potential(D)"), only_shows("potential(D)")
     (True, False, False)
+    >>> only_shows("%timeit figures.show(drawing.depths())")
+    False
     """
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError:  # a magic command, or another language
+        return False
     return all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Call) and ast.unparse(line.value.func) in SHOWING
-               for line in ast.parse(source).body)
+               for line in lines)
 
 
 def fold_more(app, doctree):

@@ -341,11 +341,11 @@ def composed_bound(widths: Sequence[int], magnitudes: Sequence) -> float:
 
 
 def _shares(k, magnitudes):
-    given = [arguments.real_array(f"magnitudes[{j}]", np.asarray(s), rank=1) for j, s in enumerate(magnitudes[:-1])]
-    if [len(s) for s in given] != list(k[1:-1]):
+    given = [arguments.real_array(f"magnitudes[{j}]", np.asarray(s), rank=1) for j, s in enumerate(magnitudes)]
+    if [len(s) for s in given] != list(k[1:]):
         arguments.refuse("magnitudes", [len(s) for s in given], f"do not fit the widths {list(k)}",
                          "pass one value for each atom of every layer")
-    return given
+    return given[:-1]
 
 
 def composed_minimum(widths: Sequence[int]) -> float:
