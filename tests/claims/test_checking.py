@@ -76,7 +76,8 @@ def test_examples_that_somebody_chose_are_not_called_random():
 @pytest.mark.parametrize(("evidence", "said"), [
     (checking.experiment(1), "experiment, 1 seed"), (checking.experiment(3), "experiment, 3 seeds"), (EXACT, "exact identity"),
     (checking.EXHAUSTIVE, "exhaustive"), (checking.instances(1, "networks"), "1 random network"),
-    (checking.instances(12_345, "networks"), "12,345 random networks")])
+    (checking.instances(12_345, "networks"), "12,345 random networks"),
+    (checking.benchmark(724, "networks"), "724 networks of a benchmark")])
 def test_evidence_in_words(evidence, said):
     assert str(evidence) == said
 

@@ -52,7 +52,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check rests on: an identity, an exhaustive search, N chosen examples or random instances, or N seeds.
+    """What a check rests on: an identity, an exhaustive search, N instances (chosen, random, a benchmark's), or N seeds.
 
     Instances are those that the statement is about: for a statement about networks, ``of="networks"``. An identity has no
     drawn numbers in it; one that is compared on drawn networks rests on these networks.
@@ -67,6 +67,8 @@ class Evidence:
             return f"{self.count:,} {self._unit}, chosen, not drawn"
         if self.kind == "random instances":
             return f"{self.count:,} random {self._unit}"
+        if self.kind == "benchmark":
+            return f"{self.count:,} {self._unit} of a benchmark"
         return f"experiment, {self.count} seed{'s' * (self.count != 1)}" if self.kind == "experiment" else self.kind
 
     @property
@@ -100,6 +102,11 @@ def instances(count, of):
 def examples(count, of):
     """Return the evidence of a check on examples that somebody chose, such as a counterexample."""
     return Evidence("chosen examples", count, of)
+
+
+def benchmark(count, of):
+    """Return the evidence of a check on what others made and published, such as a benchmark's trained networks."""
+    return Evidence("benchmark", count, of)
 
 
 def experiment(seeds):

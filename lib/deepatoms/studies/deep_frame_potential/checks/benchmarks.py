@@ -7,7 +7,7 @@ from functools import cached_property, wraps
 import numpy as np
 from scipy.stats import rankdata
 
-from deepatoms.claims.checking import EXHAUSTIVE, Measurement, check, experiment, instances
+from deepatoms.claims.checking import EXHAUSTIVE, Measurement, benchmark, check, instances
 from deepatoms.data import benchmarks
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as recorded
@@ -34,7 +34,7 @@ class Cells:
     def __init__(self, records):
         self.table = benchmarks.load("nas201")
         self.results = {results.key(record["configuration"]): record["result"] for record in records}
-        self.drawn = min(len(record["configuration"]["seeds"]) for record in records)
+        self.known = min(sum(each is not None for each in record["result"]["reached"]) for record in records)
         self.kept = np.array([start is not None for start in self._result(recorded.LEAD)["reached"]])
 
     def _result(self, configuration):
@@ -102,17 +102,18 @@ def valid(*columns):
     return [column[there] for column in columns]
 
 
-def on_cells(identifier, records=recorded.NAME):
+def on_cells(identifier, records=recorded.NAME, networks=724):
     """Register a function of the setting and the recorded ``Cells``; ``records`` names what it needs beside the lead."""
     def decorate(function):
-        @check(identifier, experiment(3), records=records)
+        @check(identifier, benchmark(networks, of="networks"), records=records)
         @wraps(function)
         def measure(setting, found):
             lead = found if records == recorded.NAME else results.complete(recorded.NAME, setting)
             if lead is None:
                 return None
             cells = Cells([*lead, *found])
-            return replace(function(setting, cells), count=cells.drawn)
+            measured = function(setting, cells)
+            return measured if measured.count is not None else replace(measured, count=cells.known)
         return measure
     return decorate
 
@@ -130,7 +131,8 @@ def _measured(found, control):
 def _ranks(setting, scores, accuracies):
     scores, accuracies = valid(scores, accuracies)
     mixed = setting.numpy("shuffled accuracies").permutation(accuracies)
-    return _measured(correlation(scores, accuracies, _draws(setting)), correlation(scores, mixed, _draws(setting)))
+    found = _measured(correlation(scores, accuracies, _draws(setting)), correlation(scores, mixed, _draws(setting)))
+    return replace(found, count=len(scores))
 
 
 @on_cells("dfp.nas201_rank/cifar10")
@@ -145,7 +147,7 @@ def ranks_cifar100(setting, cells):
     return _ranks(setting, cells.low(), cells.accuracies("cifar100"))
 
 
-@on_cells("dfp.nas201_rank/imagenet16")
+@on_cells("dfp.nas201_rank/imagenet16", networks=723)
 def ranks_imagenet16(setting, cells):
     """The same on ImageNet16-120."""
     return _ranks(setting, cells.low(), cells.accuracies("ImageNet16-120"))
@@ -265,13 +267,13 @@ def seeds_agree(_, cells):
     return _agreement(cells, *cells.seeds().T)
 
 
-@on_cells("dfp.nas201_settled/copies", recorded.NAME_SETTINGS)
+@on_cells("dfp.nas201_settled/copies", recorded.NAME_SETTINGS, networks=242)
 def copies_agree(_, cells):
     """Correlate the ranks of F of one, two and three cells; control: F of random filters against the minimum."""
     return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
 
 
-@on_cells("dfp.nas201_settled/channels", recorded.NAME_SETTINGS)
+@on_cells("dfp.nas201_settled/channels", recorded.NAME_SETTINGS, networks=242)
 def channels_agree(_, cells):
     """Correlate the ranks of F of four and eight channels; control: F of random filters against the minimum."""
     return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
