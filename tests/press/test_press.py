@@ -138,13 +138,22 @@ def test_regress_names_what_is_missing_and_says_under_which_arithmetic_it_ran():
 
 def test_a_setting_reaches_a_process_of_its_own(monkeypatch):
     monkeypatch.setenv("MKL_CBWR", "AVX2")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
     found = arithmetic.environment("aten-avx2")
-    assert found["ATEN_CPU_CAPABILITY"] == "avx2" and found["OMP_NUM_THREADS"] == "1" and "MKL_CBWR" not in found
+    assert found["ATEN_CPU_CAPABILITY"] == "avx2" and found["OMP_NUM_THREADS"] == "1"
+    assert not {"MKL_CBWR", "OPENBLAS_NUM_THREADS"} & set(found)
     asked = ("from deepatoms.press import arithmetic; "
-             "print(arithmetic.describe()['capability'], arithmetic.describe()['settings'])")
+             "from numpy._core._multiarray_umath import __cpu_features__ as has; "
+             "print(arithmetic.describe()['capability'], arithmetic.describe()['settings'], f'numpy V3 {has.get(\"X86_V3\")}')")
     said = subprocess.run([sys.executable, "-c", asked], env=arithmetic.environment("plainest"), check=True,
                           capture_output=True, text=True).stdout
-    assert said.startswith("DEFAULT") and "SSE41" in said
+    assert said.startswith("DEFAULT") and "SSE41" in said and "numpy V3 True" not in said
+
+
+def test_chapters_that_are_named_are_the_only_ones_tested():
+    named = portable.commands(checkout.chapters(["atoms"]))
+    assert named["chapters"][-1].endswith("atoms.ipynb") and sum(".ipynb" in word for word in named["chapters"]) == 1
+    assert named["regress"][-2:] == ["--chapter", "atoms"]
 
 
 def test_the_workflow_runs_every_setting():

@@ -15,12 +15,17 @@ SETTINGS = {
     "openblas-haswell": {"OPENBLAS_CORETYPE": "Haswell"},
     "openblas-prescott": {"OPENBLAS_CORETYPE": "Prescott"},
     "mkl-compatible": {"MKL_CBWR": "COMPATIBLE"},
+    "numpy-baseline": {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"},
+    "libm-sse2": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4,-AVX"},
     "two-threads": {"OMP_NUM_THREADS": "2"},
-    # All at once: as far from this machine as one run can go.
-    "plainest": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Prescott",
-                 "MKL_CBWR": "COMPATIBLE"},
 }
-VARIABLES = tuple(sorted({name for setting in SETTINGS.values() for name in setting}))
+# All at once: as far from this machine as one run can go.
+SETTINGS["plainest"] = {
+    name: value for setting in ("aten-default", "onednn-sse41", "openblas-prescott", "mkl-compatible", "numpy-baseline",
+                                "libm-sse2") for name, value in SETTINGS[setting].items()}
+# What says how many threads a library takes where OMP_NUM_THREADS is not asked: one set outside would overrule a setting.
+THREADS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_DYNAMIC")
+VARIABLES = tuple(sorted({name for setting in SETTINGS.values() for name in setting} | set(THREADS)))
 
 
 def environment(setting):

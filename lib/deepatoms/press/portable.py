@@ -10,12 +10,18 @@ from tqdm import tqdm
 from deepatoms.claims import catalogue, checking
 from deepatoms.press import arithmetic, checkout, regress, repeat
 
-# What must pass under each setting; the notebooks' test compares fresh outcomes with the stored ones (press/repeat.py).
-COMMANDS = {
-    "unit tests": ["-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "tests", "lib", "--ignore=tests/site"],
-    "chapters": ["-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *repeat.NBVAL, "notebooks"],
-    "regress": ["-m", "deepatoms.press", "regress", "--seed", "1", "--profile", "laptop", "--device", "cpu"],
-}
+PYTEST = ["-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+
+
+def commands(chapters):
+    """Return what must pass under each setting, by its name: the unit tests, and the chapters given (paths).
+
+    The notebooks' test compares fresh outcomes with the stored ones (press/repeat.py).
+    """
+    named = [word for path in chapters for word in ("--chapter", path.stem)]
+    return {"unit tests": [*PYTEST, "tests", "lib", "--ignore=tests/site"],
+            "chapters": [*PYTEST, *repeat.NBVAL, *map(str, chapters)],
+            "regress": ["-m", "deepatoms.press", "regress", "--seed", "1", "--profile", "laptop", "--device", "cpu", *named]}
 
 
 def measure(chapter):
@@ -40,11 +46,11 @@ def under(setting, chapter):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def passes(setting):
-    """Tell which of the project's tests pass under a setting."""
+def passes(setting, chapters):
+    """Tell which of the project's tests pass under a setting, those of the notebooks for the chapters given."""
     return {name: subprocess.run([sys.executable, *command], cwd=checkout.ROOT, check=False,
                                  env=arithmetic.environment(setting)).returncode == 0
-            for name, command in tqdm(COMMANDS.items(), desc=setting)}
+            for name, command in tqdm(commands(chapters).items(), desc=setting)}
 
 
 def spread(measured):
@@ -85,7 +91,7 @@ def write(chapters, settings, tests=True):
     Returns:
         Whether every test passes, every check runs, none changes its result and none moves beyond its tolerance.
     """
-    passed = {setting: passes(setting) for setting in settings} if tests else {}
+    passed = {setting: passes(setting, chapters) for setting in settings} if tests else {}
     stored = {name: outcome for path in chapters for (name, scale), outcome in regress.read(path).items()
               if scale == "laptop" and not outcome["recorded"]}
     found = {setting: [under(setting, path.stem) for path in chapters] for setting in tqdm(settings, desc="settings")}
