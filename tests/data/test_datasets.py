@@ -20,12 +20,18 @@ from sklearn.datasets import load_digits
 from deepatoms import data
 from deepatoms.data import files, official
 from deepatoms.data.files import DamagedFileError, DownloadError, File
+from deepatoms.reports import inputs
 
 OWN = pathlib.Path(os.environ.get("DEEPATOMS_DATA", "/nowhere"))
 REAL = [(name, split) for (name, split), found in official.FILES.items()
         if all((OWN / file.folder / file.name).is_file() for file in found)]
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32), "svhn": (3, 32, 32)}
 COUNTS = {("mnist", "train"): 60000, ("svhn", "train"): 73257, ("svhn", "test"): 26032}
+
+
+def test_every_set_stands_where_people_read_its_name():
+    assert all(f"    {name} " in data.load.__doc__ for name in data.NAMES)
+    assert all(name in inputs.SOURCES for name in data.NAMES)
 
 
 def demand_contract(loaded, count, shape):

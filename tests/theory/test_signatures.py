@@ -2,6 +2,7 @@
 
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -159,3 +160,10 @@ def test_classes_of_ours_and_generators_are_left_alone(module):
     finally:
         del sys.modules["plain"]
     assert (plain.numbers, plain.wrapped, plain.foreign) == (numbers, wrapped, hidden)
+
+
+def test_a_warning_that_somebody_made_an_error_is_no_fault_of_the_arguments(module):
+    with np.errstate(over="warn"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="overflow"):
+            module.product(np.full((1, 1), 1e300), np.full((1, 1), 1e300))

@@ -38,7 +38,7 @@ def normalize(D: Array) -> Array:
     arguments.dictionary("D", D)
     with np.errstate(over="ignore", under="ignore"):
         norms = (D**2).sum(0) ** 0.5
-    if not (math.isfinite(float(norms.max())) and float(norms.min()) > 0):
+    if not (math.isfinite(norms.max().item()) and norms.min().item() > 0):  # float() of a tensor with a gradient warns
         # Squares leave the range of the type (float16 from 256 on): scale each atom by its largest entry first.
         D = D / _largest_entries(D)
         norms = (D**2).sum(0) ** 0.5

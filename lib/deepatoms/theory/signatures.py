@@ -58,9 +58,12 @@ def _naming(function):
 
 
 def _told(error):
-    """An error tells what is wrong if it is one of ours, or has the form of ``refuse``: a name, a value, a remedy."""
+    """An error tells what is wrong if it is one of ours, or has the form of ``refuse``: a name, a value, a remedy.
+
+    A warning that somebody has turned into an error is no fault of the arguments, nor is a missing package.
+    """
     text, ours = str(error), type(error).__module__.startswith("deepatoms")
-    return ours or (" = " in text and "; " in text) or isinstance(error, ImportError)
+    return ours or (" = " in text and "; " in text) or isinstance(error, (ImportError, Warning))
 
 
 def _blame(function, given, named_ones, error):
