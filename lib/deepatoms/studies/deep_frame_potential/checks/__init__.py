@@ -9,8 +9,9 @@ from deepatoms.studies.deep_frame_potential.checks import (
     dictionaries,
     forward_pass,
     grid,
+    trained,
 )
 
-__all__ = ["benchmarks", "blocks", "bounds", "forward_pass", "descent", "dictionaries", "grid"]
+__all__ = ["benchmarks", "blocks", "bounds", "forward_pass", "descent", "dictionaries", "grid", "trained"]
 
 prefetch.plan("deep-frame-potential", (descent.unit_runs,), (descent.free_runs,))
