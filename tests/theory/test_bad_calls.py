@@ -26,7 +26,7 @@ from deepatoms.theory import signatures
 
 BAD = {"None": None, "nan": math.nan, "inf": math.inf, "text": "x", "negative": -1, "empty list": [], "empty": np.ones((0, 0)),
        "rank 4": np.ones((1, 1, 1, 1)), "nan array": np.full((2, 2), np.nan), "mapping": {}, "object": object(), "half": 2.5,
-       "huge": 10**18}
+       "huge": 10**18, "complex": 1j, "complex array": np.full((2, 2), 1j), "minus infinity": -math.inf}
 # What checks, names and builds the others: no part of the mathematics.
 TOOLS = ("arguments", "signatures", "operations", "partition.rules", "partition.guards", "partition.cells", "partition.refine",
          "arrays")
