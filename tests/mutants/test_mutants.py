@@ -198,6 +198,13 @@ FATES = {"return [5 * 2]": "killed", "LIMIT = 3": "killed", "def default(x=8):":
          "return x * 7": "killed", "x = x - 1": "killed", "return x * 9": "survived"}
 
 
+def test_the_quickest_tests_come_first_and_what_is_beyond_the_budget_is_left_out(monkeypatch):
+    monkeypatch.setattr(workers, "BUDGET", 5)
+    seen = {name: {"cpu": cpu, "seconds": 2 * cpu} for name, cpu in (("a", 3), ("b", 1), ("c", 2), ("d", 9))}
+    assert workers._within(seen, seen) == ["b", "c"] and workers._within(seen, ["d"]) == ["d"]
+    assert workers._usual(seen, ["b", "c"]) == (3, 6) and workers._within(seen, []) == []
+
+
 @pytest.mark.slow
 def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tmp_path, monkeypatch):
     """Through a name imported, a fixture of several tests, a cache, a process, an import, an endless loop; and a test that

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import gc
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -26,6 +27,7 @@ from tests.mutants.table import own_tests
 MEMORY = 8 << 30
 HEAVY = ("numpy", "scipy.optimize", "scipy.sparse.linalg", "torch", "torch.fx", "hypothesis", "pytest", "yaml")
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "os.spawn"}
+BUDGET = 20  # CPU seconds of tests for each fault, the quickest first; what only later ones would see counts as surviving
 KILLED, SURVIVED, ALONE = 1, 0, 3
 NAMES = {KILLED: "killed", SURVIVED: "survived"}
 
@@ -99,10 +101,22 @@ def _seen(tree, chosen, kept):
     return {name: each for name, each in seen.items() if not each["fails"]}, imports
 
 
+def _within(seen, names):
+    """Return the tests of some names within the budget, the quickest first."""
+    ordered = sorted(names, key=lambda name: seen[name]["cpu"])
+    ends = list(itertools.accumulate(seen[name]["cpu"] for name in ordered))
+    return [name for name, end in zip(ordered, ends, strict=True) if end <= BUDGET] or ordered[:1]
+
+
+def _usual(seen, names):
+    """Return the CPU seconds and the seconds that some tests take without a fault."""
+    return sum(seen[name]["cpu"] for name in names), sum(seen[name]["seconds"] for name in names)
+
+
 def _alone(tree, fault, seen, trusted):
     """Return the status of all tests against a fault that is on disk before anything is imported, and its CPU seconds."""
-    ordered = _Ordered(sorted(seen, key=lambda name: seen[name]["seconds"]), tree.parent / "last")
-    usual = 5 + sum(each["seconds"] for each in seen.values())
+    ordered = _Ordered(_within(seen, seen), tree.parent / "last")
+    usual = _usual(seen, ordered.order)
     ordered.last.write_text("")
     with _written(tree, fault):
         status, seconds = _waited(lambda: _pytest(tree, [fault], ordered), usual)
@@ -127,12 +141,13 @@ def _written(tree, fault):
         path.write_bytes(whole)
 
 
-def _waited(work, seconds):
+def _waited(work, usual):
     """Return the status of some work in a fork and the CPU seconds it took; it is ended at five times the usual ones."""
+    cpu, seconds = usual
     before = _cpu()
     child = os.fork()
     if not child:
-        _limited(work, seconds)
+        _limited(work, int(5 * cpu + 10))
     limit, ended, status = time.monotonic() + 10 * seconds + 30, 0, 0
     while not ended and time.monotonic() < limit:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -144,12 +159,11 @@ def _waited(work, seconds):
     return {SURVIVED: SURVIVED, ALONE: ALONE}.get(os.waitstatus_to_exitcode(status), KILLED), _cpu() - before
 
 
-def _limited(work, seconds):
+def _limited(work, limit):
     """Do the work of a fork and end: it never returns."""
     status = KILLED
     try:
         os.setsid()
-        limit = int(5 * seconds + 4)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         status = work()
     finally:
@@ -159,6 +173,10 @@ def _limited(work, seconds):
 def _cpu():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _all_cpu():
+    return time.process_time() + _cpu()
 
 
 def _pytest(tree, chosen, plugin):
@@ -239,7 +257,7 @@ class _Watcher(_Fast):
 
     def _watched(self, item, following):
         _forget()
-        self.lines, self.starts, start = set(), False, time.monotonic()
+        self.lines, self.starts, start, cpu = set(), False, time.monotonic(), _all_cpu()
         threading.settrace(self._trace)
         sys.settrace(self._trace)
         try:
@@ -250,7 +268,7 @@ class _Watcher(_Fast):
         for definitions in item._fixtureinfo.name2fixturedefs.values():
             self.lines.update(*(self.fixtures.get(id(definition), ()) for definition in definitions))
         return {"fails": fails, "starts": self.starts or _has_children(), "seconds": time.monotonic() - start,
-                "lines": self._places()}
+                "cpu": _all_cpu() - cpu, "lines": self._places()}
 
     def _places(self):
         return sorted({f"{self.files[name]}:{line}" for name, line in self.lines})
@@ -293,8 +311,8 @@ class _Server(_Fast):
             lines = {f"{fault.module}:{line}" for line in range(first, last + 1)}
             if not inside or lines & set(self.imports):
                 return ALONE, 0.0
-            reaching = [item for item in items if self._reaches(item, fault, lines)]
-            reaching.sort(key=lambda item: self.seen[item.nodeid]["seconds"])
+            reaching = {item.nodeid: item for item in items if self._reaches(item, fault, lines)}
+            reaching = [reaching[name] for name in _within(self.seen, reaching)]
             status, seconds = _waited(lambda: self._run(fault, whole, path, reaching, functions), self._usual(*reaching))
         if status == KILLED and not self._trusted(reaching):
             status, more = self._judged(fault, items, functions)
@@ -307,7 +325,7 @@ class _Server(_Fast):
         return seen and not others and (seen["starts"] or lines & set(seen["lines"]))
 
     def _usual(self, *items):
-        return sum(self.seen[item.nodeid]["seconds"] for item in items)
+        return _usual(self.seen, [item.nodeid for item in items])
 
     def _run(self, fault, whole, path, items, functions):
         _forget()
