@@ -59,3 +59,18 @@ def test_regress_names_a_mirror_and_only_that():
     ([(0.7, 0.7), (0.9, 0.9)], "x"), ([(1.2, 1.2), (2.4, 2.4)], "x"), ([(0.3, float("nan")), (0.4, float("nan"))], None)])
 def test_a_formula_has_to_fit_every_draw(pairs, name):
     assert mirrors.mirror(pairs) == name
+
+
+@pytest.mark.parametrize(("error", "name"), [(5e-10, "x"), (2e-9, None)])
+def test_a_formula_holds_to_nine_digits(error, name):
+    assert mirrors.mirror([(0.25, 0.25), (0.7, 0.7 * (1 + error))]) == name
+
+
+@pytest.mark.parametrize(("error", "name"), [(5e-13, "x"), (2e-12, None)])
+def test_a_formula_holds_at_zero_to_twelve_places(error, name):
+    assert mirrors.mirror([(0.0, error), (0.7, 0.7)]) == name
+
+
+@pytest.mark.parametrize(("second", "name"), [(10, None), (11, "x")])
+def test_counts_say_something_from_ten_apart(second, name):
+    assert mirrors.mirror([(1, 1), (second, second)]) == name

@@ -1,8 +1,9 @@
 """Do the tests bite? ``make mutants``: put single faults into the code, one at a time, and see whether a test fails.
 
 A sample of faults is drawn with a seed. Each is put into a copy of the tree (the checkout is never touched) and meets the
-module's own tests alone: its doctests, and those that ``table.py`` names. What fails, or does not end in five times its
-usual time, is killed. ``equivalent.yml`` lists survivors that change nothing anybody could see, each with its reason.
+module's own tests alone: its doctests, and those that ``table.py`` names (``workers.py`` runs them). What fails, or does
+not end in five times its usual time, is killed. ``equivalent.yml`` lists survivors that change nothing anybody could see,
+each with its reason.
 
 Why not a kept tool. mutmut 3 makes all mutants of a module at once, behind trampolines that change what doctests and
 ``torch.fx`` see; it leaves code outside functions alone, takes whichever tests reach a line for its tests, and draws no
@@ -13,18 +14,16 @@ three seconds of importing torch, where a fork of a process that has it takes no
 import argparse
 import itertools
 import json
-import os
+import math
 import pathlib
 import random
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import yaml
+from tests.mutants import workers
 from tests.mutants.faults import of_modules
 from tests.mutants.table import own_tests
 
@@ -32,8 +31,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.yml")
 FLOORS = {"theory": 0.9, "claims": 0.9, "runs": 0.9}  # elsewhere 0.8
 FEW = 20  # mutants of a room below which its rate says nothing
-MEMORY = 8 << 30
-HEAVY = ("numpy", "scipy.optimize", "scipy.sparse.linalg", "torch", "torch.fx", "hypothesis", "pytest", "yaml")
 
 
 def main(arguments=None):
@@ -42,7 +39,7 @@ def main(arguments=None):
     chosen = sample(sources(ROOT, options.module), options.count, options.seed)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = copy(ROOT, pathlib.Path(folder) / "tree")
-        found = list(_judged(tree, chosen))
+        found = list(_judged(tree, chosen, options.into.parent / "mutants"))
     report = {"seed": options.seed, "module": options.module, "faults": found}
     options.into.parent.mkdir(parents=True, exist_ok=True)
     options.into.write_text(json.dumps(report, indent=1) + "\n")
@@ -90,94 +87,23 @@ def copy(root, tree):
     return tree
 
 
-def _judged(tree, chosen):
-    for name in HEAVY:  # what takes long to import; nothing of deepatoms, which each child imports for itself
-        __import__(name)
+def _judged(tree, chosen, kept=None):
+    """Yield what became of each fault, those with the same tests together."""
     equivalent = {entry["place"] for entry in yaml.safe_load(EQUIVALENT.read_text()) or []}
-    usual = {}
-    for number, fault in enumerate(chosen, 1):
-        tests = own_tests(fault.module)
-        if tests not in usual:
-            usual[tests] = _baseline(tree, fault.module)
-        fate = "equivalent" if fault.place in equivalent else judge(tree, fault, 5 * usual[tests] + 20)
-        print(f"{number}/{len(chosen)} {fate:10} {fault.module}:{fault.line}  {fault.before}  ->  {fault.after}", flush=True)
-        yield {"module": fault.module, "line": fault.line, "place": fault.place, "fate": fate}
+    groups = {}
+    for fault in chosen:
+        groups.setdefault(own_tests(fault.module), []).append(fault)
+    for group in groups.values():
+        yield from (_told(fault, "equivalent", 0.0) for fault in group if fault.place in equivalent)
+        open_ones = [fault for fault in group if fault.place not in equivalent]
+        if open_ones:
+            yield from (_told(open_ones[index], fate, seconds)
+                        for index, fate, seconds in workers.judged(tree, open_ones, kept or tree.parent / "seen"))
 
 
-def _baseline(tree, module):
-    start = time.monotonic()
-    if not passes(tree, module, 600):
-        raise SystemExit(f"the tests of {module} fail without any fault; mend them first")
-    return time.monotonic() - start
-
-
-def judge(tree, fault, seconds):
-    """Return whether a fault is killed or survives; the copy is as before afterwards."""
-    path = tree / "lib" / "deepatoms" / fault.module
-    whole = path.read_bytes()
-    try:
-        path.write_bytes(fault.applied(whole))
-        return "survived" if passes(tree, fault.module, seconds) else "killed"
-    finally:
-        path.write_bytes(whole)
-
-
-def passes(tree, module, seconds):
-    """Tell whether a module's own tests pass within some seconds, in a fork of this process."""
-    shutil.rmtree(tree / ".hypothesis", ignore_errors=True)  # examples that an earlier fault has left
-    child = os.fork()
-    if not child:
-        _test(tree, module)
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
-
-
-def _test(tree, module):
-    """Run the tests and end: the child never returns."""
-    status = 1
-    try:
-        os.setsid()
-        os.chdir(tree)
-        sys.dont_write_bytecode = True  # a fault of the same length, in the same second, would be taken from a cache
-        sys.path[:0] = [str(tree / "lib"), str(tree)]
-        for name in [name for name in sys.modules if name.split(".")[0] in ("deepatoms", "tests")]:
-            del sys.modules[name]
-        os.environ |= {"PYTHONPATH": str(tree / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tree.parent),
-                       "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # nbval alone takes two seconds to import
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        import pytest
-        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0",
-                                  f"--rootdir={tree}", f"lib/deepatoms/{module}", *own_tests(module)],
-                                 [_QuickFirst(tree.parent / "durations.json")]))
-    finally:
-        os._exit(status)
-
-
-class _QuickFirst:
-    """A pytest plugin: tests in the order of the time that each took before, so that what dies soon dies cheaply."""
-
-    def __init__(self, path):
-        self.path, self.seconds = path, json.loads(path.read_text()) if path.exists() else {}
-
-    def pytest_collection_modifyitems(self, items):
-        items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
-
-    def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid] = max(self.seconds.get(report.nodeid, 0.0), report.duration)
-
-    def pytest_sessionfinish(self, exitstatus):
-        if not exitstatus:  # of a run without a fault, or of a survivor
-            self.path.write_text(json.dumps(self.seconds))
+def _told(fault, fate, seconds):
+    print(f"{fate:10} {seconds:6.1f} s  {fault.module}:{fault.line}  {fault.before}  ->  {fault.after}", flush=True)
+    return {"module": fault.module, "line": fault.line, "place": fault.place, "fate": fate, "seconds": round(seconds, 2)}
 
 
 def rates(found):
@@ -196,7 +122,20 @@ def table(found):
         fates = [each["fate"] for each in found if each["module"] == module]
         lines.append(f"{module:44}{len(fates):8}{fates.count('killed'):8}{fates.count('equivalent'):12}")
     lines += [f"survived  line {each['line']}: {each['place']}" for each in found if each["fate"] == "survived"]
-    return lines + [f"{room}: {rate:.1%} of {mutants} killed" for room, (mutants, rate) in sorted(rates(found).items())]
+    for room, (mutants, rate) in sorted(rates(found).items()):
+        low, high = wilson(rate, mutants)
+        lines.append(f"{room}: {rate:.1%} of {mutants} killed (95 % interval {low:.0%} to {high:.0%})")
+    return [*lines, f"{sum(each['seconds'] for each in found) / max(len(found), 1):.1f} CPU seconds for each fault"]
+
+
+def wilson(rate, count, z=1.96):
+    """Return Wilson's interval of a rate.
+
+    >>> [round(end, 2) for end in wilson(0.9, 100)]
+    [0.83, 0.94]
+    """
+    middle, half = rate + z * z / (2 * count), z * math.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
+    return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
 
 
 if __name__ == "__main__":

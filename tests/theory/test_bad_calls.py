@@ -26,7 +26,7 @@ from deepatoms.theory import signatures
 
 BAD = {"None": None, "nan": math.nan, "inf": math.inf, "text": "x", "negative": -1, "empty list": [], "empty": np.ones((0, 0)),
        "rank 4": np.ones((1, 1, 1, 1)), "nan array": np.full((2, 2), np.nan), "mapping": {}, "object": object(), "half": 2.5,
-       "huge": 10**18}
+       "huge": 10**18, "complex": 1j, "complex array": np.full((2, 2), 1j), "minus infinity": -math.inf}
 # What checks, names and builds the others: no part of the mathematics.
 TOOLS = ("arguments", "signatures", "operations", "partition.rules", "partition.guards", "partition.cells", "partition.refine",
          "arrays")
@@ -60,9 +60,9 @@ def example(function):
     return kept[0] if kept else None
 
 
-def calls():
+def calls(functions):
     """Yield every bad call: the function's name, the argument, what is bad, and the arguments."""
-    for name, function in public().items():
+    for name, function in functions.items():
         if (found := example(function)) is None:
             continue
         parameters = inspect.signature(function).parameters
@@ -77,7 +77,7 @@ def calls():
 
 @pytest.fixture(scope="module")
 def fates():
-    every = list(calls())
+    every = list(calls(public()))
     if os.environ.get("DEEPATOMS_BAD_CALLS") != "all":
         every = random.Random(0).sample(every, 800)
     with warnings.catch_warnings():

@@ -255,3 +255,17 @@ def test_thresholds_and_bounds_worked_out_by_hand():
     assert dictionaries.frame_potential(np.array([[1.0, 0.6], [0.0, 0.8]]), pairs=1) == pytest.approx(0.6 * 2**0.5)
     D = np.array([[1.0, 2.0], [0.0, 2.0]])
     assert dictionaries.one_sided_coherence(D) == pytest.approx(2.0)  # <d_1, d_2> over |d_1|^2
+
+
+def test_of_values_that_agree_up_to_rounding_the_later_dictionary_is_kept():
+    """The later one has the smaller slope; what is truly higher is not taken, what is lower always is."""
+    old, new = np.zeros((5, 1, 1)), np.ones((5, 1, 1))
+    values = np.array([1 - 1e-9, 1.0, 1 + 4e-16, 1 + 4e-15, 2.0])
+    best, lowest = dictionaries._keep_lowest(values, new, np.ones(5), old)
+    assert best.ravel().tolist() == [1, 1, 1, 0, 0] and lowest.tolist() == [*values[:3], 1.0, 1.0]
+
+
+@pytest.mark.parametrize("sparsity", [True, 1.0, "1", None])
+def test_the_size_of_supports_is_a_whole_number_that_is_meant_as_one(sparsity):
+    with pytest.raises(TypeError, match="sparsity = .* is not an integer"):
+        recovery.representations(np.eye(2), np.ones(2), sparsity)

@@ -116,3 +116,12 @@ def test_a_grid_on_which_filters_meet_is_refused():
     net = induced.graph([(0, 1, "conv 3")], 2, image=4)
     with pytest.raises(ValueError, match="filters meet around the edge"):
         frame_potential.energy(net, net.init(0))
+
+
+def test_an_image_is_of_32_pixels_unless_said_and_blocks_come_in_the_order_of_their_clusters():
+    edges = [(0, 1, "conv 3"), (1, 2, "skip"), (0, 2, "pool 3")]
+    assert graphs.graph(edges, 2) == graphs.graph(edges, 2, image=32) != graphs.graph(edges, 2, image=33)
+    net = graphs.graph(edges, 1, cells=6)
+    found = interactions.Interactions(net, [torch.ones(weight.shape) for weight in net.weights])
+    order = [(a, b) for a, b, _ in found.blocks()]
+    assert order == sorted(order) and len(order) > 20 and all(a <= b for a, b in order)

@@ -236,3 +236,18 @@ def test_codes_of_all_nonlinearities_stand_side_by_side_and_a_linear_model_has_n
     found = trace(model, x)
     assert torch.equal(found.codes, torch.cat([each.codes.long() for each in found.nonlinearities], 1))
     assert found.codes.dtype == torch.int64 and found.codes.shape == (4, 5)
+
+
+def test_a_sparse_matrix_that_the_network_makes_itself_is_a_matrix():
+    dense = batch(4, 6)
+    sparse = dense.to_sparse()
+    slopes, _ = splines.affine_map(lambda x: torch.relu((2 * sparse) @ x.T).T, batch(3, 6))
+    assert torch.allclose(slopes, splines.affine_map(lambda x: torch.relu((2 * dense) @ x.T).T, batch(3, 6))[0])
+
+
+@pytest.mark.parametrize(("norm", "remedy"), [
+    (nn.BatchNorm1d(6), r"call \.eval\(\) on the model"),
+    (nn.BatchNorm1d(6, track_running_stats=False).eval(), "use batch norm with running statistics")])
+def test_batch_norm_in_training_and_without_statistics_have_different_remedies(norm, remedy):
+    with pytest.raises(NotPiecewiseAffineError, match=remedy):
+        trace(norm, batch(4, 6))

@@ -57,6 +57,28 @@ def test_the_argument_that_does_not_fit_is_named(module):
         module.product(np.eye(2))
 
 
+def test_a_file_that_is_missing_and_what_takes_no_argument_keep_their_own_errors(monkeypatch):
+    found = types.ModuleType("files")
+
+    def opened(path: str) -> str:
+        """Return what a file holds."""
+        return open(path).read()
+
+    def alone() -> float:
+        """Divide."""
+        return 1 / 0
+
+    for function in (opened, alone):
+        function.__module__ = "files"
+        setattr(found, function.__name__, function)
+    monkeypatch.setitem(sys.modules, "files", found)
+    signatures.named("files")
+    with pytest.raises(FileNotFoundError):
+        found.opened("/nowhere/at/all")
+    with pytest.raises(ZeroDivisionError):
+        found.alone()
+
+
 def test_what_is_already_told_and_what_the_caller_s_function_raises_stay_as_they_are(module):
     with pytest.raises(ValueError, match="^value = 1.0 is wrong; pass another$"):
         module.strict(1.0)

@@ -260,3 +260,22 @@ def test_numbers_of_a_batch_are_those_of_each_signal_and_norms_are_looked_at():
                 stability.layers(scaled, codes)
         else:
             stability.layers(scaled, codes)
+
+
+@pytest.mark.parametrize("noise", [1j, np.full(2, 0.1 + 0j), np.full((2, 2), 1j)])
+def test_a_certificate_for_complex_noise_is_refused(noise):
+    layer = LayerNumbers(0.1, 1, 1, 1.0, 1.0)
+    for bounds in (stability.soft_thresholding_bounds, stability.hard_thresholding_bounds, stability.basis_pursuit_bounds,
+                   stability.deep_coding_bounds):
+        with pytest.raises(TypeError, match="noise = .* complex"):
+            bounds([layer], noise)
+    for limit in (stability.stripe_limit, stability.threshold_interval):
+        with pytest.raises(TypeError, match="noise = .* complex"):
+            limit(layer, noise)
+
+
+@pytest.mark.parametrize("signal", [0.5, np.ones((1, 1)), np.ones((3, 1, 4))])
+def test_a_signal_of_another_shape_is_not_spread_over_the_grid(signal):
+    code = np.array([[2.0, 0.0, 0.0, 0.0]])
+    with pytest.raises(ValueError, match="signal = .*is not of shape"):
+        stability.verify_deep_coding(signal, [np.array([[[0.6, 0.8]]])], [code], [1])

@@ -4,6 +4,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from deepatoms.theory.signatures import named
+
 FAR = 10  # units by which counts, or means of counts, have to differ between draws before a formula with a constant says anything
 UNITS = (1.0, 0.1, 0.01, 0.001)
 FORMULAS = {"x": lambda x: x, "-x": lambda x: -x, "1 / x": lambda x: 1 / x if x else math.nan, "1 - x": lambda x: 1 - x}
@@ -71,3 +73,6 @@ def _unit(values):
     values = list(values)
     return next((unit for unit in UNITS if all(abs(value / unit - round(value / unit)) < 1e-6 for value in values
                                                if math.isfinite(value))), 0.0)
+
+
+named(__name__)

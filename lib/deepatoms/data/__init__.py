@@ -8,6 +8,7 @@ from deepatoms.data import bundled, official
 from deepatoms.data.files import DamagedFileError, DownloadError
 from deepatoms.data.images import NORMALISATIONS, Images
 from deepatoms.theory.arguments import integer, one_of, refuse
+from deepatoms.theory.signatures import named
 
 __all__ = ["NAMES", "NORMALISATIONS", "SPLITS", "DamagedFileError", "DownloadError", "Images", "load"]
 
@@ -61,3 +62,6 @@ def load(name: str, split: str = "train", seed: int = 0, normalisation: str = "u
     if training is not None:
         refuse("training", training, f"has no meaning for {name}, which has its authors' split", "leave it out")
     return official.read(name, split).normalised(normalisation)
+
+
+named(__name__)

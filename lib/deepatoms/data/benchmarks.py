@@ -17,6 +17,7 @@ import numpy as np
 
 from deepatoms.data.files import DamagedFileError
 from deepatoms.theory.arguments import one_of
+from deepatoms.theory.signatures import named
 
 SCORES = ("synflow", "nwot", "jacov")
 
@@ -132,3 +133,6 @@ def _scores(entry):
     if entry is None:
         return [""] * (1 + len(SCORES))
     return [entry["val_accuracy"], *(entry.get(score, {"score": ""})["score"] for score in SCORES)]
+
+
+named(__name__)

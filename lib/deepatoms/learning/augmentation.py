@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from deepatoms.theory.signatures import named
+
 
 @dataclass(frozen=True)
 class CropAndFlip:
@@ -54,3 +56,6 @@ def reflected(index: torch.Tensor, size: int) -> torch.Tensor:
     [2, 1, 0, 1, 2, 1, 0]
     """
     return size - 1 - (size - 1 - index.abs()).abs()
+
+
+named(__name__)

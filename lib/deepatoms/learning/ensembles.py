@@ -12,6 +12,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 
 class Ensemble:
@@ -96,3 +97,6 @@ def one_part_each(name: str, values: torch.Tensor, models: Sequence[nn.Module]) 
     if len(values) != len(models):
         arguments.refuse(name, values, f"has {len(values)} parts for {len(models)} networks",
                          "stack one part for each network along the first axis")
+
+
+named(__name__)

@@ -12,6 +12,8 @@ import torch
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from deepatoms.theory.signatures import named
+
 
 def _pull_back(loss, parameters):
     """Return the gradients of a loss, laid out in memory as the parameters are (``autograd.grad`` does not see to it)."""
@@ -112,3 +114,6 @@ def one_cycle(share: float) -> float:
     if share < 0.3:
         return 1 - 0.96 * cosine(share / 0.3)
     return cosine((share - 0.3) / 0.7)
+
+
+named(__name__)

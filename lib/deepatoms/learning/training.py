@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from deepatoms.learning import ensembles, optimizers
 from deepatoms.runs.partial_states import PartialState
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 Built = TypeVar("Built")
 Penalty = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
@@ -196,3 +197,6 @@ def _check(models, inputs, labels, seeds):
     if labels.shape != inputs.shape[:2]:
         arguments.refuse("labels", labels, f"are not one for each of the {inputs.shape[1]} samples",
                          "pass as many labels as samples")
+
+
+named(__name__)

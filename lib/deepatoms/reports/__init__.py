@@ -13,11 +13,14 @@ from deepatoms.reports.entries import LENSES, Entry, Network, Report
 from deepatoms.reports.given import demand_network, demand_pass, described, fitting, notes
 from deepatoms.reports.subject import Subject
 from deepatoms.reports.threads import fitting_work
-from deepatoms.theory.arguments import integer
+from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 __all__ = ["Entry", "Network", "Report", "report"]
 
 ROOMS = ("frame_potential", "sparse_coding", "skip_dictionaries", "splines", "residual_features")  # in the order of LENSES
+
+MOST_NULLS = 999  # each takes as long as the network itself
 
 
 def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int = 9,
@@ -47,7 +50,8 @@ def report(model: torch.nn.Module, x: Any = None, y: Any = None, *, nulls: int =
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps computes the same, and can be watched
     demand_network(model)
     x, y = fitting(model, x, y)
-    subject = Subject(model, x, y, integer("nulls", nulls, 0), progress)
+    arguments.number("nulls", arguments.integer("nulls", nulls, 0), 0, MOST_NULLS)
+    subject = Subject(model, x, y, int(nulls), progress)
     if x is not None:
         demand_pass(model, x)
     entries: list[Entry] = []
@@ -75,3 +79,6 @@ def _network(subject):
 
 
 __getattr__, __dir__ = _doors.lazy(__name__)
+
+
+named(__name__)

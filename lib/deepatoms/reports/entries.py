@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from deepatoms.theory.signatures import named
+
 LENSES = ("frame potential", "sparse coding", "skip dictionaries", "splines", "residual features")
 DIRECTIONS = ("lower is better", "higher is better", "no direction")
 NULLS = ("re-initialised", "weights permuted")
@@ -180,3 +182,6 @@ def _plain(value):
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+named(__name__)

@@ -12,6 +12,7 @@ from deepatoms.reports import tracing
 from deepatoms.reports.entries import NULLS, Entry
 from deepatoms.theory.arguments import refuse
 from deepatoms.theory.piecewise import demand_model
+from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
 FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, AssertionError, KeyError)
@@ -71,7 +72,7 @@ def _tensor(name, value):
 
 def _labels(y, x):
     y = _tensor("y", y).detach().to(x.device)
-    if len(y) != len(x):
+    if y.ndim == 0 or len(y) != len(x):
         refuse("y", y, f"does not label the {len(x)} inputs", "pass one label or target an input")
     if y.is_floating_point():
         return y.to(x.dtype)
@@ -138,3 +139,6 @@ def _cut(left, entries):
     last = entries[-1].name if entries and entries[-1].lens == left[0] else ""
     place = f"in {left[0]}, at {last!r}: numbers of this lens after it are missing" if last else f"at the beginning of {left[0]}"
     return f"Interrupted {place}" + (f". Not looked at: {', '.join(left[1:])}." if left[1:] else ".")
+
+
+named(__name__)

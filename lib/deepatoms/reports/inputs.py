@@ -12,6 +12,7 @@ from torch import nn
 
 from deepatoms import _doors
 from deepatoms.theory.arguments import integer, one_of, refuse
+from deepatoms.theory.signatures import named
 
 INPUTS = 256  # how many are looked at unless more are asked for
 MOST_BYTES = 2 << 30
@@ -240,3 +241,6 @@ def _members(path):
             raise
         refuse("data", str(path), "holds Python objects, and loading them would run what they say",
                "save arrays of numbers with np.savez(path, x=..., y=...)")
+
+
+named(__name__)

@@ -17,6 +17,7 @@ from torch import nn
 
 from deepatoms import _doors
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.signatures import named
 
 WRITE = "write FILE.py:NAME, for example model.py:build, where build() returns a torch module"
 LAYERS = {2: nn.Linear, 3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
@@ -288,3 +289,6 @@ class Layers(nn.Module):
         """Refuse: a checkpoint does not say how its layers are joined."""
         refuse("checkpoint", list(self._modules), "has weights and no network",
                "name the function that builds it as well: --checkpoint weights.safetensors model.py:build")
+
+
+named(__name__)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from deepatoms.reports.entries import NULLS
+from deepatoms.theory.signatures import named
 
 FIRST = 20_000_101  # a seed that nobody uses: a network that was itself drawn from seed 0 is not to meet itself
 
@@ -89,3 +90,6 @@ def _refresh(model, x):
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+named(__name__)

@@ -7,6 +7,7 @@ from html import escape
 from deepatoms import _doors
 from deepatoms.reports import strips
 from deepatoms.reports.entries import LENSES, MISSING, VERDICTS, Entry, Report
+from deepatoms.theory.signatures import named
 
 # Nothing is fetched and no script runs, whatever a layer is called.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -154,3 +155,6 @@ def _reading(report, level):
     meanings = "".join(f"<dt>{escape(word)}</dt><dd>{escape(VERDICTS[word])}</dd>" for word in words)
     return (f"<section>\n<h{level}>How to read this</h{level}>\n" + "".join(f"<p>{sentence}</p>" for sentence in READING)
             + (f"\n<dl>{meanings}</dl>" if words else "") + "\n</section>")
+
+
+named(__name__)

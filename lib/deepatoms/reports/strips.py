@@ -4,6 +4,7 @@ import math
 from html import escape
 
 from deepatoms.reports.entries import Entry, shown
+from deepatoms.theory.signatures import named
 
 WIDTH, HEIGHT, EDGE = 180, 16, 6
 WIDE, TALL, LEFT, RIGHT, TOP, BOTTOM = 640, 190, 84, 12, 18, 34
@@ -154,3 +155,6 @@ def _limits(entries, limits, up, across):
         return f'<line class="threshold" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{up(limits[0])}" y2="{up(limits[0])}"/>'
     return "".join(f'<line class="threshold" x1="{across(i) - 9}" x2="{across(i) + 9}" y1="{up(each.threshold)}" '
                    f'y2="{up(each.threshold)}"/>' for i, each in enumerate(entries) if each.threshold in limits)
+
+
+named(__name__)

@@ -20,6 +20,7 @@ from deepatoms.reports import nulls, tracing
 from deepatoms.reports.entries import NULLS, Entry
 from deepatoms.reports.verdicts import judge
 from deepatoms.theory.partition import LayerCodes, region_codes
+from deepatoms.theory.signatures import named
 from deepatoms.theory.splines import affine_map
 
 BUDGET = 6e10  # multiply-adds that the networks of a measure's nulls may take together
@@ -266,3 +267,6 @@ def place(error: BaseException) -> str:
                 return f"{frame.filename}:{frame.lineno}"
         chain = chain.__cause__
     return ""
+
+
+named(__name__)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
+from deepatoms.theory.signatures import named
+
 SMALL = 1e8  # multiply-adds of one input: below it what threads lose by waiting for each other is more than what they win
 
 
@@ -37,3 +39,6 @@ def fitting_work(work: float) -> AbstractContextManager[None]:
     1
     """
     return at_most(1 if work < SMALL else torch.get_num_threads())
+
+
+named(__name__)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import storage_name, untouched
 
 THRESHOLDING = ("relu", "threshold", "clamp_min")  # what sets to zero all that lies below an end
@@ -349,3 +350,6 @@ def _short(values):
 
 
 PRODUCTS = {"mm": _product, "addmm": _product, "bmm": _product, "baddbmm": _product, "convolution": _convolution}
+
+
+named(__name__)

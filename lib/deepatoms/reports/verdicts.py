@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from deepatoms.reports.entries import NULLS, Entry
+from deepatoms.theory.signatures import named
 
 NEAR = 1e-3  # relative: a number so close to its bound is at it
 
@@ -80,3 +81,6 @@ def _below(entry):
 RULES: dict[str, Callable[[Entry], str]] = {
     "null": _null, "share": _share, "margin": _margin, "assumption": _assumption, "above": _above, "below": _below,
     "unmet": _unmet, "representation": _representation}
+
+
+named(__name__)

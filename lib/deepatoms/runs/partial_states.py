@@ -21,6 +21,7 @@ import torch
 
 from deepatoms.runs import record_files
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.signatures import named
 
 LIMIT = 1 << 30  # bytes; more is neither written nor read
 HEADER = 1 << 20
@@ -152,3 +153,6 @@ def progress(path: pathlib.Path) -> dict[str, Any] | None:
             return header if {"done", "total", "sittings"} <= set(header) else None
     except (OSError, ValueError, TypeError):
         return None
+
+
+named(__name__)

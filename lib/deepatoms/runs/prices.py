@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepatoms.runs import partial_states, record_files, results, sweeps
+from deepatoms.theory.signatures import named
 
 CORES = 2  # those that the authors of experiments reckon with
 
@@ -78,3 +79,6 @@ def _each(experiment, found, headers):
 
 def _per_step(sitting: dict[str, Any]) -> float:
     return sitting["seconds"] / max(1, sitting["to"] - sitting["from"])
+
+
+named(__name__)

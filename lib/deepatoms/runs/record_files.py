@@ -43,7 +43,11 @@ def key(configuration: Any) -> str:
     >>> key({"seed": 0, "width": 4}) == key({"width": 4, "seed": 0})
     True
     """
-    return _digest(configuration)[:16]
+    try:
+        return _digest(configuration)[:16]
+    except (TypeError, ValueError) as fault:
+        return refuse("configuration", configuration, f"is no plain data ({fault})", "use numbers, text, lists and dictionaries",
+                      type(fault))
 
 
 def _digest(value):

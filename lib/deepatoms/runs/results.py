@@ -12,6 +12,7 @@ from deepatoms.runs import record_files
 from deepatoms.runs.record_files import FOLDER, folder, key, provenance
 from deepatoms.runs.sweeps import Configuration, Effort, RunError, Summary, part, sweep
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.signatures import named
 
 __all__ = ["FOLDER", "Configuration", "Effort", "Experiment", "RunError", "Summary", "all_records", "complete", "experiment",
            "experiments", "folder", "key", "part", "provenance", "records", "run", "sweep"]
@@ -119,3 +120,6 @@ def complete(name: str, setting: Setting) -> list[dict[str, Any]] | None:
         run(name, planned.configurations, planned.function, planned.claims, setting.device)
     found = records(name)
     return found if len(found) == len(planned.configurations) else None
+
+
+named(__name__)

@@ -18,6 +18,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from deepatoms.runs import claim_files, partial_states, record_files
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.signatures import named
 
 Configuration = dict[str, Any]
 POLL = 0.5  # seconds between two looks at what another process is at
@@ -273,3 +274,6 @@ def _summary(task, wanted, outcomes, effort):
     return Summary(task.name, len(wanted), sum(outcome.began for outcome in outcomes.values()), states["done"],
                    states["recorded"], states["failed"], len(missing), tuple(reasons),
                    tuple(one.trace for one in failures if one.trace))
+
+
+named(__name__)

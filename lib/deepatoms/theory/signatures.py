@@ -58,12 +58,12 @@ def _naming(function):
 
 
 def _told(error):
-    """An error tells what is wrong if it is one of ours, or has the form of ``refuse``: a name, a value, a remedy.
+    """An error tells what is wrong if it is one of ours, has the form of ``refuse`` (name, value, remedy), or names a file.
 
     A warning that somebody has turned into an error is no fault of the arguments, nor is a missing package.
     """
     text, ours = str(error), type(error).__module__.startswith("deepatoms")
-    return ours or (" = " in text and "; " in text) or isinstance(error, (ImportError, Warning))
+    return ours or (" = " in text and "; " in text) or isinstance(error, (ImportError, OSError, Warning))
 
 
 def _blame(function, given, named_ones, error):
@@ -79,7 +79,7 @@ def _blame(function, given, named_ones, error):
     for name, value, kind in values:
         if fault := _unusual(value, kind):
             _refuse(error, name, value, fault, f"pass {words(kind)} as the documentation says")
-    if not any(_calls(kind) for kind in kinds.values()):  # else the fault may be the caller's own function's
+    if bound.arguments and not any(_calls(kind) for kind in kinds.values()):  # else the fault may be the caller's own function's
         name, value, _ = values[0] if values else ("arguments", (), None)
         others = ", ".join(f"{other} = {summary(each)}" for other, each, _ in values[1:])
         _refuse(error, name, value, f"does not go together{' with ' + others if others else ''} ({error})",

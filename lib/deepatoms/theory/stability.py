@@ -284,6 +284,8 @@ def _demand_layers(layers):
 
 
 def _nonnegative(name, value):
+    if np.iscomplexobj(value):
+        arguments.refuse(name, value, "is complex", "pass a finite number >= 0", TypeError)
     array = np.asarray(value, dtype=float)
     if not np.isfinite(array).all() or (array < 0).any():
         arguments.refuse(name, value, "is negative or not finite", "pass a finite number >= 0")
@@ -477,7 +479,11 @@ def verify_deep_coding(signal: AnyArray, dictionaries: Sequence, codes: Sequence
     every: list[Any] = [signal, *codes]
     found = []
     for above, D, code, limit in zip(every[:-1], dictionaries, every[1:], _per_layer(codes, limits), strict=True):
-        residual = float(abs(D.synthesize(code) - above).max())
+        made = D.synthesize(code)
+        if made.shape != np.shape(above):
+            arguments.refuse("signal" if above is signal else "codes", above, f"is not of shape {tuple(made.shape)}",
+                             "pass what the dictionary below makes of the code")
+        residual = float(abs(made - above).max())
         stripes = int(convolutional.stripe_count(code, D.kernel).max())
         found.append(CodingLayer(residual, stripes, limit, residual <= tolerance and stripes <= limit))
     return found

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn.functional import batch_norm as normalised
 from torch.nn.functional import conv2d, pad
 
-from deepatoms.theory.arguments import integer, refuse
+from deepatoms.theory.arguments import integer, number, refuse
+from deepatoms.theory.signatures import named
 
 Shape = tuple[int, int, int]  # channels, rows, columns
 
@@ -198,7 +199,7 @@ def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence
         blocks: number of blocks of a stage.
 
     Raises:
-        ValueError: fewer than one block a stage.
+        ValueError: fewer than one block a stage, or more than a thousand.
 
     >>> network = residual_cnn((1, 8, 8), widths=(8, 16), blocks=2)
     >>> [type(block.shortcut).__name__ for block in network.blocks]
@@ -207,8 +208,11 @@ def residual_cnn(shape: Shape = (3, 32, 32), classes: int = 10, widths: Sequence
     channels, height, width = shape
     stem = nn.Sequential(*_convolution(channels, widths[0], 3, 1, batch_norm=True))
     stages = zip((widths[0], *widths), widths, strict=False)
-    chain = [ResidualBlock(before if first == 0 else wide, wide)
-             for before, wide in stages for first in range(integer("blocks", blocks))]
+    number("blocks", integer("blocks", blocks), 1, 1000)
+    chain = [ResidualBlock(before if first == 0 else wide, wide) for before, wide in stages for first in range(blocks)]
     shrink = 2 ** (len(widths) - 1)
     head = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * (height // shrink) * (width // shrink), classes, bias=False))
     return _xavier(ResidualNetwork(stem, chain, head))
+
+
+named(__name__)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from deepatoms.theory.signatures import named
+
 
 def relu_network(widths: Sequence[int]) -> nn.Sequential:
     """Return a dense ReLU network with torch's initialisation, in float64 and evaluation mode.
@@ -20,3 +22,6 @@ def relu_network(widths: Sequence[int]) -> nn.Sequential:
     """
     layers = [layer for pair in zip(widths[:-1], widths[1:], strict=True) for layer in (nn.Linear(*pair), nn.ReLU())]
     return nn.Sequential(*layers[:-1]).double().eval()
+
+
+named(__name__)

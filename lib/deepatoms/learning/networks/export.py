@@ -8,6 +8,7 @@ from torch import nn
 
 from deepatoms.learning.networks.convolutional import ResidualBlock, ResidualNetwork
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.signatures import named
 
 Layer = dict[str, Any]
 
@@ -87,3 +88,6 @@ def encoded(values: torch.Tensor) -> str:
     'AAAAAAAA8D8='
     """
     return base64.b64encode(values.detach().cpu().double().numpy().astype("<f8").tobytes()).decode()
+
+
+named(__name__)

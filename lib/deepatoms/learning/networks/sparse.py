@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import batch_norm, relu
 
 from deepatoms.theory import arguments
+from deepatoms.theory.signatures import named
 
 KINDS = ("resnet", "resnet_bn", "linear", "plain", "sparse")
 KEPT = 16
@@ -179,3 +180,6 @@ def started(linear: nn.Linear, generator: torch.Generator) -> nn.Linear:
         for parameter in (linear.weight, linear.bias):
             parameter.uniform_(-bound, bound, generator=generator)
     return linear
+
+
+named(__name__)

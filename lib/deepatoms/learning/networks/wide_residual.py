@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, relu
 
 from deepatoms.theory.arguments import integer, one_of, refuse
+from deepatoms.theory.signatures import named
 
 VARIANTS = ("standard", "resnest", "bn-resnest", "a-resnest")
 # Widths and blocks of the stages. The wide nets start at their first stage's width, not at 16.
@@ -122,3 +123,6 @@ class WideResidual(nn.Module):
 
 def _average(x):
     return torch.flatten(adaptive_avg_pool2d(x, 1), 1)
+
+
+named(__name__)
