@@ -87,12 +87,16 @@ class Chain:
 
     def maps(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the affine maps, in the slice's coordinates, of the regions around some points: slopes and offsets."""
-        values, slopes = self.slopes @ points.T + self.offsets[:, None], self.slopes.T[..., None]
+        count, dimension = points.shape
+        maps = np.repeat(np.concatenate([self.offsets[:, None], self.slopes], 1)[..., None], count, 2)
+        maps[:, 0] += self.slopes @ points.T  # the value at the point, and the slopes
         for stage in self.stages:
-            on = values > 0
-            values, slopes = _through(stage, values * on), _through([(weight, None) for weight, _ in stage], slopes * on)
-        slopes = slopes.transpose(2, 1, 0)
-        return slopes, values.T - np.einsum("rod,rd->ro", slopes, points)
+            maps *= maps[:, :1] > 0
+            for weight, bias in stage:
+                maps = (weight @ maps.reshape(len(maps), -1)).reshape(-1, 1 + dimension, count)
+                maps[:, 0] += 0.0 if bias is None else bias[:, None]
+        slopes = maps[:, 1:].transpose(2, 0, 1)
+        return slopes, maps[:, 0].T - np.einsum("rod,rd->ro", slopes, points)
 
 
 def _numbers(layer):
@@ -100,7 +104,7 @@ def _numbers(layer):
 
 
 def _through(stage, values):
-    """Return what affine layers make of values, shape (..., units, points)."""
+    """Return what affine layers make of values, shape (units, points)."""
     for weight, bias in stage:
         values = weight @ values if bias is None else weight @ values + bias[:, None]
     return values

@@ -8,7 +8,7 @@ between two corners an edge, within edges a face. A corner or an edge that lies 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ class BeyondError(Exception):
     """Rounding made a cut end in no complex, or the corners outgrow memory: what is left is to be cut part by part."""
 
 
-@dataclass(frozen=True)
-class Stand:
+class Stand(NamedTuple):
     """Where the elements of one kind (edges, or faces) stand to a wall.
 
     Attributes:
@@ -107,26 +106,30 @@ class Elements:
     def pack(self, number: np.ndarray | None) -> np.ndarray:
         """Forget what is cut, and number the sides anew; return the new number of each element that is left."""
         alive = self.alive.copy()
-        parts, counts = self.parts[alive[self.owner]], self.counts[alive]
+        parts, counts = self.parts[np.flatnonzero(alive[self.owner])], self.counts[np.flatnonzero(alive)]
         self.size = self.filled = 0
         self.add(parts if number is None else number[parts], counts)
         return alive.cumsum() - 1
 
     def halve(self, rows: np.ndarray, sides: Stand, traces: int) -> int:
         """Replace elements by their parts above and then those below, each closed by its trace; return the first's number."""
-        parts, starts, _ = self.of(rows)
-        signs, rank, found, counts = sides.signs[parts], sides.rank[parts], [], []
-        for side, first in zip((ABOVE, BELOW), sides.halves, strict=True):
-            kept = (signs & side).astype(bool)
-            halved = parts if first is None else np.where(signs == BOTH, first + rank, parts)
-            counts.append(np.add.reduceat(kept, starts, dtype=np.int64) + 1)
-            ends = counts[-1].cumsum()
-            closed, old = np.empty(ends[-1], np.int64), np.ones(ends[-1], bool)
-            old[ends - 1] = False
-            closed[old], closed[ends - 1] = halved[kept], traces + np.arange(len(rows))
-            found.append(closed)
+        parts, starts, counts = self.of(rows)
+        signs = sides.signs[parts]
+        cut = np.flatnonzero(signs == BOTH)
+        halved, rank = np.concatenate([parts, parts]), sides.rank[parts[cut]]
+        for half, first in enumerate(sides.halves):
+            if first is not None:
+                halved[half * len(parts) + cut] = first + rank
+        # Numbers of what is kept, for a mask without a pattern takes five times as long.
+        kept = np.concatenate([signs & ABOVE, (signs & BELOW) >> 1])
+        ends = np.concatenate([starts, starts + len(parts)]) + np.concatenate([counts, counts])
+        last = kept.cumsum(dtype=np.int64)[ends - 1]
+        counts = last - np.concatenate([[0], last[:-1]])
+        closed, order = np.empty(last[-1] + len(ends), np.int64), np.arange(len(ends))
+        closed[last + order] = np.concatenate([order[:len(rows)], order[:len(rows)]]) + traces
+        closed[np.arange(last[-1]) + order.repeat(counts)] = halved[np.flatnonzero(kept)]
         self.alive[rows] = False
-        return self.add(np.concatenate(found), np.concatenate(counts))
+        return self.add(closed, counts + 1)
 
 
 class Complex:
@@ -215,11 +218,12 @@ class Complex:
         touches = None if signs.all() else np.where(signs[start] == 0, start, np.where(signs[end] == 0, end, -1))
         if touches is not None:
             touches[cut] = new
-        above, (start, end) = signs[start[cut]] == ABOVE, (start[cut], end[cut])
-        tops, bottoms = np.where(above, start, end), np.where(above, end, start)
+        start, end = start[cut], end[cut]
+        tops = end + (signs[start] == ABOVE) * (start - end)
+        bottoms = start + end - tops
         self._interpolate(row, tops, bottoms)
         self._ends[0, cut], self._ends[1, cut] = tops, new
-        return Stand(both, rank, old, (None, self._join(np.stack([new, bottoms]))), touches)
+        return Stand(both, rank, old, (None, self._join(new, bottoms)), touches)
 
     def _interpolate(self, row, tops, bottoms):
         """Add the corners at which a function is 0 on some edges, with all functions there."""
@@ -237,11 +241,11 @@ class Complex:
         self._values[:, self.corners:size] = new
         self.corners = size
 
-    def _join(self, ends):
+    def _join(self, starts, ends):
         """Add edges between corners; return the number of the first."""
-        first, self.edges = self.edges, self.edges + ends.shape[1]
+        first, self.edges = self.edges, self.edges + len(starts)
         self._ends = roomy(self._ends, self.edges)
-        self._ends[:, first:self.edges] = ends
+        self._ends[0, first:self.edges], self._ends[1, first:self.edges] = starts, ends
         return first
 
     def _ranked(self, kind, cut, size):
@@ -255,7 +259,7 @@ class Complex:
         level, last = self.levels[kind], kind == len(self.levels) - 1
         cut, traces, counts = (_crossed if sides.touches is None else _touched)(level, sides, edges=not kind)
         if not kind:
-            first = self._join(traces.reshape(-1, 2).T)
+            first = self._join(traces[::2], traces[1::2])
         else:
             first = self.levels[kind - 1].add(traces, counts)
         if last:
@@ -281,9 +285,7 @@ class Complex:
         """
         edges, starts, counts = self.levels[0].of(np.flatnonzero(self.levels[0].alive))
         ends = self._ends[:, edges].T.ravel()
-        order = _grouped(np.arange(len(counts)).repeat(2 * counts), ends)
-        if not _paired(order, np.arange(len(counts)).repeat(2 * counts), ends):
-            raise BeyondError
+        order = _paired(*_grouped(np.arange(len(counts)).repeat(2 * counts), ends)[:2])
         partner = np.empty_like(order)
         partner[order] = order.reshape(-1, 2)[:, ::-1].ravel()
         corners = self.points.T[ends[_walked(partner, starts, counts)]]
@@ -302,21 +304,16 @@ class Complex:
         """
         faces, starts, face_counts = self.levels[1].of(np.flatnonzero(self.levels[1].alive))
         edges, _, counts = self.levels[0].of(faces)
-        owner = np.arange(len(face_counts)).repeat(np.add.reduceat(counts, starts))
-        order = _grouped(owner, edges)
-        if not _paired(order, owner, edges):
-            raise BeyondError
-        sides = np.arange(len(faces)).repeat(counts)[order].reshape(-1, 2)
-        owner, edges = owner[order[::2]], edges[order[::2]]
-        ends, owners = self._ends[:, edges].T.ravel(), owner.repeat(2)
-        order = _grouped(owners, ends)
-        ends, owners = ends[order], owners[order]
-        first = np.concatenate([[True], (ends[1:] != ends[:-1]) | (owners[1:] != owners[:-1])])
-        places = np.empty_like(order)
+        order, head, bits = _grouped(np.arange(len(face_counts)).repeat(np.add.reduceat(counts, starts)), edges)
+        sides = np.arange(len(faces)).repeat(counts)[_paired(order, head)].reshape(-1, 2)
+        owner, edges = head[::2] >> bits, head[::2] & ((1 << bits) - 1)
+        order, head, bits = _grouped(owner.repeat(2), self._ends[:, edges].T.ravel())
+        first = np.ones(len(head), bool)
+        np.not_equal(head[1:], head[:-1], out=first[1:])
+        places, corners, size = np.empty_like(order), head[np.flatnonzero(first)], len(face_counts)
         places[order] = first.cumsum() - 1
-        size = len(face_counts)
-        found = Polyhedra(self.points.T[ends[first]], np.bincount(owners[first], minlength=size), places.reshape(-1, 2), sides,
-                          np.bincount(owner, minlength=size), face_counts)
+        found = Polyhedra(self.points.T[corners & ((1 << bits) - 1)], np.bincount(corners >> bits, minlength=size),
+                          places.reshape(-1, 2), sides, np.bincount(owner, minlength=size), face_counts)
         if not found.is_sound.all():
             raise BeyondError
         return found
@@ -325,15 +322,24 @@ class Complex:
 # ---- what a wall leaves in elements ----
 
 def _crossed(level, sides, edges):
-    """Return what a wall through no old corner cuts, the traces of its sides there, and how many each has."""
+    """Return what a wall through no old corner cuts, the traces of its sides there, and how many (two of edges) each has."""
     hits = np.flatnonzero((sides.signs == BOTH)[level.parts])
-    hits = hits[level.alive[level.owner[hits]]]
     owner = level.owner[hits]
-    first = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
-    counts = np.diff(first, append=len(owner))
-    if (counts != 2).any() if edges else (counts < 3).any():
+    there = level.alive[owner]
+    if not there.all():
+        there = np.flatnonzero(there)
+        hits, owner = hits[there], owner[there]
+    traces, begins = sides.traces + sides.rank[level.parts[hits]], np.ones(len(hits), bool)
+    np.not_equal(owner[1:], owner[:-1], out=begins[1:])
+    first = np.flatnonzero(begins)
+    if edges:
+        if 2 * len(first) != len(hits) or begins[1::2].any():
+            raise BeyondError
+        return owner[first], traces, None
+    counts = np.append(first[1:], len(hits)) - first
+    if (counts < 3).any():
         raise BeyondError
-    return owner[first], sides.traces + sides.rank[level.parts[hits]], counts
+    return owner[first], traces, counts
 
 
 def _touched(level, sides, edges):
@@ -346,7 +352,7 @@ def _touched(level, sides, edges):
     if (signs == 0).any():  # a side in the wall of what has corners on both sides of it
         raise BeyondError
     if edges:
-        return cut, _two_of_each(touches, starts, counts).ravel(), np.full(len(cut), 2)
+        return cut, _two_of_each(touches, starts, counts).ravel(), None
     flat = np.where((touches >= 0) & (signs != BOTH), touches + 1, 0)  # an edge in the wall parts a face above from one below
     if any(np.add.reduceat(np.where(signs == BELOW, -each, each), starts).any() for each in (flat, flat * flat)):
         raise BeyondError
@@ -384,20 +390,24 @@ def _stand(level, sides, cut, first):
 # ---- from shared elements to cells ----
 
 def _grouped(owner, numbers):
-    """Return the order that sorts by owner and then by number: both, and the place, in one integer, which sorts fastest."""
-    bits = [int(each.max(initial=0)).bit_length() for each in (numbers, owner)] + [len(owner).bit_length()]
-    if sum(bits) > 62:
-        return np.lexsort([numbers, owner])
-    keys = (owner << bits[0] | numbers) << bits[2] | np.arange(len(owner))
+    """Sort by owner and then by number: return the order, both in one integer, and of how many bits the number is.
+
+    The place stands in the same integer, so that nothing is gathered: integers sort fastest alone.
+    """
+    bits, place = int(numbers.max(initial=0)).bit_length(), len(owner).bit_length()
+    if int(owner.max(initial=0)).bit_length() + bits + place > 63:
+        raise BeyondError
+    keys = (owner << bits | numbers) << place | np.arange(len(owner))
     keys.sort()
-    return keys & ((1 << bits[2]) - 1)
+    return keys & ((1 << place) - 1), keys >> place, bits
 
 
-def _paired(order, owner, numbers):
-    """Tell whether every number stands twice with its owner, and not four times."""
-    numbers, owner = numbers[order], owner[order]
-    same = (numbers[1:] == numbers[:-1]) & (owner[1:] == owner[:-1])
-    return len(order) % 2 == 0 and bool(same[::2].all()) and not same[1::2].any()
+def _paired(order, head):
+    """Return the order if every number stands twice with its owner, and not four times."""
+    same = head[1:] == head[:-1]
+    if len(head) % 2 or not same[::2].all() or same[1::2].any():
+        raise BeyondError
+    return order
 
 
 def _walked(partner, starts, counts):

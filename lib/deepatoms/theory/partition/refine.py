@@ -199,11 +199,12 @@ def affine_maps(model: Model, corners: torch.Tensor, centres: np.ndarray) -> tup
 
 
 def _demand_maps(model, corners, cells, maps):
-    """Compare the affine maps of some regions, the largest among them, with the function at a point inside of each."""
-    largest = np.argsort(-cells.reach(cells.centres).prod(1), kind="stable")[:CHECKED // 2]
-    chosen = np.union1d(largest, np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int))
-    chosen = chosen[cells.take(chosen).sizes > 1e-12]  # in a sliver, rounding decides on which side of a wall its centre lies
-    chosen = cells.take(chosen)
+    """Compare the affine maps of some regions, large ones among them, with the function at a point inside of each."""
+    looked_at = np.zeros(len(cells), bool)
+    looked_at[np.argpartition(-cells.spans, min(CHECKED // 2, len(cells) - 1))[:CHECKED // 2]] = True
+    looked_at[np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int)] = True
+    chosen = cells.take(np.flatnonzero(looked_at))
+    chosen = chosen.take(np.flatnonzero(chosen.sizes > 1e-12))  # of a sliver, rounding decides where its centre lies
     inside, (slopes, offsets) = chosen.inside(np.random.default_rng(0)), maps(chosen.centres)
     values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
     scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=corners.device)
