@@ -115,7 +115,7 @@ class Elements:
         """Replace elements by their parts above and then those below, each closed by its trace; return the first's number."""
         parts, starts, counts = self.of(rows)
         signs = sides.signs[parts]
-        cut = np.flatnonzero(signs == BOTH)
+        cut = (signs == BOTH).nonzero()[0]
         halved, rank = np.concatenate([parts, parts]), sides.rank[parts[cut]]
         for half, first in enumerate(sides.halves):
             if first is not None:
@@ -127,7 +127,7 @@ class Elements:
         counts = last - np.concatenate([[0], last[:-1]])
         closed, order = np.empty(last[-1] + len(ends), np.int64), np.arange(len(ends))
         closed[last + order] = np.concatenate([order[:len(rows)], order[:len(rows)]]) + traces
-        closed[np.arange(last[-1]) + order.repeat(counts)] = halved[np.flatnonzero(kept)]
+        closed[np.arange(last[-1]) + order.repeat(counts)] = halved[kept.nonzero()[0]]
         self.alive[rows] = False
         return self.add(closed, counts + 1)
 
@@ -213,7 +213,7 @@ class Complex:
         """Cut the edges on which a function has both signs: the part above keeps the edge's number."""
         start, end = self._ends[:, :self.edges]
         both = signs[start] | signs[end]
-        cut = np.flatnonzero(both == BOTH)
+        cut = (both == BOTH).nonzero()[0]
         old, rank, new = self.corners, self._ranked(0, cut, self.edges), self.corners + np.arange(len(cut))
         touches = None if signs.all() else np.where(signs[start] == 0, start, np.where(signs[end] == 0, end, -1))
         if touches is not None:
@@ -323,15 +323,15 @@ class Complex:
 
 def _crossed(level, sides, edges):
     """Return what a wall through no old corner cuts, the traces of its sides there, and how many (two of edges) each has."""
-    hits = np.flatnonzero((sides.signs == BOTH)[level.parts])
+    hits = (sides.signs == BOTH)[level.parts].nonzero()[0]
     owner = level.owner[hits]
     there = level.alive[owner]
     if not there.all():
-        there = np.flatnonzero(there)
+        there = there.nonzero()[0]
         hits, owner = hits[there], owner[there]
     traces, begins = sides.traces + sides.rank[level.parts[hits]], np.ones(len(hits), bool)
     np.not_equal(owner[1:], owner[:-1], out=begins[1:])
-    first = np.flatnonzero(begins)
+    first = begins.nonzero()[0]
     if edges:
         if 2 * len(first) != len(hits) or begins[1::2].any():
             raise BeyondError

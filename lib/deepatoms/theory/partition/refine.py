@@ -68,11 +68,14 @@ class Budget:
         Raises:
             ValueError: If there are more.
         """
-        so_far = f"{self.before + count + self.ahead:,} regions so far, in nonlinearity {self.layer + 1} of {self.layers}"
-        if self.before + count + self.ahead > self.limit:
+        regions, late = self.before + count + self.ahead, self.progress is not None and time.monotonic() - self.told > 1
+        if regions <= self.limit and not late:
+            return
+        so_far = f"{regions:,} regions so far, in nonlinearity {self.layer + 1} of {self.layers}"
+        if regions > self.limit:
             refuse("limit", self.limit, f"is less than the {so_far}",
                    "pass a larger limit, a smaller slice, or fewer layers=")
-        if self.progress is not None and time.monotonic() - self.told > 1:
+        if self.progress is not None:
             self.progress(so_far)
             self.told = time.monotonic()
 
