@@ -22,7 +22,7 @@ def main(arguments=None):
     elif options.subject in PRINTED:
         importlib.import_module(f"benchmarks.{options.subject}").main()
     else:
-        print("\n".join(speeds.lines(measure(options.subject, options.record))))
+        print("\n".join("  ".join(row) for row in (speeds.HEAD, *speeds.rows(measure(options.subject, options.record)))))
 
 
 def measure(subject, record):

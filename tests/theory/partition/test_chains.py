@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import refine
+from deepatoms.theory.partition import complexes, refine
 from deepatoms.theory.partition.chains import Chain
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
@@ -77,7 +77,7 @@ def test_what_would_not_run_as_a_chain_is_left_to_the_rehearsal(fault):
 
 def both_ways(model, corners, monkeypatch):
     found = partition.slice_plane(model, corners) if len(corners) == 3 else partition.slice_space(model, corners)
-    monkeypatch.setattr(refine.Chained, "of", lambda model, corners: None)
+    monkeypatch.setattr(Chain, "of", lambda model, corners: None)
     again = partition.slice_plane(model, corners) if len(corners) == 3 else partition.slice_space(model, corners)
     return found, again
 
@@ -106,12 +106,14 @@ def test_a_chain_too_large_for_memory_is_cut_a_part_at_a_time(monkeypatch):
     model = plain()
     whole = len(partition.slice_plane(model, BOX))
     monkeypatch.setattr(refine, "USUAL", 4096)
-    assert len(partition.slice_plane(model, BOX)) == whole
+    for most in (1, 1024, 4096, 8192):
+        monkeypatch.setattr(complexes, "MOST", most)
+        assert len(partition.slice_plane(model, BOX)) == whole
 
 
 def test_a_chain_that_says_one_thing_and_does_another_is_refused(monkeypatch):
-    after = Chain.after
-    monkeypatch.setattr(Chain, "after", lambda self, *parts: after(self, *parts) * (1 + 1e-6))
+    maps = Chain.maps
+    monkeypatch.setattr(Chain, "maps", lambda self, points: [each * (1 + 1e-6) for each in maps(self, points)])
     with pytest.raises(NotPiecewiseAffineError, match="is not affine on"):
         partition.slice_plane(plain(), BOX)
 

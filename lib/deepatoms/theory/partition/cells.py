@@ -61,6 +61,11 @@ class Cells(ABC):
         """Return how far each cell reaches from a point along each axis, shape (cells, dimension)."""
         return np.maximum.reduceat(abs(self.points - np.repeat(centres, self.counts, 0)), self.starts)
 
+    @property
+    def spans(self) -> np.ndarray:
+        """Return how far, along the axes together, two of each cell's corners lie apart: a rough size, for little; (cells,)."""
+        return abs(self.points[self.starts] - self.points[self.starts + self.counts // 2]).sum(1)
+
     def inside(self, random: np.random.Generator) -> np.ndarray:
         """Return a random point inside each cell, shape (cells, dimension)."""
         weights = random.uniform(0.1, 1.0, (len(self.points), 1))

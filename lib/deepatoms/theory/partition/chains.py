@@ -1,44 +1,42 @@
-r"""Plain chains of affine layers and rectifiers, whose regions are carried from layer to layer.
+r"""Plain chains of affine layers and rectifiers, whose units are carried from layer to layer at the corners of the regions.
 
-Any network is run from its beginning for every nonlinearity, under a mode that sees each operation (``extension``). In a chain of
-``Linear`` and ``ReLU`` modules nothing is hidden: a region's parts inherit the values before the rectifier, and go on from there.
-An affine function on a slice is held by its values at the slice's corners.
+Any network is run from its beginning for every nonlinearity, under a mode that sees each operation (``extension``). In a chain
+of ``Linear`` and ``ReLU`` modules nothing is hidden: what a unit is at a corner of the partition follows from the layer before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules import module as everywhere
 
+from deepatoms.theory.partition.complexes import BeyondError, Complex
+from deepatoms.theory.partition.polygons import Polygons
+from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.piecewise import Model
 
-AT_ONCE = 2**16  # numbers that stay in the cache
 EVERYWHERE = ("_global_forward_hooks", "_global_forward_pre_hooks")
 
 
 class Chain:
-    """The affine functions of a plain chain on the regions of a slice.
+    """A plain chain on a slice.
 
     Args:
-        stages: The affine modules before each rectifier, and those after the last.
-        corners: A corner of the slice and its neighbours, shape (1 + dimension, inputs).
-
-    Attributes:
-        values: What the next rectifier is given at the slice's corners by the function of each region, shape
-            (1 + dimension, regions, units).
+        stages: The weights and biases before each rectifier, and those after the last.
+        corners: A corner of the slice and its neighbours, as rows of inputs, shape (1 + dimension, inputs).
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double().requires_grad_(False)
-    >>> Chain.of(net, torch.eye(3, 2, dtype=torch.float64)).values.shape
-    (3, 1, 3)
+    >>> Chain.of(net, torch.eye(3, 2, dtype=torch.float64)).nonlinearities
+    1
     """
 
-    def __init__(self, stages: list[nn.Sequential], corners: torch.Tensor) -> None:
-        self.stages, self.layer = stages, 0
-        self.values = stages[0](corners).numpy()[:, None]
+    def __init__(self, stages: list[list[tuple[np.ndarray, np.ndarray | None]]], corners: np.ndarray) -> None:
+        self.stages = stages[1:]
+        values = _through(stages[0], corners.T)
+        self.slopes, self.offsets = values[:, 1:] - values[:, :1], values[:, 0]
 
     @classmethod
     def of(cls, model: Model, corners: torch.Tensor) -> Chain | None:
@@ -52,41 +50,64 @@ class Chain:
                 values = stage(values)
                 if values.ndim != 2 or values.dtype != torch.float64 or not bool(values.isfinite().all()):
                     return None
-            return cls(stages, corners)
         except RuntimeError:  # what is wrong is for the rehearsal to say
             return None
+        weights = [[_numbers(layer) for layer in stage if isinstance(layer, nn.Linear)] for stage in stages]
+        return cls(weights, corners.reshape(len(corners), -1).numpy())
 
     @property
     def nonlinearities(self) -> int:
         """Return how many rectifiers there are."""
-        return len(self.stages) - 1
+        return len(self.stages)
 
-    def nbytes(self, regions: int) -> int:
-        """Return the bytes that the functions of so many regions take at the widest rectifier."""
-        return 8 * len(self.values) * regions * max(stage[-1].out_features if len(stage) and isinstance(stage[-1], nn.Linear)
-                                                    else self.values.shape[2] for stage in self.stages)
-
-    def advance(self, parents: np.ndarray, centres: np.ndarray) -> None:
-        """Go on to the next rectifier with the parts of the regions.
+    def refined(self, layers: int, told: Callable[[int], Callable[[int], object]]) -> tuple[Polygons | Polyhedra, int]:
+        """Cut a slice by the first rectifiers; return the regions, and by how many they are cut.
 
         Args:
-            parents: The region of each part.
-            centres: A point inside each part, shape (parts, dimension).
+            layers: By how many rectifiers to cut: where one complex cannot, by fewer.
+            told: For each rectifier, what hears how many regions there are.
         """
-        self.values = self.after(parents, centres)
-        self.layer += 1
+        found, done = Complex(self.slopes.shape[1]), 0
+        try:
+            for done in range(layers):
+                self._cut(found, done, told(done))
+            return found.cells(), layers
+        except BeyondError:
+            return self.refined(min(done, layers - 1), told)
 
-    def after(self, parents: np.ndarray, centres: np.ndarray) -> np.ndarray:
-        """Return the values at the next rectifier (after the last: the output) of parts of the regions, at the corners."""
-        stage, units = self.stages[self.layer + 1], self.values.shape[2]
-        size, found = max(1, AT_ONCE // (len(self.values) * units)), []
-        weights = np.concatenate([1 - centres.sum(1, keepdims=True), centres], 1).T[..., None]
-        for start in range(0, max(1, len(parents)), size):
-            part = slice(start, start + size)
-            values = self.values[:, parents[part]]
-            values *= sum(weight[part] * each for weight, each in zip(weights, values, strict=True)) > 0
-            found.append(stage(torch.from_numpy(values.reshape(-1, units))).numpy().reshape(len(values), values.shape[1], -1))
-        return np.concatenate(found, 1)
+    def _cut(self, found, layer, count):
+        """Cut by every unit of one rectifier."""
+        if layer:
+            found.load(_through(self.stages[layer - 1], found.rectified()))
+        else:
+            found.load(self.slopes @ found.points + self.offsets[:, None])
+        for unit in range(len(found.functions)):
+            found.cut(unit)
+            count(found.parts)
+
+    def maps(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the affine maps, in the slice's coordinates, of the regions around some points: slopes and offsets."""
+        count, dimension = points.shape
+        maps = np.repeat(np.concatenate([self.offsets[:, None], self.slopes], 1)[..., None], count, 2)
+        maps[:, 0] += self.slopes @ points.T  # the value at the point, and the slopes
+        for stage in self.stages:
+            maps *= maps[:, :1] > 0
+            for weight, bias in stage:
+                maps = (weight @ maps.reshape(len(maps), -1)).reshape(-1, 1 + dimension, count)
+                maps[:, 0] += 0.0 if bias is None else bias[:, None]
+        slopes = maps[:, 1:].transpose(2, 0, 1)
+        return slopes, maps[:, 0].T - np.einsum("rod,rd->ro", slopes, points)
+
+
+def _numbers(layer):
+    return layer.weight.detach().numpy(), None if layer.bias is None else layer.bias.detach().numpy()
+
+
+def _through(stage, values):
+    """Return what affine layers make of values, shape (units, points)."""
+    for weight, bias in stage:
+        values = weight @ values if bias is None else weight @ values + bias[:, None]
+    return values
 
 
 def _stages(model):
@@ -116,7 +137,7 @@ def _plain(module):
     """Tell whether a module does what torch's own does with each row."""
     known = type(module) in (nn.Linear, nn.ReLU, nn.Identity) or (type(module) is nn.Flatten and module.start_dim == 1
                                                                   and module.end_dim == -1)
-    return known and _untouched(module)
+    return known and _untouched(module) and all(type(each) in (nn.Parameter, torch.Tensor) for each in module.parameters())
 
 
 def _untouched(module):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from numpy.typing import ArrayLike
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.cells import AffineFunctions, Cells, ragged, settle
-from deepatoms.theory.partition.chains import AT_ONCE, Chain
+from deepatoms.theory.partition.chains import Chain
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.untouched import untouched
 
+AT_ONCE = 2**16  # numbers that stay in the cache
 USUAL = 2**28  # bytes of activations at once
 PAIRS = 2**14  # pairs of a region and a unit whose values are held at once
 CHECKED = 1000  # regions whose affine map is compared with the function
@@ -58,7 +59,7 @@ class Budget:
     """
 
     def __init__(self, limit: int, progress: Callable[[str], object] | None, layer: int, layers: int) -> None:
-        self.limit, self.progress, self.layer, self.layers = limit, progress, layer, layers
+        self.limit, self.progress, self.layer, self.layers = integer("limit", limit), progress, layer, layers
         self.before, self.ahead, self.told = 0, 0, time.monotonic()
 
     def regions(self, count: int) -> None:
@@ -67,11 +68,14 @@ class Budget:
         Raises:
             ValueError: If there are more.
         """
-        so_far = f"{self.before + count + self.ahead:,} regions so far, in nonlinearity {self.layer + 1} of {self.layers}"
-        if self.before + count + self.ahead > self.limit:
+        regions, late = self.before + count + self.ahead, self.progress is not None and time.monotonic() - self.told > 1
+        if regions <= self.limit and not late:
+            return
+        so_far = f"{regions:,} regions so far, in nonlinearity {self.layer + 1} of {self.layers}"
+        if regions > self.limit:
             refuse("limit", self.limit, f"is less than the {so_far}",
                    "pass a larger limit, a smaller slice, or fewer layers=")
-        if self.progress is not None and time.monotonic() - self.told > 1:
+        if self.progress is not None:
             self.progress(so_far)
             self.told = time.monotonic()
 
@@ -102,18 +106,39 @@ def refined(model: Model, corners: torch.Tensor, cells: Many, layers: int | None
     >>> len(refined(torch.nn.ReLU(), box, Polygons.square(), None, (10, None)))
     4
     """
-    with untouched(model), torch.no_grad():
-        walk = Chained.of(model, corners) or Observed(model, corners)
-        wanted = walk.known if layers is None else integer("layers", layers, 0)
-        if wanted > walk.known:
-            refuse("layers", wanted, f"exceeds the {walk.known} nonlinearities of the model", f"pass at most {walk.known}")
-        for layer in range(wanted):
-            if not walk.fits(cells):
-                walk = Observed(model, corners)
-            cells = walk.refine(cells, layer, Budget(integer("limit", told[0]), told[1], layer, wanted))
+    with torch.inference_mode(False), torch.no_grad():
+        chain = Chain.of(model, corners)
+        if chain is None:
+            return _observed(model, corners, cells, layers, (0, told))
+        # Plain modules of torch's change nothing that would have to be restored.
+        wanted = _wanted(layers, chain.nonlinearities)
+        found, done = chain.refined(wanted, lambda layer: Budget(*told, layer, wanted).regions)
+        if done < wanted:
+            return _observed(model, corners, cast(Many, found), layers, (done, told))
         if layers is None:
-            _demand_maps(walk, cells)
+            _demand_maps(model, corners, found, chain.maps)
+    return cast(Many, found)
+
+
+def _observed(model, corners, cells, layers, done_and_told):
+    """Cut cells by the nonlinearities that have not cut them yet."""
+    done, told = done_and_told
+    with untouched(model), torch.no_grad():
+        walk = Observed(model, corners)
+        wanted = _wanted(layers, walk.known)
+        for layer in range(done, wanted):
+            cells = walk.refine(cells, layer, Budget(*told, layer, wanted))
+        if layers is None:
+            _demand_maps(model, corners, cells, partial(affine_maps, model, corners))
     return cells
+
+
+def _wanted(layers, known):
+    """Return how many nonlinearities take part."""
+    wanted = known if layers is None else integer("layers", layers, 0)
+    if wanted > known:
+        refuse("layers", wanted, f"exceeds the {known} nonlinearities of the model", f"pass at most {known}")
+    return wanted
 
 
 class Observed:
@@ -132,10 +157,6 @@ class Observed:
         self.known, sample = rehearse(model, corners[:1])
         self.most = max(1, int(USUAL // (len(corners) * sample + 1)))
 
-    def fits(self, cells: Cells) -> bool:
-        """Tell whether so many regions can be refined: always, a part at a time."""
-        return True
-
     def refine(self, cells: Many, layer: int, budget: Budget) -> Many:
         """Cut every region by the units of one nonlinearity."""
         directions, found = self.corners[1:] - self.corners[:1], list[Many]()
@@ -148,45 +169,6 @@ class Observed:
             split = Contest.of(functions) if pieces.competing else Units.of(functions)
             found.append(sweep(part, split, budget)[0])
         return type(cells).join(found)
-
-    def maps(self, cells: Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the affine maps of some regions: slopes and offsets."""
-        return affine_maps(self.model, self.corners, cells.centres[rows])
-
-
-class Chained:
-    """A plain chain on a slice: each region's functions are carried on to its parts.
-
-    Attributes:
-        known: Number of nonlinearities.
-    """
-
-    def __init__(self, chain: Chain, model: Model, corners: torch.Tensor) -> None:
-        self.chain, self.model, self.corners = chain, model, corners
-        self.known, self.parents = chain.nonlinearities, np.zeros(1, np.int64)
-
-    @classmethod
-    def of(cls, model: Model, corners: torch.Tensor) -> Chained | None:
-        """Return None where a model is no plain chain."""
-        chain = Chain.of(model, corners)
-        return None if chain is None else cls(chain, model, corners)
-
-    def fits(self, cells: Cells) -> bool:
-        """Tell whether the functions of so many regions fit into memory."""
-        return self.chain.nbytes(len(cells)) <= USUAL
-
-    def refine(self, cells: Many, layer: int, budget: Budget) -> Many:
-        """Cut every region by the units of one nonlinearity."""
-        if layer:
-            self.chain.advance(self.parents, cells.centres)
-        values = self.chain.values
-        cells, self.parents = sweep(cells, Units(values[0], values[1:] - values[0]), budget)
-        return cells
-
-    def maps(self, cells: Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the affine maps of some regions: slopes and offsets."""
-        values = self.chain.after(self.parents[rows], cells.centres[rows])
-        return np.moveaxis(values[1:] - values[0], 0, -1), values[0]
 
 
 def located(corners: torch.Tensor, coordinates: ArrayLike) -> torch.Tensor:
@@ -219,15 +201,17 @@ def affine_maps(model: Model, corners: torch.Tensor, centres: np.ndarray) -> tup
     return slopes, values[0] - np.einsum("rod,rd->ro", slopes, centres)
 
 
-def _demand_maps(walk, cells):
-    """Compare the affine maps of some regions, the largest among them, with the function at a point inside of each."""
-    largest = np.argsort(-cells.reach(cells.centres).prod(1), kind="stable")[:CHECKED // 2]
-    chosen = np.union1d(largest, np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int))
-    chosen = chosen[cells.take(chosen).sizes > 1e-12]  # in a sliver, rounding decides on which side of a wall its centre lies
-    inside, (slopes, offsets) = cells.take(chosen).inside(np.random.default_rng(0)), walk.maps(cells, chosen)
-    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=walk.corners.device)
-    scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=walk.corners.device)
-    demand_pieces(walk.model, located(walk.corners, inside), values, scale)
+def _demand_maps(model, corners, cells, maps):
+    """Compare the affine maps of some regions, large ones among them, with the function at a point inside of each."""
+    looked_at = np.zeros(len(cells), bool)
+    looked_at[np.argpartition(-cells.spans, min(CHECKED // 2, len(cells) - 1))[:CHECKED // 2]] = True
+    looked_at[np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int)] = True
+    chosen = cells.take(np.flatnonzero(looked_at))
+    chosen = chosen.take(np.flatnonzero(chosen.sizes > 1e-12))  # of a sliver, rounding decides where its centre lies
+    inside, (slopes, offsets) = chosen.inside(np.random.default_rng(0)), maps(chosen.centres)
+    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
+    scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=corners.device)
+    demand_pieces(model, located(corners, inside), values, scale)
 
 
 SPANNED = {2: ("three inputs", "two", "lie on one line, so they span no plane", "move one of them off the line"),
