@@ -222,8 +222,8 @@ def demand_pieces(model: Model, x: torch.Tensor, values: torch.Tensor, scale: to
     with torch.inference_mode(False), torch.no_grad():
         try:
             there = model(x.clone()).reshape(len(x), -1)
-        except Exception as error:  # noqa: BLE001 (whatever a model raises)
-            _refuse_batch(model, x, error)
+        except Exception as failure:  # noqa: BLE001 (whatever a model raises)
+            _refuse_batch(model, x, failure)
     error = (there - values).abs().amax(1)
     wrong = ~(error <= _tolerance(values) * torch.maximum(scale, there.abs().amax(1)))
     if bool(wrong.any()):
