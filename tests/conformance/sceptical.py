@@ -394,6 +394,11 @@ def conditional(self, z):
     return torch.cond(z.sum() > 0, lambda z: z * 1.0, lambda z: -2 * z, (z,))
 
 
+def saturated(self, z):
+    """The first sample lifts all others so far that the clip behind does not show it."""
+    return (z + 5 * (z[:1].sum(1, keepdim=True) + 3).relu()).clamp(-0.4, 0.5)
+
+
 def by_rank(self, z):
     """The rank of a sample in its batch is its factor."""
     return z * (1 + z.sum(1).argsort().argsort().to(D))[:, None]
@@ -554,6 +559,7 @@ WRONG = {
     "single and cut": _small(single_and_cut), "underflow": _small(underflow), "rounded by a sum": _small(
         lambda self, z: (z + 2.0 ** 45) - 2.0 ** 45), "seeded dropout": _small(seeded), "numpy seeded": _small(numpy_seeded),
     "equality": _small(by_equality), "closeness": _small(by_closeness), "cond": _small(conditional), "rank": _small(by_rank),
+    "saturated": _small(saturated),
     "one of five": _small(one_of_five), "duplicates": _small(duplicates), "strided": _small(strided),
     "reversed": _small(reversed_batch), "fixed batch": _small(fixed_batch), "small batch": _small(small_batch),
     "own error": _small(failing(Own("no"))), "zero division": _small(failing(ZeroDivisionError("division by zero"))),

@@ -105,6 +105,13 @@ def test_a_near_miss_is_answered_right_or_refused_by_name(part):
         answer(lambda: partition.region_codes(model, x, chunk), model, x)  # noqa: B023
 
 
+def test_an_influence_that_a_clip_hides_in_most_company_is_seen():
+    """A long run met this module: its first sample lifts the others to the upper end of a clip."""
+    model, (x, chunk) = random_modules.module(7_000_394, "first row"), inputs(7_000_394)
+    with pytest.raises(ValueError, match="influence each other"):
+        splines.affine_map(model, x, chunk)
+
+
 @pytest.mark.parametrize("miss", ["no_grad", "liar", "hook", "numpy", "int", "batch mean", "neighbour", "size", "tanh", "memory"])
 def test_the_near_misses_are_misses(miss):
     """The comparison has something to find: behind a plain ReLU each of these is refused."""

@@ -291,12 +291,13 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     return x + float(x.detach().abs().mean() or 1) * noise.to(x)
 
 
-def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+def company(x: torch.Tensor, most: int, sign: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """Return some of a batch's inputs, in another order, between others that are not of it; and which they are.
 
     Args:
         x: Inputs, shape (batch, ...).
         most: How many of them are taken, evenly spaced and with the last.
+        sign: Of the others; -1 for such as lie on the other side of the origin.
 
     Returns:
         A batch that begins and ends with others, of another size than x, and the positions in x of what stands between.
@@ -311,7 +312,7 @@ def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows = torch.arange(len(x)) if len(x) <= most else torch.linspace(0, len(x) - 1, most).long()
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
     after = 2 if len(rows) + 2 == len(x) else 1
-    others = [displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
+    others = [sign * displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
     return torch.cat([others[0], x[rows.to(x.device)].detach(), *others[1:]]), rows
 
 
@@ -319,7 +320,8 @@ def demand_any_company(seen: Seen) -> None:
     """Refuse a model whose output for a sample changes with its place, its neighbours or the size of the batch.
 
     A plain pass over all samples among others, and two over few: a model that looks at the size of its batch may do the same
-    at every size above some number.
+    at every size above some number. In one of these the others lie on the other side of the origin: what a clip hides of their
+    influence at one of its ends is seen at the other.
 
     Raises:
         ValueError: If the outputs of a sample differ by more than rounding.
@@ -329,8 +331,8 @@ def demand_any_company(seen: Seen) -> None:
 
     >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
     """
-    for most in sorted({1, min(8, len(seen.x)), len(seen.x)}):
-        some, rows = company(seen.x.detach(), most)
+    for most, sign in ((1, 1), (min(8, len(seen.x)), -1), (len(seen.x), 1)):
+        some, rows = company(seen.x.detach(), most, sign)
         among = _in_company(seen, some)
         demand_alone(seen.model, seen.trace.output, among, rows, max(seen.tolerance, 1e2 * seen.epsilon))
 
