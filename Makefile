@@ -101,8 +101,8 @@ faults: .venv/installed ## the long version of the tests that kill sweeps, downl
 mutants: .venv/installed ## do the tests bite? single faults, each against its module's own tests: MODULE=theory COUNT=60 SEED=1
 	$(BIN)/python -m tests.mutants --module $(MODULE) --count $(COUNT) --seed $(SEED)
 
-conformance: .venv/installed ## random networks and their near misses, the long version: MODULES=2000
-	DEEPATOMS_CONFORMANCE=$(MODULES) $(BIN)/python -m pytest -q -n 2 tests/conformance
+conformance: .venv/installed ## random networks and their near misses, the long version: MODULES=2000, others by SEED=1
+	DEEPATOMS_CONFORMANCE=$(MODULES) DEEPATOMS_CONFORMANCE_SEED=$(SEED) $(BIN)/python -m pytest -q -n 2 tests/conformance
 
 chapter: .venv/installed ## a new chapter from the template: NAME=my-chapter
 	$(PRESS) chapter $(NAME)

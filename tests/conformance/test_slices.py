@@ -1,6 +1,6 @@
 """Random modules: segments, slices and radii against plain forward passes and autograd, piece by piece.
 
-``DEEPATOMS_CONFORMANCE=N`` tries N modules (40 if it is not set).
+``DEEPATOMS_CONFORMANCE=N`` tries N modules (40 if it is not set), ``DEEPATOMS_CONFORMANCE_SEED`` tries others than those of 0.
 """
 
 import os
@@ -18,6 +18,7 @@ from deepatoms.theory.partition import polygons
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
 MODULES = int(os.environ.get("DEEPATOMS_CONFORMANCE", 40))
+FIRST = 10**6 * int(os.environ.get("DEEPATOMS_CONFORMANCE_SEED", 0))
 
 
 def uniform(rng, low, high):
@@ -94,7 +95,7 @@ def random_module(seed):
 
 @pytest.fixture(scope="module", params=range(MODULES))
 def drawn_case(request):
-    return random_module(request.param)
+    return random_module(FIRST + request.param)
 
 
 def slopes_by_autograd(model, x):

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from deepatoms.theory.arguments import integer, real_array, refuse
+from deepatoms.theory.piecewise import Wish, demand_affine, demand_any_company, demand_model, watch
 from deepatoms.theory.signatures import named
+from deepatoms.theory.untouched import untouched
 
 Sides = int | tuple[int, int]
 
@@ -233,7 +235,7 @@ def _pools(shape, kernel, stride, padding, dilation):
 def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAffine]:
     """Return the max-affine operator of every layer of a chain of modules, in order (flattening is left out).
 
-    Each is compared with its layer at one input.
+    Each layer is watched, so that hooks and other forwards of its own show, and compared with its operator at two inputs.
 
     Args:
         layers: Iterable of Linear, Conv2d, BatchNorm2d (evaluation mode), ReLU, LeakyReLU, MaxPool2d, AvgPool2d, Flatten.
@@ -252,11 +254,9 @@ def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAf
     found = []
     for layer in layers:
         entry = _entry(layer)
-        if entry.build is not None:
-            found.append(entry.build(layer, shape))
-            _demand_layer(layer, shape, found[-1])
-        with torch.no_grad():
-            shape = tuple(layer(_zeros(layer, shape)).shape[1:])
+        operator = None if entry.build is None else entry.build(layer, shape)
+        found += [] if operator is None else [operator]
+        shape = _demand_layer(layer, shape, operator, entry.operation)
     return found
 
 
@@ -268,12 +268,14 @@ class Recipe(NamedTuple):
         used: Options that the operator follows, or that do not change what is computed.
         demanded: The only value of every other option.
         values: For some of the options followed, what they must fulfil.
+        operation: The nonlinear operation of torch that the layer runs; None for an affine layer.
     """
 
     build: Callable[[Any, tuple], MaxAffine] | None
     used: tuple[str, ...] = ()
     demanded: dict[str, Any] = {}
     values: dict[str, Callable[[Any], bool]] = {}
+    operation: str | None = None
 
 
 def _entry(layer):
@@ -281,6 +283,7 @@ def _entry(layer):
     entry = LAYERS.get(type(layer))
     if entry is None:
         refuse("layers", layer, "has no operator here", "use affine_map, which takes any module", TypeError)
+    demand_model(layer)
     for option, value in entry.demanded.items():
         if getattr(layer, option) != value:
             refuse("layers", layer, f"has {option}={getattr(layer, option)!r}, which its operator cannot follow",
@@ -297,15 +300,38 @@ def _zeros(layer, shape):
     return torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
 
 
-def _demand_layer(layer, shape, operator):
-    """Compare an operator with its layer at one input: what no option tells of, such as a hook, shows here."""
+def _demand_layer(layer, shape, operator, operation):
+    """Watch a layer, compare it with its operator, and return the shape of its output: what no option tells of shows here."""
     x = _zeros(layer, shape)
-    x = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
-    with torch.no_grad():
-        expected, found = layer(x.clone()).flatten(1), operator(x.flatten(1).to(operator.slopes)).to(x)
-    near = 1e3 * torch.finfo(x.dtype).eps * (1 + float(expected.abs().max()))
-    if expected.shape != found.shape or not bool(((expected - found).abs() <= near).all()):
-        refuse("layers", layer, "computes something else than its operator", "use affine_map, which takes any module")
+    if x.itemsize < 4:
+        refuse("layers", layer, f"computes in {str(x.dtype).removeprefix('torch.')}", "pass layer.float(), which is no other")
+    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
+    x = noise * torch.tensor([1.0, 1e3]).to(x).reshape(-1, *[1] * len(shape))
+    try:
+        with untouched(layer), torch.no_grad():
+            expected = _watched(layer, x, operation)
+    except ValueError as error:
+        _refuse_other(layer, error)
+    values = x.flatten(1) if operator is None else operator(x.flatten(1).to(operator.slopes)).to(x)
+    near = 1e3 * torch.finfo(x.dtype).eps * (1 + expected.flatten(1).abs().amax(1, keepdim=True))
+    if expected.flatten(1).shape != values.shape or not bool(((expected.flatten(1) - values).abs() <= near).all()):
+        _refuse_other(layer, "other values")
+    return tuple(expected.shape[1:])
+
+
+def _watched(layer, x, operation):
+    """Return a layer's output; it may run one nonlinear operation, treats its samples one by one, and is affine but for it."""
+    seen = watch(layer, x, Wish(pieces=True, signs=False))
+    found = [each.operation for each in seen.trace.nonlinearities]
+    if found != ([] if operation is None else [operation]):
+        raise ValueError(f"it runs {', '.join(found) or 'no nonlinear operation'}")
+    demand_affine(seen)
+    demand_any_company(seen)
+    return seen.trace.output
+
+
+def _refuse_other(layer, why):
+    refuse("layers", layer, f"computes something else than its operator ({why})", "use affine_map, which takes any module")
 
 
 def _linear(layer, shape):
@@ -367,12 +393,12 @@ LAYERS = {
     # In torch 2.13 and later it may leave out its bias alone.
     nn.BatchNorm2d: Recipe(_batch_norm, ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias"),
                           {"training": False}),
-    nn.ReLU: Recipe(lambda layer, shape: activation([0.0, 1.0], int(np.prod(shape)))),
+    nn.ReLU: Recipe(lambda layer, shape: activation([0.0, 1.0], int(np.prod(shape))), operation="relu"),
     # Above 1, the larger of the two pieces is not the one that the layer selects.
     nn.LeakyReLU: Recipe(lambda layer, shape: activation([layer.negative_slope, 1.0], int(np.prod(shape))), ("negative_slope",),
-                        values={"negative_slope": lambda slope: slope <= 1}),
+                        values={"negative_slope": lambda slope: slope <= 1}, operation="leaky_relu"),
     nn.MaxPool2d: Recipe(_max_pool, ("kernel_size", "stride", "padding", "dilation"),
-                        {"ceil_mode": False, "return_indices": False}),
+                        {"ceil_mode": False, "return_indices": False}, operation="max_pool2d_with_indices"),
     nn.AvgPool2d: Recipe(_average_pool, ("kernel_size", "stride", "padding", "count_include_pad", "divisor_override"),
                         {"ceil_mode": False}),
     nn.Flatten: Recipe(None, ("end_dim",), {"start_dim": 1})}

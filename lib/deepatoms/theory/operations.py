@@ -232,7 +232,7 @@ ABS = Rule(_on, lambda on, x: torch.where(on, x, -x), convex=True, monotone=Fals
 
 
 def _norm_problem(x, order=2, *_, output=None, **__):
-    return None if order == 1 else f"of order {order} is not piecewise affine"
+    return None if order == 1 else f"of order {order} is not piecewise affine, or not known to be"
 
 
 def _norm_dims(dims, x):

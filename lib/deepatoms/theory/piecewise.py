@@ -124,11 +124,11 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
 
 
 def demand_model(model: Model) -> None:
-    """Refuse what cannot be called, and modules whose shapes are not known yet.
+    """Refuse what cannot be called, and modules whose shapes or numbers are not known yet.
 
     Raises:
         TypeError: If the model cannot be called.
-        ValueError: If it is a module with parameters that its first batch will shape.
+        ValueError: If it is a module with parameters that its first batch will shape, or that hold no numbers.
 
     Source:
         Standard.
@@ -141,13 +141,16 @@ def demand_model(model: Model) -> None:
         if torch.nn.parameter.is_lazy(parameter):
             refuse("model", type(model).__name__, f"has a parameter {name!r} that the first batch has yet to shape",
                    "run it once, model(x), before")
+        if parameter.is_meta:
+            refuse("model", type(model).__name__, f"has a parameter {name!r} on the device 'meta', without numbers",
+                   "load its weights before")
 
 
 def demand_batch(x: Any) -> torch.Tensor:
     """Return x if it is a batch of finite real inputs, a tensor with the batch on its first axis.
 
     Raises:
-        TypeError: If x is no torch tensor of real floating point.
+        TypeError: If x is no torch tensor of real floating point, or has 16 bits only.
         ValueError: If it has fewer than two axes, is empty, or is not finite.
 
     Source:
@@ -160,7 +163,12 @@ def demand_batch(x: Any) -> torch.Tensor:
         refuse("x", x, "is not a torch tensor", "convert it with torch.as_tensor, in the model's type", TypeError)
     if x.layout != torch.strided:
         refuse("x", x, f"is stored as {x.layout}", "pass x.to_dense()", TypeError)
+    if x.is_meta:
+        refuse("x", x, "is on the device 'meta', without numbers", "pass a tensor on the processor, or on the model's device")
     real_array("x", x)
+    if x.itemsize < 4:
+        refuse("x", x, "has so few digits that a wrong map could not be told from rounding",
+               "pass x.float() and the model as model.float(), which keep every number", TypeError)
     if x.ndim < 2:
         refuse("x", x, "is not a batch of inputs", "pass a tensor of shape (batch, ...), for one input x[None]")
     return x
@@ -187,7 +195,7 @@ class Seen:
         pieces: What each nonlinearity selected, in their order, if it was asked for.
         unseen: Places where torch was told not to follow (``no_grad``, ``detach``).
         leading: The first axis of each nonlinearity's codes.
-        epsilon: The coarsest type's spacing at 1.
+        epsilon: The spacing of x's type at 1.
     """
 
     model: Model
@@ -234,7 +242,8 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
                 tuple(dict.fromkeys(watcher.unseen)), tuple(watcher.leading), watcher.epsilon)
 
 
-FOREIGN = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, AssertionError, KeyError)
+# What layers raise where they are given another shape, type or device.
+UNFIT = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, AssertionError, KeyError)
 
 
 @contextmanager
@@ -244,15 +253,29 @@ def _explained(stack: list) -> Iterator[None]:
         yield
     except (NotPiecewiseAffineError, torch.OutOfMemoryError):
         raise
-    except FOREIGN as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # whatever a model raises is told with the layer that raised it
+        said = told(error)
         if "allocate memory" in said:
             raise
         if "nference tensor" in said:
             refuse("model", _place(stack), f"holds tensors made in inference mode: {said}",
                    "build it outside torch.inference_mode, or clone them")
+        if not isinstance(error, UNFIT):
+            refuse("model", _place(stack), f"fails with {type(error).__name__} ({said})", "mend it there; model(x) must work")
         raise ValueError(f"x does not fit {_place(stack)}: {said}; give x the shape, type and device that this layer "
                          "expects") from error
+
+
+def told(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name.
+
+    Source:
+        Standard.
+
+    >>> told(ValueError()), told(ValueError("first\\nsecond"))
+    ('ValueError', 'first')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -268,12 +291,13 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     return x + float(x.detach().abs().mean() or 1) * noise.to(x)
 
 
-def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+def company(x: torch.Tensor, most: int, sign: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """Return some of a batch's inputs, in another order, between others that are not of it; and which they are.
 
     Args:
         x: Inputs, shape (batch, ...).
         most: How many of them are taken, evenly spaced and with the last.
+        sign: Of the others; -1 for such as lie on the other side of the origin.
 
     Returns:
         A batch that begins and ends with others, of another size than x, and the positions in x of what stands between.
@@ -288,7 +312,7 @@ def company(x: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows = torch.arange(len(x)) if len(x) <= most else torch.linspace(0, len(x) - 1, most).long()
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
     after = 2 if len(rows) + 2 == len(x) else 1
-    others = [displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
+    others = [sign * displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
     return torch.cat([others[0], x[rows.to(x.device)].detach(), *others[1:]]), rows
 
 
@@ -296,7 +320,8 @@ def demand_any_company(seen: Seen) -> None:
     """Refuse a model whose output for a sample changes with its place, its neighbours or the size of the batch.
 
     A plain pass over all samples among others, and two over few: a model that looks at the size of its batch may do the same
-    at every size above some number.
+    at every size above some number. In one of these the others lie on the other side of the origin: what a clip hides of their
+    influence at one of its ends is seen at the other.
 
     Raises:
         ValueError: If the outputs of a sample differ by more than rounding.
@@ -306,11 +331,19 @@ def demand_any_company(seen: Seen) -> None:
 
     >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
     """
-    for most in sorted({1, min(8, len(seen.x)), len(seen.x)}):
-        some, rows = company(seen.x.detach(), most)
-        with torch.no_grad(), _places(seen.model) as stack, _explained(stack):
-            among = seen.model(some)
+    for most, sign in ((1, 1), (min(8, len(seen.x)), -1), (len(seen.x), 1)):
+        some, rows = company(seen.x.detach(), most, sign)
+        among = _in_company(seen, some)
         demand_alone(seen.model, seen.trace.output, among, rows, max(seen.tolerance, 1e2 * seen.epsilon))
+
+
+def _in_company(seen, some):
+    try:
+        with torch.no_grad(), _places(seen.model) as stack, _explained(stack):
+            return seen.model(some)
+    except ValueError as error:
+        refuse("model", called(seen.model), f"takes a batch of {len(seen.x)} samples, but not one of {len(some)} ({error})",
+               "make it a function of batches of any size")
 
 
 def _demand_apart(model, x, seen):
@@ -366,6 +399,9 @@ def demand_alone(model: Model, together: torch.Tensor, among: torch.Tensor, rows
 
 def _demand_same_codes(model, found, together, alone):
     """Rounding may turn one unit in a thousand, which lies on its kink; more of them, and the company did it."""
+    if together.shape != alone.shape:
+        refuse("model", called(model), f"has {found.operation} in layer {found.where!r} over a number of units that depends on "
+               "the batch, so its codes cannot be told apart", "make each output depend on its own sample only")
     differing = int((together != alone).sum())
     if differing > 1e-3 * together.numel() + 1:
         refuse("model", called(model), f"lets the samples of a batch influence each other ({differing} units of "
@@ -479,7 +515,7 @@ class _Watcher(TorchDispatchMode):
         self.batch, self.stack, self.wish, self.next = x.shape[0], stack, wish, 0
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
-        self.epsilon = torch.finfo(x.dtype).eps
+        self.dtype, self.epsilon = x.dtype, torch.finfo(x.dtype).eps
         self.exits = Exits(lambda value: self.kind(value) > FIXED, self.refuse,
                            lambda name: self.unseen.append(f"{name} in {_place(self.stack)}"))
         self._mark(x, AFFINELY)
@@ -503,7 +539,7 @@ class _Watcher(TorchDispatchMode):
         if rule:
             return self._mark(self._select(name, rule, func, args, kwargs), CONSTANT if rule.constant else CURVED)
         output = self._mark(func(*args, **kwargs), CURVED if CONSTANT in kinds else highest)
-        self._demand_real(name, output)
+        self._demand_digits(name, output)
         return output
 
     def kind(self, value):
@@ -518,8 +554,6 @@ class _Watcher(TorchDispatchMode):
             key = storage_name(value)
             if not (value.is_floating_point() or value.is_complex()):
                 kind = min(kind, CONSTANT)
-            elif torch.finfo(value.dtype).eps > self.epsilon:
-                self.epsilon = torch.finfo(value.dtype).eps
             self.kinds[key] = max(kind, self.kinds.get(key, FIXED))
         elif isinstance(value, (list, tuple)):
             for each in value:
@@ -540,10 +574,12 @@ class _Watcher(TorchDispatchMode):
         if name in TRAINING_FLAG:
             self._demand_evaluation(name, args)
         self._demand_one_factor(name, func, args, kwargs, kinds)
-        self._note_signs(name, args, kwargs, kinds)
+        self._note_signs(name, func, args, kwargs, kinds)
         return None
 
     def _demand_certain(self, name, func, args):
+        if "attention" in name:
+            return  # no dropout in evaluation; it is refused as what it is
         if torch.Tag.nondeterministic_seeded in func.tags and not (name == "rrelu_with_noise" and args[4:5] != (True,)):
             self.refuse(name, "draws random numbers (active dropout or noise)", "call .eval() on the model")
 
@@ -576,18 +612,24 @@ class _Watcher(TorchDispatchMode):
             self.refuse(name, "takes its statistics from the batch or the sample", "call .eval() on the model"
                         if batch_norm else "use batch norm with running statistics, in evaluation mode")
 
-    def _demand_real(self, name, output):
+    def _demand_digits(self, name, output):
+        """A conversion jumps where no nonlinearity is seen: to integers, and to fewer digits than x has."""
         for each in output if isinstance(output, (tuple, list)) else (output,):
-            if isinstance(each, torch.Tensor) and not (each.is_floating_point() or each.is_complex()):
+            if not isinstance(each, torch.Tensor) or each.dtype == self.dtype:
+                continue
+            if not (each.is_floating_point() or each.is_complex()):
                 self.refuse(name, "converts to integers, which jump where no nonlinearity is seen",
                             "stay with floating point; for a mask, compare: x > 0")
+            if torch.finfo(each.dtype).eps > self.epsilon:
+                self.refuse(name, f"converts to {str(each.dtype).removeprefix('torch.')}, so it rounds",
+                            "keep the model to the type of x, without autocast, or pass x in the coarser type")
 
-    def _note_signs(self, name, args, kwargs, kinds):
+    def _note_signs(self, name, func, args, kwargs, kinds):
         """A negative factor after a nonlinearity turns convex into concave (Theorem 2)."""
         signs = AFFINE[name].signs
         if signs is None or not self.wish.signs or CURVED not in kinds:
             return
-        for position, factor in signs(*args, **kwargs):
+        for position, factor in signs(*args, **_without_targets(func, kwargs)[0]):
             if position < len(kinds) and kinds[position] == CURVED:
                 smallest = _smallest(factor)
                 if smallest < 0:
@@ -596,18 +638,17 @@ class _Watcher(TorchDispatchMode):
     def _select(self, name, rule, func, args, kwargs):
         """Run a nonlinearity, or apply to its input the pieces that were selected before."""
         overwritten = func._schema.name.endswith("_")
+        plain, targets = _without_targets(func, kwargs)
         if self.wish.held is not None:
-            output = rule.apply(self._held(name), *args, **kwargs)
-            return args[0].copy_(output) if overwritten else output
+            return _write([args[0]] if overwritten else targets, rule.apply(self._held(name), *args, **plain))
         before = (args[0].clone(), *args[1:]) if overwritten and (name != "relu" or self.wish.inputs) else args
         output = func(*args, **kwargs)
-        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
-        problem = rule.ask("unless", *before, output=output, **kwargs)
+        problem = rule.ask("unless", *before, output=output, **plain)
         if problem:
-            self.refuse(name, problem, "use the norm of order 1")
+            self.refuse(name, problem, "use the norm of order 1; for the largest entry, x.abs().amax(1)")
         if self.wish.pieces:
-            self.kept.append((name, (rule.kept or rule.code)(*before, output=output, **kwargs)))
-        self._record(name, rule, before, kwargs, output)
+            self.kept.append((name, (rule.kept or rule.code)(*before, output=output, **plain)))
+        self._record(name, rule, before, plain, output)
         return output
 
     def _held(self, name):
@@ -645,6 +686,21 @@ class _Watcher(TorchDispatchMode):
         """Raise, naming the operation and where it stands."""
         raise NotPiecewiseAffineError(f"{name} in {_place(self.stack)} {problem}; "
                                       f"{remedy or 'use affine operations, ReLU-like activations and pooling in its place'}")
+
+
+def _without_targets(func, kwargs):
+    """Return the named arguments that are read, and the tensors that the results are written to (``out=``)."""
+    if not any(isinstance(value, torch.Tensor) for value in kwargs.values()):
+        return kwargs, []
+    names = [argument.name for argument in func._schema.arguments if argument.is_out]
+    return {key: value for key, value in kwargs.items() if key not in names}, [kwargs[name] for name in names]
+
+
+def _write(targets, output):
+    """Write a result where the operation would have written it, if anywhere."""
+    for target, value in zip(targets, output if isinstance(output, tuple) else (output,), strict=False):
+        target.resize_(value.shape).copy_(value)
+    return output if not targets else targets[0] if len(targets) == 1 else tuple(targets)
 
 
 def _smallest(factor):

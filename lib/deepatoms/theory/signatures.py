@@ -152,7 +152,7 @@ def _unusual(value, kind):
 def _finite(value):
     try:
         return bool((torch.isfinite(value) if isinstance(value, torch.Tensor) else np.isfinite(value)).all())
-    except TypeError:  # of objects, or of text
+    except (TypeError, RuntimeError):  # of objects, of text, or without numbers
         return False
 
 

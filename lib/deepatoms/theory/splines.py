@@ -219,7 +219,7 @@ def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     .. math:: A[x] = \sum_\ell H\,S_L\cdots S_{\ell+1}\,\frac{\partial v_\ell(x_{\ell-1})}{\partial x},
 
     where the stem counts as block 0. A head with its own ReLU is fine: its slopes at x enter H. That the sum is the map of
-    the model, at x and at a second point with the same pieces, is checked.
+    the model, at x and at a second point with the same pieces, is checked, and so is the slope of every part.
 
     Args:
         model: A module with ``stem``, ``blocks`` (each with ``branch`` and ``shortcut``) and ``head``, such as
@@ -256,6 +256,7 @@ def block_templates(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
             rows = [_block_rows(z[:, c].sum(), parts, x) for c in range(z.shape[1])]
         templates = torch.stack(rows, 2)
         _demand_split(seen, z.detach(), templates.sum(1))
+        _demand_parts(net, parts)
         return templates
 
 
@@ -266,7 +267,10 @@ def _by_blocks(net, x, parts):
     for block in net.blocks:
         stream.append(current)
         shortcuts.append(block.shortcut(current))
+        version = current._version
         values.append(block.branch(current))
+        if current._version != version:
+            _refuse_split(net, "a branch writes into its input, which the shortcut passes on")
         current = shortcuts[-1] + values[-1]
     parts.update(values=values, shortcuts=shortcuts, stream=stream, last=current)
     return net.head(current)
@@ -293,6 +297,28 @@ def _demand_split(seen, z, total):
         _demand_map(seen, total)
     except ValueError as error:
         _refuse_split(seen.model, f"their sum is not its map: {error}")
+
+
+def _demand_parts(net, parts):
+    """Each part's slope must be its own: two that are wrong may make up for each other in the sum."""
+    for block, stream in zip(net.blocks, parts["stream"], strict=True):
+        for part in (block.shortcut, block.branch):
+            _demand_slope(net, part, stream.detach().requires_grad_())
+    _demand_slope(net, net.head, parts["last"].detach().requires_grad_())
+
+
+def _demand_slope(net, part, x):
+    """Pulled back along any slope of its outputs, a part must change as its derivative says, with its pieces held."""
+    with torch.enable_grad():
+        seen = watch(part, x, Wish(pieces=True, signs=False))
+        before = seen.trace.output
+        weights = displaced(torch.zeros_like(before), 3).detach()
+        slope = _gradient(before, x, weights)
+    other = displaced(x.detach())
+    terms = torch.cat([(weights * seen.held(other)).flatten(1), -(weights * before.detach()).flatten(1),
+                       -(slope * (other - x).detach()).flatten(1)], 1)
+    if not bool((terms.sum(1).abs() <= seen.tolerance * terms.abs().sum(1)).all()):
+        _refuse_split(net, f"the derivative of its part {type(part).__name__} is not the function's")
 
 
 def _refuse_split(model, why):
@@ -329,6 +355,7 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     Raises:
         NotPiecewiseAffineError: If an operation is not piecewise affine in x, or with every piece held at x the model is not
             affine: what torch does not see proves nothing.
+        ValueError: If x does not fit, or samples influence each other.
 
     Source:
         Theorem 2, :eq:`spl-thm-2`.
@@ -343,6 +370,7 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     with untouched(model), torch.no_grad():
         seen = watch(model, x, Wish(pieces=True))
         demand_affine(seen)
+        demand_any_company(seen)
     return seen.trace.concavities
 
 

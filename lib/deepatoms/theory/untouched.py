@@ -33,7 +33,8 @@ def untouched(model: Any) -> Iterator[None]:
     >>> counter.item()
     0.0
     """
-    with torch.inference_mode(False):
+    gradients = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(gradients):  # to leave inference mode would switch them on
         writes, random_state, default = _Writes(), _random_state(), torch.get_default_dtype()
         put_back = _belongings(model)
         try:
@@ -126,7 +127,7 @@ def _keep_array(array):
 
 def _keep_tensor(tensor):
     """A tensor of a module: its numbers, which numpy may have written, its gradient, and whether it takes one."""
-    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or tensor.is_inference():
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or tensor.is_inference() or tensor.is_meta:
         return []
     wanted, gradient, before = tensor.requires_grad, tensor.grad if tensor.is_leaf else None, tensor.detach().clone()
 

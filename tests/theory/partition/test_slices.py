@@ -1,5 +1,7 @@
 """Exact partitions of planes and segments: theorems as tests."""
 
+import itertools
+
 import little
 import numpy as np
 import pytest
@@ -220,6 +222,22 @@ def test_the_boundary_of_linear_scores_has_the_length_worked_out_and_each_piece_
         found = partition.slice_plane(scores(*(tuple(scale * each for each in row) for row in rows[order])), little.box())
         segments = found.decision_boundary()
         assert np.linalg.norm(segments[:, 0] - segments[:, 1], axis=1).sum() == pytest.approx(length)
+
+
+EDGES = {
+    "a third score that is never largest": lambda x: torch.stack([x, -x, 0 * x], 1),
+    "a fourth": lambda x: torch.stack([x, -x, 0 * x, x / 2], 1), "a touch at a wall": lambda x: torch.stack([x.abs(), 0 * x], 1),
+    "a wall, and a third": lambda x: torch.stack([x.relu(), (-x).relu(), 0 * x - x.abs()], 1),
+    "beside a tie everywhere": lambda x: torch.stack([x.relu(), 2 * x.relu(), 3 * x.relu()], 1)}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_of_the_boundary_is_there_once_whatever_the_order_of_the_scores(name):
+    outputs = EDGES[name](torch.zeros(1)).shape[1]
+    for order in itertools.permutations(range(outputs)):
+        segments = partition.slice_plane(lambda x: EDGES[name](x[:, 0])[:, order], little.box()).decision_boundary()  # noqa: B023
+        assert np.linalg.norm(segments[:, 0] - segments[:, 1], axis=1).sum() == pytest.approx(1)
+        assert np.allclose(segments[..., 0], 0.5)
 
 
 def test_polygons_are_the_corners_that_count(case):

@@ -156,6 +156,27 @@ def test_the_decision_surface_of_two_classes_ends_only_at_the_frame():
     assert counts.max() == 2 and ((abs(ends) < 1e-9) | (abs(ends - 1) < 1e-9)).all(1).any(1).all()
 
 
+FACES = {
+    "a third score that is never largest": lambda x: torch.stack([x, -x, 0 * x], 1),
+    "a touch at a wall": lambda x: torch.stack([x.abs(), 0 * x], 1),
+    "a wall, and a third": lambda x: torch.stack([x.relu(), (-x).relu(), -x.abs()], 1),
+    "beside a tie everywhere": lambda x: torch.stack([x.relu(), 2 * x.relu(), 3 * x.relu()], 1)}
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_a_face_of_the_surface_is_there_once_and_seen_from_the_higher_class(name):
+    outputs = FACES[name](torch.zeros(1)).shape[1]
+    for order in itertools.permutations(range(outputs)):
+        mesh = partition.slice_space(lambda x: FACES[name](x[:, 0])[:, order], little.cube()).decision_surface()  # noqa: B023
+        assert mesh.area == pytest.approx(1) and np.allclose(mesh.points[:, 0], 0.5)
+        a, b, c = mesh.points[mesh.triangles].swapaxes(0, 1)
+        turns = np.sign(np.cross(b - a, c - a)[:, 0])
+        assert len(set(turns)) == 1
+        sides = FACES[name](torch.tensor([-1.0, 1.0]))[:, order].argmax(1)
+        if "never" in name or "wall, and" in name:
+            assert turns[0] == (1 if sides[1] > sides[0] else -1)
+
+
 def test_a_mesh_is_written_with_its_points_and_triangles():
     mesh = partition.slice_space(little.seeded(lambda: little.dense(3, 5, 2)), little.cube(-2, 2)).decision_surface()
     body = mesh.ply().split("end_header\n")[1].splitlines()

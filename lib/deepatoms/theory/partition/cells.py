@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 ROUNDING = 1e-13
+SAME = 1e-9  # corners of neighbouring cells agree to rounding: coordinates nearer than this are one
 
 
 class AffineFunctions(NamedTuple):
@@ -136,6 +137,29 @@ def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """
     ends = counts.cumsum()
     return np.arange(ends[-1] if len(ends) else 0) + (starts - ends + counts).repeat(counts)
+
+
+def firsts(points: np.ndarray, gap: float) -> np.ndarray:
+    """Return the rows of points of which none before is the same; coordinates nearer than the gap are one.
+
+    Args:
+        points: Shape (points, dimension).
+        gap: Distance along an axis.
+
+    Returns:
+        Row numbers, ascending.
+
+    Source:
+        Standard.
+
+    >>> firsts(np.array([[0.0, 1.0], [0.5, 0.5], [1e-12, 1.0]]), 1e-9).tolist()
+    [0, 1]
+    """
+    order = points.argsort(0)
+    apart = np.diff(np.take_along_axis(points, order, 0), axis=0, prepend=0.0) > gap
+    labels = np.empty(points.shape, np.int64)
+    np.put_along_axis(labels, order, apart.cumsum(0), 0)
+    return np.sort(np.unique(labels, axis=0, return_index=True)[1])
 
 
 def settle(values: np.ndarray, scale: np.ndarray | float) -> np.ndarray:

@@ -171,7 +171,7 @@ def distance(a: LayerCodes | Sequence[LayerCodes], b: LayerCodes | Sequence[Laye
         b: The same for another batch of the same network; of the same size, or of size 1 on either side.
 
     Returns:
-        Shape (layers, batch), or (batch,) for single layers; float64.
+        Shape (layers, batch), or (batch,) for single layers, and (0, 1) for a network without nonlinearities; float64.
 
     Raises:
         ValueError: If the codes belong to different networks or layers, or the batches do not fit.
@@ -188,7 +188,7 @@ def distance(a: LayerCodes | Sequence[LayerCodes], b: LayerCodes | Sequence[Laye
     a, b = ((codes,) if isinstance(codes, LayerCodes) else tuple(codes) for codes in (a, b))
     if len(a) != len(b):
         refuse("b", f"codes of {len(b)} layers", f"do not match the {len(a)} layers of a", "compare codes of one network")
-    return np.stack([distance(*pair) for pair in zip(a, b, strict=True)])
+    return np.stack([distance(*pair) for pair in zip(a, b, strict=True)]) if a else np.zeros((0, 1))
 
 
 def unequal(a: LayerCodes, b: LayerCodes) -> np.ndarray:

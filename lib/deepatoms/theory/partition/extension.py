@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import refuse
 from deepatoms.theory.partition.rules import FIRST_ONLY, WALLS, Hold, bound
-from deepatoms.theory.piecewise import Exits, Model, NotPiecewiseAffineError, trace
+from deepatoms.theory.piecewise import Exits, Model, NotPiecewiseAffineError, demand_model, told, trace
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
@@ -91,13 +91,22 @@ def _run(model, points, directions, layer=None, traced=None):
         try:
             with nullcontext() if traced is None else mode.exits, mode:
                 output = model(batch)
-        except (_Stop, RuntimeError):  # a scripted module makes an error of its own of what passes through it
+        except (NotPiecewiseAffineError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever a model raises; a scripted module makes it an error of its own)
             if not mode.stopped:
-                raise
+                _refuse_batch(model, batch, error)
     if output is not None:
         _demand_output(model, output, len(batch))
         output = _affine(output.reshape(1 + len(directions), len(points), -1))
     return mode.found, output, mode
+
+
+def _refuse_batch(model, batch, error):
+    if "allocate memory" in told(error):
+        raise error
+    raise NotPiecewiseAffineError(f"{_called(model)} fails on a batch of {len(batch)} samples of shape {tuple(batch.shape[1:])} "
+                                  f"({told(error)}); keep the batch on the first axis, of any size") from error
 
 
 def _demand_output(model, output, batch):
@@ -142,6 +151,7 @@ def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
     >>> rehearse(torch.nn.ReLU(), torch.ones(1, 2))[0]
     1
     """
+    demand_model(model)
     with untouched(model):
         found = trace(model, x[:1].detach().clone(), codes=False).nonlinearities
         for each in found:
@@ -158,12 +168,8 @@ def _demand_by_itself(model, x, traced):
     generator = torch.Generator().manual_seed(0)
     near = torch.randn(5, *x.shape[1:], generator=generator, dtype=torch.float64).to(x) * (x.abs().max() + 1)
     points, directions = x + near[:3], near[3:]
-    try:
-        together, output, mode = _run(model, points, directions, traced=traced)
-        alone = [_run(model, point[None], directions)[:2] for point in points]
-    except (RuntimeError, IndexError) as error:
-        raise NotPiecewiseAffineError(f"{_called(model)} takes x of shape {tuple(x.shape)} but not a batch of several "
-                                      f"such samples ({str(error).splitlines()[0]}); keep the batch on the first axis") from error
+    together, output, mode = _run(model, points, directions, traced=traced)
+    alone = [_run(model, point[None], directions)[:2] for point in points]
     for layer, pieces in enumerate(together):
         where = traced[layer].where if layer < len(traced) else ""
         parts = [one[0][layer] if layer < len(one[0]) else None for one in alone]
@@ -214,7 +220,10 @@ def demand_pieces(model: Model, x: torch.Tensor, values: torch.Tensor, scale: to
     >>> demand_pieces(torch.nn.ReLU(), x, x, x[:, 0])
     """
     with torch.inference_mode(False), torch.no_grad():
-        there = model(x.clone()).reshape(len(x), -1)
+        try:
+            there = model(x.clone()).reshape(len(x), -1)
+        except Exception as failure:  # noqa: BLE001 (whatever a model raises)
+            _refuse_batch(model, x, failure)
     error = (there - values).abs().amax(1)
     wrong = ~(error <= _tolerance(values) * torch.maximum(scale, there.abs().amax(1)))
     if bool(wrong.any()):
@@ -253,8 +262,8 @@ class _Extension(TorchDispatchMode):
     def _kind(self, value):
         if isinstance(value, (list, tuple)):
             return max(map(self._kind, value), default=0)
-        if not isinstance(value, torch.Tensor):
-            return 0
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            return 0  # of other layouts are weights only: what makes such tensors of the input is refused before
         kind, alive = self.kinds.get(value.untyped_storage()._cdata, (0, None))
         return kind if alive is not None and not alive.expired() else 0
 
@@ -293,6 +302,8 @@ class _Extension(TorchDispatchMode):
         try:
             compared, output = WALLS[name].function(self.hold, **named)
             self._note(name, compared)
+        except NotPiecewiseAffineError:
+            raise
         except ValueError as error:
             self._refuse(name, str(error))
         return args[0].copy_(output) if func._schema.name.endswith("_") else output

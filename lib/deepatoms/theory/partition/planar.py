@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from deepatoms.theory.partition.cells import SAME, firsts
 from deepatoms.theory.partition.polygons import Polygons, following, valid
 from deepatoms.theory.partition.refine import demand_corners, refined, winners
 from deepatoms.theory.partition.slices import Slice, Told
@@ -46,7 +47,7 @@ class PlanarSlice(Slice):
         return [corners[:count] for corners, count in zip(self.vertices, self.counts, strict=True)]
 
     def decision_boundary(self) -> np.ndarray:
-        """Return the segments on which the two highest outputs tie, shape (segments, 2, 2), in the slice's coordinates.
+        """Return the segments where the two highest outputs tie, each once, shape (segments, 2, 2), in the slice's coordinates.
 
         Raises:
             ValueError: If the network has a single output.
@@ -61,16 +62,14 @@ class PlanarSlice(Slice):
 def _tied_edges(vertices, counts, values):
     """Return the edges of class cells along which the cell's own output ties with another's, each once."""
     inside, after = valid(vertices, counts), following(vertices, counts)
-    sums = np.where(inside[..., None], values, 0.0).sum(1)
-    own = sums.argmax(1)
+    own = np.where(inside[..., None], values, 0.0).sum(1).argmax(1)
     mine = np.take_along_axis(values, own[:, None, None], 2)
     near = abs(values - mine) <= 1e-9 * (1 + abs(values).max((1, 2), keepdims=True))
-    near &= ~(near | ~inside[..., None]).all(1, keepdims=True)  # a tie on a whole region is no boundary
-    both = near & np.take_along_axis(near, after[..., None], 1)
-    both &= np.arange(values.shape[2]) > own[:, None, None]  # the other side has the pair as well
-    edges = inside & both.any(2)
-    ends = np.take_along_axis(vertices, after[..., None], 1)
-    return np.stack([vertices[edges], ends[edges]], 1)
+    near &= ~(near | ~inside[..., None]).all(1, keepdims=True)  # a tie on a whole region is no boundary; so nor is one's own
+    edges = inside & (near & np.take_along_axis(near, after[..., None], 1)).any(2)
+    ends = np.stack([vertices[edges], np.take_along_axis(vertices, after[..., None], 1)[edges]], 1)
+    # Either side may have the edge, or both: who is largest beyond it, this side's map does not tell. No two share a middle.
+    return ends[firsts(ends.mean(1), SAME)]
 
 
 def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None, limit: int = 1_000_000,

@@ -106,7 +106,8 @@ def _abs(hold, self):
 
 def _threshold(hold, self, threshold, value):
     on = hold(hold.first(self) > threshold)
-    return _signs(self - threshold), torch.where(on, self, torch.full_like(self, value))
+    level = torch.ones_like(self) if math.isinf(threshold) else self - threshold
+    return _signs(level), torch.where(on, self, torch.full_like(self, value))
 
 
 def _between(hold, x, low, high, inside=None, ends=None):

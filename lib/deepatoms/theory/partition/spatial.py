@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from deepatoms.theory.partition.cells import ragged
+from deepatoms.theory.partition.cells import SAME, firsts, ragged
 from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.partition.refine import demand_corners, refined, winners
 from deepatoms.theory.partition.slices import Slice, Told
@@ -94,7 +94,7 @@ class SpaceSlice(Slice):
     def decision_surface(self) -> Mesh:
         """Return the surface on which the two highest outputs tie, in the slice's coordinates.
 
-        Each triangle is seen counterclockwise from the class of the higher number.
+        Each triangle is there once, and seen counterclockwise from the class of the higher number.
 
         Raises:
             ValueError: If the network has a single output.
@@ -104,27 +104,47 @@ class SpaceSlice(Slice):
         corners, counts = cells.loops()
         regions = np.repeat(parents[cells.face_cells], counts)
         values = offsets[regions] + np.einsum("nod,nd->no", slopes[regions], cells.points[corners])
-        return _mesh(cells.points[corners], counts, _tied(cells, values, counts))
+        chosen, own, turned = _tied(cells, values, counts)
+        order = own.argsort(kind="stable")  # of a face that both sides have, the lower class's is taken: it looks at the higher
+        once = order[firsts(_middles(cells.points[corners], counts, chosen[order]), SAME)]
+        return _mesh(cells.points[corners], counts, chosen[once], turned[once])
 
 
 def _tied(cells, values, counts):
-    """Return the faces of class cells on which the cell's own output ties with that of a class of higher number."""
+    """Return the faces of class cells on which the cell's output ties with another's, its class, and if it is the highest."""
     per_cell = np.bincount(cells.face_cells, counts, len(cells)).astype(int)
     starts = np.cumsum(per_cell) - per_cell
     own = np.repeat(np.add.reduceat(values, starts).argmax(1), per_cell)
     size = np.repeat(np.maximum.reduceat(abs(values), starts).max(1), per_cell)
     near = abs(values - np.take_along_axis(values, own[:, None], 1)) <= 1e-9 * (1 + size[:, None])
     near &= ~np.repeat(np.logical_and.reduceat(near, starts), per_cell, 0)  # a tie on a whole region is no surface
-    near &= np.arange(values.shape[1]) > own[:, None]  # the other side has the pair as well
-    return np.logical_and.reduceat(near, np.cumsum(counts) - counts).any(1)
+    first = np.cumsum(counts) - counts
+    ties = np.logical_and.reduceat(near, first)
+    chosen = ties.any(1).nonzero()[0]
+    own = own[first[chosen]]
+    return chosen, own, ~(ties[chosen] & (np.arange(values.shape[1]) > own[:, None])).any(1)
 
 
-def _mesh(corners, counts, chosen):
-    """Return the chosen faces as triangles around their first corners, with corners of neighbours as one."""
+def _middles(corners, counts, chosen):
+    """Return the centre of mass of each chosen face: no two faces share it."""
+    starts, fans = (np.cumsum(counts) - counts)[chosen], counts[chosen] - 2
+    second = ragged(starts + 1, fans)
+    base = np.repeat(corners[starts], fans, 0)
+    sides = corners[second] - base, corners[second + 1] - base
+    weights = np.linalg.norm(np.cross(*sides), axis=1)[:, None] + 1e-300
+    firsts_of = np.cumsum(fans) - fans
+    total = np.add.reduceat(weights * (base + sum(sides) / 3), firsts_of) if len(fans) else corners[:0]
+    return total / np.add.reduceat(weights, firsts_of) if len(fans) else total
+
+
+def _mesh(corners, counts, chosen, turned):
+    """Return the chosen faces as triangles around their first corners, some turned over, with corners of neighbours as one."""
     starts = (np.cumsum(counts) - counts)[chosen]
     fans = counts[chosen] - 2
     second = ragged(starts + 1, fans)
     triangles = np.stack([np.repeat(starts, fans), second, second + 1], 1)
+    over = np.repeat(turned, fans)
+    triangles[over] = triangles[over][:, [0, 2, 1]]
     used, places = np.unique(triangles, return_inverse=True)
     _, first, labels = np.unique(corners[used].round(DECIMALS), axis=0, return_index=True, return_inverse=True)
     triangles = labels.ravel()[places].reshape(-1, 3)
