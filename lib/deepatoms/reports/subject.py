@@ -68,8 +68,8 @@ class View:
 
     @cached_property
     def work(self) -> float:
-        """Multiply-adds of one input; without inputs those of every weight used once."""
-        return max(1.0, sum(float(layer.weight.numel()) * layer.positions for layer in self.layers))
+        """Multiply-adds of one input, those of a grouped convolution at their price; without inputs every weight is used once."""
+        return max(1.0, sum(layer.weight.numel() * layer.positions * price(layer) for layer in self.layers))
 
     def chunk(self, copies: int = 1) -> int:
         """Return how many inputs' activations fit at a time, each in some copies."""
@@ -97,6 +97,18 @@ class View:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
             raise ValueError(f"the network puts out {shape}, not one vector for each input; wrap it so that it returns one")
         return output.shape[1]
+
+
+DEAREST = 50.0  # measured: what a multiply-add of a depthwise convolution takes, in those of an ordinary one
+
+
+def price(layer: tracing.Layer) -> float:
+    """Return what a multiply-add of a layer takes: many small groups use neither the caches nor the vector units.
+
+    >>> price(tracing.Layer("a", torch.zeros(8, 1, 3, 3), "convolution", None, {"groups": 8}))
+    2.6666666666666665
+    """
+    return max(1.0, min(DEAREST, layer.options.get("groups", 1) / 3))
 
 
 class NoDataError(ValueError):
@@ -169,13 +181,14 @@ class Subject:
         fit = BUDGET / (self.own.work * passes * (2 * self.draws + 1))
         return max(1, min(len(self.own.inputs()), most, max(fewest, int(fit))))
 
-    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]], compute: Callable[[View], Mapping[str, Found]],
+    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]], compute: Callable[[View], Mapping[str, Found | ValueError]],
                 cost: Callable[[], float] = lambda: 0.0) -> Iterator[Entry]:
         """Measure some numbers on the network and on those of its nulls, and judge them.
 
         Args:
             entries: For each name an entry without its numbers, and its yardstick.
-            compute: Returns for a network the number of each name; raises ``ValueError`` with the reason where it cannot.
+            compute: Returns for a network the number of each name, or the error that says why this one has none; raises
+                ``ValueError`` with the reason where there is no number at all.
             cost: Returns how many multiply-adds one network takes.
         """
         begun = time.perf_counter()
@@ -216,11 +229,13 @@ class Subject:
 
 def _values(found, name):
     """Return a number's values over the networks of each null that has any."""
-    return {null: [one[name].value for one in ones if name in one and not math.isnan(one[name].value)]
+    return {null: [one[name].value for one in ones if isinstance(one.get(name), Found) and not math.isnan(one[name].value)]
             for null, ones in found.items() if ones}
 
 
 def _judged(entry, stick, own, those, cut):
+    if isinstance(own, ValueError):
+        return missing(entry, own, entry.seconds)
     if math.isnan(own.value):
         return missing(entry, ValueError("it is not a number here: it divides by zero, or overflows"), entry.seconds)
     given = {key: value for key, value in vars(own).items() if key != "rule" and value not in (None, "")}
@@ -235,9 +250,17 @@ FAILURES = (ValueError, TypeError, RuntimeError, MemoryError, ImportError, Attri
 
 def _demand_time(needed):
     if needed > MOST:
-        raise TooLongError(f"it would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends "
-                           f"on one number; "
-                           "call the theory's function yourself, or pass a smaller network or input")
+        raise too_long("it", needed)
+
+
+def too_long(what: str, needed: float) -> TooLongError:
+    """Return the error of something that takes more multiply-adds than a report spends on it.
+
+    >>> str(too_long("it", 1e12))[:78]
+    'it would take 1.0e+12 multiply-adds, more than the 1.5e+11 that a report spend'
+    """
+    return TooLongError(f"{what} would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends on one "
+                        "number; call the theory's function yourself, or pass a smaller network or input")
 
 
 def missing(entry: Entry, error: BaseException, seconds: float = 0.0) -> Entry:
