@@ -79,8 +79,8 @@ def _demand_activated(kept, layers):
     """Refuse to leave out what the dictionary has no place for: only the classifier at the end goes without a ReLU."""
     for layer in layers[:-1]:
         if not any(layer is each for each in kept):
-            raise ValueError(f"{layer.name!r} is followed by no activation at once, and the induced dictionary has one after every "
-                             "layer but the classifier")
+            raise ValueError(f"{layer.name!r} is followed by no activation at once, and the induced dictionary has one after "
+                             "every layer but the classifier")
 
 
 def said(flow: Flow | None, layers: tuple[Layer, ...]) -> str:

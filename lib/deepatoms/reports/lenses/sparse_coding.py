@@ -148,7 +148,7 @@ def uncounted(layer: Layer) -> ValueError | None:
     what follows the layer is hardtanh (nn.ReLU6 runs it), which is no one-sided threshold; train with nn.ReLU for this number
     """
     if layer.summed:
-        return ValueError("a shortcut is added before the layer's output is activated, so the code is not of its dictionary alone")
+        return ValueError("something else is added before the output is activated, so the code is not of this dictionary alone")
     if layer.activation is None:
         return ValueError("no activation follows the layer at once, so its output is no thresholded code")
     if layer.activation not in THRESHOLDING:
