@@ -5,7 +5,7 @@ import outside
 import pytest
 import torch
 
-from deepatoms.reports import report
+from deepatoms.reports import nulls, report
 from deepatoms.reports.lenses import residual_features, skip_dictionaries, sparse_coding
 from deepatoms.reports.subject import View
 from deepatoms.theory import (
@@ -200,6 +200,18 @@ def test_spectra_of_blocks_and_of_the_whole(residual):
     assert found["k90 of the end-to-end Jacobian"].value == float(skip.energy_dimensions(A).double().median())
     assert found["effective rank of the end-to-end Jacobian"].value == float(skip.effective_rank(A).median())
     assert found["measured gain"].value == float(skip.singular_values(A)[:, 0].max())
+    spectrum = found["k90 of the end-to-end Jacobian"].curve
+    assert spectrum == tuple(skip.singular_values(A).median(0).values.tolist()) and list(spectrum) == sorted(spectrum)[::-1]
+
+
+def test_the_spectra_of_the_nulls_are_those_of_their_networks(chain):
+    model, found = chain
+    entry = found["k90 of the end-to-end Jacobian"]
+    for null, rows in entry.null_curves.items():
+        for seed, row in enumerate(rows):
+            A = splines.affine_map(nulls.draw(model, null, seed, X), X)[0]
+            assert row == tuple(skip.singular_values(A).median(0).values.tolist()) != entry.curve
+    assert [len(rows) for rows in entry.null_curves.values()] == [2, 2]
 
 
 def condition(model, x, monkeypatch, widest):

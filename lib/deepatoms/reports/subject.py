@@ -121,13 +121,17 @@ class TooLongError(ValueError):
 
 @dataclass(frozen=True)
 class Found:
-    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way, another rule."""
+    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way, another rule.
+
+    ``curve`` is the row of numbers that it is read from, where there is one.
+    """
 
     value: float
     threshold: float | None = None
     saturated: str = ""
     reason: str = ""
     rule: str = ""
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,8 @@ class Subject:
         seconds = (time.perf_counter() - begun) / max(1, len(own))
         for name, (entry, stick) in entries.items():
             if name in own:
-                yield _judged(replace(entry, seconds=seconds), stick, own[name], _values(found, name), cut=end is not None)
+                those, curves = _values(found, name), _curves(found, name)
+                yield _judged(replace(entry, seconds=seconds, null_curves=curves), stick, own[name], those, cut=end is not None)
         if end is not None:
             raise end
 
@@ -233,12 +238,19 @@ def _values(found, name):
             for null, ones in found.items() if ones}
 
 
+def _curves(found, name):
+    """Return the rows that a number is read from over the networks of each null that has any."""
+    rows = {null: [one[name].curve for one in ones if isinstance(one.get(name), Found) and one[name].curve]
+            for null, ones in found.items()}
+    return {null: some for null, some in rows.items() if some}
+
+
 def _judged(entry, stick, own, those, cut):
     if isinstance(own, ValueError):
         return missing(entry, own, entry.seconds)
     if math.isnan(own.value):
         return missing(entry, ValueError("it is not a number here: it divides by zero, or overflows"), entry.seconds)
-    given = {key: value for key, value in vars(own).items() if key != "rule" and value not in (None, "")}
+    given = {key: value for key, value in vars(own).items() if key != "rule" and value not in (None, "", ())}
     if cut and stick.nulls:
         drawn = sum(map(len, those.values()))
         given["reason"] = "; ".join(filter(None, [own.reason, f"interrupted when {drawn} networks of its nulls were through"]))

@@ -239,8 +239,10 @@ def end_to_end(view: View, count: int) -> dict[str, Found]:
     left, J = f", {int((~there).sum())} where it is 0 left out" if not there.all() else "", J[there]
     values = (skip_dictionaries.condition_number(J), skip_dictionaries.energy_dimensions(J), skip_dictionaries.effective_rank(J))
     most = f", at most {min(J.shape[1:])}"
+    spectrum = tuple(torch.as_tensor(skip_dictionaries.singular_values(J)).double().median(0).values.tolist())
     return {entry.name: Found(float(torch.as_tensor(value).double().median()),
-                              reason=f"{len(J)} inputs{left}{most if entry is not END_CONDITION else ''}")
+                              reason=f"{len(J)} inputs{left}{most if entry is not END_CONDITION else ''}",
+                              curve=spectrum if entry is END_SPREAD else ())
             for entry, value in zip((END_CONDITION, END_SPREAD, END_RANK), values, strict=True)}
 
 
