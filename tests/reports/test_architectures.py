@@ -231,3 +231,13 @@ def test_one_costly_layer_costs_its_own_number_only(monkeypatch):
     found = report(model, x, nulls=0)
     assert "the layer's coherence would take" in found[f"{CODE}, 0"].reason and found[f"{CODE}, 0"].verdict == "skipped"
     assert found[f"{CODE}, 2"].value == whole[f"{CODE}, 2"].value is not None and whole[f"{CODE}, 0"].value is not None
+
+
+def test_norms_that_take_too_long_cost_the_bound_and_not_the_gain(monkeypatch):
+    from deepatoms.reports.lenses import skip_dictionaries
+    x = torch.randn(20, 6).double()
+    whole = report(dense(), x, nulls=0)
+    monkeypatch.setattr(skip_dictionaries, "MOST", 100)
+    found = report(dense(), x, nulls=0)["measured gain"]
+    assert found.value == whole["measured gain"].value and found.threshold is None
+    assert "no Lipschitz product: the layers' norms would take" in found.reason
