@@ -166,6 +166,9 @@ def test_templates_regions_neighbours(chain):
     same = (Y[20:, None] == Y[None, :20]).numpy()
     share = float(near.average(np.take_along_axis(same, near.indices, 1)).mean())
     assert found["neighbours of one class by code"].value == share
+    pixels = torch.cdist(X[20:], X[:20]).topk(5, largest=False).indices
+    alike = float((Y[20:, None] == Y[:20][pixels]).double().mean())
+    assert found["neighbours of one class by code"].threshold == pytest.approx(alike, rel=1e-12)
 
 
 def test_radius_and_plane(chain):
