@@ -186,7 +186,7 @@ class Subject:
         return max(1, min(len(self.own.inputs()), most, max(fewest, int(fit))))
 
     def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]], compute: Callable[[View], Mapping[str, Found | ValueError]],
-                cost: Callable[[], float] = lambda: 0.0) -> Iterator[Entry]:
+                cost: Callable[[], float] = lambda: 0.0, parts: int = 1) -> Iterator[Entry]:
         """Measure some numbers on the network and on those of its nulls, and judge them.
 
         Args:
@@ -194,6 +194,7 @@ class Subject:
             compute: Returns for a network the number of each name, or the error that says why this one has none; raises
                 ``ValueError`` with the reason where there is no number at all.
             cost: Returns how many multiply-adds one network takes.
+            parts: How many measures of a kind share one budget for their nulls, such as one a block.
         """
         begun = time.perf_counter()
         self.say(f"{next(iter(entries.values()))[0].lens}: {', '.join(entries)}")
@@ -210,7 +211,7 @@ class Subject:
         end = None
         try:
             if any(stick.nulls for _, stick in entries.values()):
-                self._draw_nulls(found, compute, needed)
+                self._draw_nulls(found, compute, needed * parts)
         except KeyboardInterrupt as error:
             end = error
         seconds = (time.perf_counter() - begun) / max(1, len(own))

@@ -92,7 +92,7 @@ def _block(subject, entries, block):
         ends = name.startswith(CONDITION.name)
         yield from subject.measure({name: given if ends else (given[0], Yardstick(nulls=False))},
                                    lambda view, ends=ends: extremes(view, block, steps) if ends else _whole(view, block),
-                                   lambda ends=ends: share * steps if ends else 0.0)
+                                   lambda ends=ends: share * steps if ends else 0.0, len(blocks(subject.own)))
 
 
 def _wide(view, block):
