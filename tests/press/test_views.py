@@ -6,6 +6,7 @@ import torch
 
 from deepatoms.pages import figures
 from deepatoms.site import views
+from deepatoms.studies.five_lenses import planar
 from deepatoms.theory import induced, skip_dictionaries, splines
 
 SEEDS = (0, 1)
@@ -18,14 +19,15 @@ def model(request):
 
 
 def test_the_dictionary_is_that_of_the_network_s_own_stream(model):
-    B, w = views.dictionary(model), []
+    B, w = planar.dictionary(model), []
     with torch.no_grad():
         h = model.stem(X[None]) - model.stem.bias
         for block in model.blocks:
             w += [h, block.branch[:2](h)]
             h = block(h)
     stacked = torch.cat([*w, h], 1)[0].numpy()
-    left = np.split(induced.constraints(B, stacked, X.numpy()), np.cumsum([2, *[views.UNITS, views.WIDTH] * views.BLOCKS])[:-1])
+    sizes = [2, *[planar.UNITS, planar.WIDTH] * planar.BLOCKS]
+    left = np.split(induced.constraints(B, stacked, X.numpy()), np.cumsum(sizes)[:-1])
     assert max(abs(part).max() for part in left[2::2]) < 1e-12, "each block adds to the stream what the dictionary's rows say"
     assert min(part.min() for part in left[1::2]) > -1e-12, "and each unit is its row's product, or zero where that is negative"
 
@@ -33,13 +35,13 @@ def test_the_dictionary_is_that_of_the_network_s_own_stream(model):
 def test_codes_matrices_and_template_are_the_network_s_own(model):
     with torch.no_grad():
         h, stream = model.stem(X[None]), []
-        for block, code, D in zip(model.blocks, views.codes(model, X), views.matrices(model, X), strict=True):
+        for block, code, D in zip(model.blocks, planar.codes(model, X), planar.matrices(model, X), strict=True):
             assert np.allclose(code, block.branch[:2](h)[0])
             stream.append(np.allclose(skip_dictionaries.residual_dictionary(D) @ h[0].numpy(), block(h)[0]))
             h = block(h)
     assert all(stream), "I + D is the block at this input"
     A, b = splines.affine_map(model, X[None])
-    assert np.isclose(views.template(model, X) @ X.numpy() + float(b[0, 1] - b[0, 0]), torch.diff(model(X[None])).item())
+    assert np.isclose(planar.template(model, X) @ X.numpy() + float(b[0, 1] - b[0, 0]), torch.diff(model(X[None])).item())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -53,5 +55,5 @@ def test_what_the_caption_says_is_so_and_the_figure_is_drawn_twice(seed):
 
 def test_a_network_without_skips_would_be_told_apart():
     """The same matrices without the identity have a vanishing singular value: the panel is no decoration."""
-    terms = views.matrices(views.trained(0), X)
+    terms = planar.matrices(views.trained(0), X)
     assert skip_dictionaries.singular_values(terms)[:, -1].min() < 1e-12

@@ -5,7 +5,7 @@ import outside
 import pytest
 import torch
 
-from deepatoms.reports import report
+from deepatoms.reports import nulls, report
 from deepatoms.reports.lenses import residual_features, skip_dictionaries, sparse_coding
 from deepatoms.reports.subject import View
 from deepatoms.theory import (
@@ -166,6 +166,9 @@ def test_templates_regions_neighbours(chain):
     same = (Y[20:, None] == Y[None, :20]).numpy()
     share = float(near.average(np.take_along_axis(same, near.indices, 1)).mean())
     assert found["neighbours of one class by code"].value == share
+    pixels = torch.cdist(X[20:], X[:20]).topk(5, largest=False).indices
+    alike = float((Y[20:, None] == Y[:20][pixels]).double().mean())
+    assert found["neighbours of one class by code"].threshold == pytest.approx(alike, rel=1e-12)
 
 
 def test_radius_and_plane(chain):
@@ -200,6 +203,18 @@ def test_spectra_of_blocks_and_of_the_whole(residual):
     assert found["k90 of the end-to-end Jacobian"].value == float(skip.energy_dimensions(A).double().median())
     assert found["effective rank of the end-to-end Jacobian"].value == float(skip.effective_rank(A).median())
     assert found["measured gain"].value == float(skip.singular_values(A)[:, 0].max())
+    spectrum = found["k90 of the end-to-end Jacobian"].curve
+    assert spectrum == tuple(skip.singular_values(A).median(0).values.tolist()) and list(spectrum) == sorted(spectrum)[::-1]
+
+
+def test_the_spectra_of_the_nulls_are_those_of_their_networks(chain):
+    model, found = chain
+    entry = found["k90 of the end-to-end Jacobian"]
+    for null, rows in entry.null_curves.items():
+        for seed, row in enumerate(rows):
+            A = splines.affine_map(nulls.draw(model, null, seed, X), X)[0]
+            assert row == tuple(skip.singular_values(A).median(0).values.tolist()) != entry.curve
+    assert [len(rows) for rows in entry.null_curves.values()] == [2, 2]
 
 
 def condition(model, x, monkeypatch, widest):

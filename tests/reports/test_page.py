@@ -159,6 +159,37 @@ def test_one_number_over_the_layers_is_drawn_in_their_order():
     assert drawing.count('class="span"') == 3
 
 
+def heights(drawing, kind):
+    return [[float(pair.split(",")[1]) for pair in points.split()]
+            for points in re.findall(rf'class="{kind}" points="([^"]+)"', drawing)]
+
+
+def test_a_spectrum_is_drawn_falling_with_those_of_its_nulls_and_told_in_words():
+    rows = {"re-initialised": [(4.0, 2.0, 1.0), (3.0, 2.5, 0.5)], "weights permuted": [(5.0, 1.0, 0.25)]}
+    found = entry(name="k90 of the end-to-end Jacobian", value=2.0, curve=(3.0, 1.5, 0.75), null_curves=rows)
+    drawing = strips.spectrum(found)
+    (own,), others = heights(drawing, "line"), heights(drawing, "faint")
+    assert own == sorted(own) and len(others) == 3 and drawing.count("<circle") == 3
+    assert [row[0] > own[0] for row in others] == [False, False, False] and others[2][2] > own[2]  # up is small
+    said = re.search('aria-label="([^"]+)"', drawing)[1]
+    assert "3 values from 3 down to 0.75" in said and "nine tenths of the energy in 2 of them" in said
+    assert "2 re-initialised: first 3 to 4 and last 0.5 to 1" in said
+    assert [float(value) for value in re.findall(r"<li>([\d.]+)</li>", drawing)] == [3.0, 1.5, 0.75]
+    assert drawing in page.card(made(found)) and Read(page.card(made(found))).open == []
+
+
+@pytest.mark.parametrize(("value", "left"), [(1.0, 1), (2.0, 2), (3.0, 3)])
+def test_the_dashed_line_of_a_spectrum_leaves_as_many_values_left_of_it_as_carry_the_energy(value, left):
+    drawing = strips.spectrum(entry(name="k90 of the end-to-end Jacobian", value=value, curve=(3.0, 1.5, 0.75)))
+    line = float(re.search(r'class="threshold" x1="([\d.]+)"', drawing)[1])
+    assert sum(place <= line for place in marks(drawing, "own")) == left
+
+
+@pytest.mark.parametrize("curve", [(), (1.0,)])
+def test_one_singular_value_is_no_spectrum(curve):
+    assert "<figure" not in page.card(made(entry(curve=curve)))
+
+
 def test_thresholds_that_differ_are_drawn_each_at_its_place():
     limits = (0.1, 0.2, None)
     drawing = strips.figure("a", [entry(name=f"a, {i}", threshold=limit) for i, limit in enumerate(limits)])

@@ -170,6 +170,23 @@ def test_nulls_are_other_networks_of_as_many_parameters():
     assert len(drawn) == 6 and len({*drawn, found.value}) == 7
 
 
+@pytest.mark.parametrize(("parts", "draws"), [(1, 3), (3, 1), (4, 0)])
+def test_measures_of_a_kind_share_the_budget_of_their_nulls(monkeypatch, parts, draws):
+    from deepatoms.reports import subject
+    monkeypatch.setattr(subject, "BUDGET", 6.0)
+    entries = {"a": (reports.Entry(LENSES[0], "a", None), subject.Yardstick())}
+    about = subject.Subject(outside.mlp(), X, None, 5)
+    found, = about.measure(entries, lambda view: {"a": subject.Found(1.0)}, lambda: 1.0, parts)
+    assert [len(values) for values in found.nulls.values()] == [draws] * 2 * bool(draws)
+
+
+@pytest.mark.parametrize(("groups", "times"), [(1, 1), (2, 1), (12, 4), (1000, 50)])
+def test_a_grouped_convolution_counts_at_its_price(groups, times):
+    from deepatoms.reports.subject import View
+    model = torch.nn.Conv2d(groups, groups, 3, padding=1, groups=groups, bias=False).eval()
+    assert View(model, torch.zeros(2, groups, 4, 4)).work == 9 * groups * 16 * times
+
+
 def test_permuting_keeps_the_weights_and_redrawing_does_not():
     from deepatoms.reports.nulls import draw
     for model in (outside.mlp(), outside.Functional().eval()):

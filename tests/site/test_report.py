@@ -22,6 +22,8 @@ def entries():
             yield Entry(lens, f"{word} number", value, "units", "lower is better", "What it is.", "Theorem 1", 1.0, word, nulls,
                         "it says nothing" if word == "saturated" else "", True, "the reason" if value is None else "")
         yield Entry(lens, LONG, math.inf, nulls=nulls)
+        yield Entry(lens, f"k90 of {LONG}", 2.0, nulls=nulls, curve=(3.0, 1.0, 1e-6),
+                    null_curves={"re-initialised": [(2.0, 1.0, 0.1)]})
         yield from (Entry(lens, f"coherence, {LONG}{i}", 0.1 * i + 0.1, threshold=0.2, nulls=nulls) for i in range(4))
 
 
@@ -59,3 +61,11 @@ def test_a_phone_shows_tables_that_are_still_tables_to_a_screen_reader(open_page
     assert opened.get_by_role("table").count() == 2
     assert opened.get_by_role("row").count() > len(VERDICTS)
     assert opened.get_by_role("img").first.get_attribute("aria-label")
+
+
+def test_a_keyboard_opens_the_values_of_a_spectrum(open_page, address):
+    opened = open_page(address)
+    opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.tagName") == "SUMMARY"
+    opened.keyboard.press("Enter")
+    assert opened.locator("details[open] li").all_inner_texts() == ["3", "1", "1 × 10−6"]

@@ -54,6 +54,8 @@ class Entry:
             True where it differs from all of the re-initialised, False where it is theirs; None where none were drawn.
         reason: Why there is no number, or what stands in its way.
         seconds: How long it took, nulls included.
+        curve: What the number is read from, where that is a falling row of numbers: singular values.
+        null_curves: For each null that was drawn, the same row of each network drawn.
     """
 
     lens: str
@@ -70,6 +72,8 @@ class Entry:
     parameters: bool | None = None
     reason: str = ""
     seconds: float = 0.0
+    curve: tuple[float, ...] = ()
+    null_curves: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:

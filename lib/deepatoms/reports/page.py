@@ -82,7 +82,8 @@ def _lens(report, lens, level):
     seconds = sum(entry.seconds for entry in entries)
     return "\n".join(filter(None, [
         f"<section>\n<h{level}>{escape(lens[:1].upper() + lens[1:])} <small>{seconds:.1f} s</small></h{level}>",
-        *(strips.figure(name, members) for name, members in series(given)), _table(lens, given), _missing(missing),
+        *(strips.figure(name, members) for name, members in series(given)),
+        *(strips.spectrum(entry) for entry in given if len(entry.curve) > 1), _table(lens, given), _missing(missing),
         "</section>"]))
 
 

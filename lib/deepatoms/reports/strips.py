@@ -7,7 +7,7 @@ from deepatoms.reports.entries import Entry, shown
 from deepatoms.theory.signatures import named
 
 WIDTH, HEIGHT, EDGE = 180, 16, 6
-WIDE, TALL, LEFT, RIGHT, TOP, BOTTOM = 640, 190, 84, 12, 18, 34
+WIDE, TALL, LEFT, RIGHT, TOP, BOTTOM = 640, 190, 100, 12, 18, 34
 MOST_MARKS = 60  # of one null
 
 
@@ -124,6 +124,48 @@ def figure(name: str, entries: list[Entry]) -> str:
     return (f'<figure><svg class="series" viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{escape(said)}">'
             f'{"".join(parts)}</svg>'
             f'<figcaption>{escape(name + unit)}{spans}{dashes}{", logarithmic" if up.log else ""}.</figcaption></figure>')
+
+
+def spectrum(entry: Entry) -> str:
+    """Return a drawing of the singular values that an entry is read from, those of the networks of its nulls behind.
+
+    The values stand below it once more, as a list that a keyboard opens.
+
+    Args:
+        entry: with a curve of at least two numbers.
+    """
+    others = [row for rows in entry.null_curves.values() for row in rows if len(row) == len(entry.curve)]
+    finite = [value for row in [entry.curve, *others] for value in row if math.isfinite(value)]
+    up, across = Scale(finite, TALL - BOTTOM, TOP), Scale([0, len(entry.curve) - 1], LEFT + 12, WIDE - RIGHT - 12)
+    title = f"Singular values of {entry.name.partition(' of ')[2]}, the median over the inputs"
+    dots = "".join(f'<circle class="own" cx="{across(i)}" cy="{up(value)}" r="4"/>' for i, value in enumerate(entry.curve))
+    energy = across(min((entry.value or 1) - 0.5, len(entry.curve) - 1))
+    parts = [_axes(up, finite, across, ["first", *[""] * (len(entry.curve) - 2), f"number {len(entry.curve)}"]),
+             *(_row(row[:len(entry.curve)], up, across, "faint") for row in others[:MOST_MARKS]),
+             f'<line class="threshold" x1="{energy}" x2="{energy}" y1="{TOP}" y2="{TALL - BOTTOM}"/>',
+             _row(entry.curve, up, across, "line"), dots if len(entry.curve) <= MOST_MARKS else ""]
+    return (f'<figure><svg class="series" viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{escape(_told(title, entry))}">'
+            f'{"".join(parts)}</svg><figcaption>{escape(title)}{", logarithmic" if up.log else ""}'
+            f'{"; thin: networks of its shape" if others else ""}; dashed: nine tenths of the energy lie left of it, in the '
+            f"median.</figcaption><details><summary>The values</summary><ol>"
+            f"{''.join(f'<li>{number(value)}</li>' for value in entry.curve)}</ol></details></figure>")
+
+
+def _row(values, up, across, kind):
+    points = " ".join(f"{across(i)},{up(value)}" for i, value in enumerate(values) if math.isfinite(value))
+    return f'<polyline class="{kind}" points="{points}"/>'
+
+
+def _told(title, entry):
+    """Say in words what the drawing of a spectrum shows: the ends, how fast it falls, and the ends of the others."""
+    first, last = entry.curve[0], entry.curve[-1]
+    said = [f"{title}: {len(entry.curve)} values from {plain(first)} down to {plain(last)}",
+            f"nine tenths of the energy in {plain(entry.value or 0)} of them"]
+    for null, rows in entry.null_curves.items():
+        ends = " and ".join(f"{place} {plain(min(values))} to {plain(max(values))}" for place, values in (
+            ("first", [row[0] for row in rows]), ("last", [row[-1] for row in rows])))
+        said.append(f"{len(rows)} {null}: {ends}")
+    return "; ".join(said)
 
 
 def _axes(up, values, across, places):

@@ -69,8 +69,8 @@ class View:
 
     @cached_property
     def work(self) -> float:
-        """Multiply-adds of one input; without inputs those of every weight used once."""
-        return max(1.0, sum(float(layer.weight.numel()) * layer.positions for layer in self.layers))
+        """Multiply-adds of one input, those of a grouped convolution at their price; without inputs every weight is used once."""
+        return max(1.0, sum(layer.weight.numel() * layer.positions * price(layer) for layer in self.layers))
 
     def chunk(self, copies: int = 1) -> int:
         """Return how many inputs' activations fit at a time, each in some copies."""
@@ -100,6 +100,18 @@ class View:
         return output.shape[1]
 
 
+DEAREST = 50.0  # measured: what a multiply-add of a depthwise convolution takes, in those of an ordinary one
+
+
+def price(layer: tracing.Layer) -> float:
+    """Return what a multiply-add of a layer takes: many small groups use neither the caches nor the vector units.
+
+    >>> price(tracing.Layer("a", torch.zeros(8, 1, 3, 3), "convolution", None, {"groups": 8}))
+    2.6666666666666665
+    """
+    return max(1.0, min(DEAREST, layer.options.get("groups", 1) / 3))
+
+
 class NoDataError(ValueError):
     """A lens needs inputs or labels that were not given."""
 
@@ -110,13 +122,17 @@ class TooLongError(ValueError):
 
 @dataclass(frozen=True)
 class Found:
-    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way, another rule."""
+    """A number with what only its computing shows: a threshold, why it is saturated, what stands in its way, another rule.
+
+    ``curve`` is the row of numbers that it is read from, where there is one.
+    """
 
     value: float
     threshold: float | None = None
     saturated: str = ""
     reason: str = ""
     rule: str = ""
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,14 +186,16 @@ class Subject:
         fit = BUDGET / (self.own.work * passes * (2 * self.draws + 1))
         return max(1, min(len(self.own.inputs()), most, max(fewest, int(fit))))
 
-    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]], compute: Callable[[View], Mapping[str, Found]],
-                cost: Callable[[], float] = lambda: 0.0) -> Iterator[Entry]:
+    def measure(self, entries: Mapping[str, tuple[Entry, Yardstick]], compute: Callable[[View], Mapping[str, Found | ValueError]],
+                cost: Callable[[], float] = lambda: 0.0, parts: int = 1) -> Iterator[Entry]:
         """Measure some numbers on the network and on those of its nulls, and judge them.
 
         Args:
             entries: For each name an entry without its numbers, and its yardstick.
-            compute: Returns for a network the number of each name; raises ``ValueError`` with the reason where it cannot.
+            compute: Returns for a network the number of each name, or the error that says why this one has none; raises
+                ``ValueError`` with the reason where there is no number at all.
             cost: Returns how many multiply-adds one network takes.
+            parts: How many measures of a kind share one budget for their nulls, such as one a block.
         """
         begun = time.perf_counter()
         self.say(f"{next(iter(entries.values()))[0].lens}: {', '.join(entries)}")
@@ -194,13 +212,14 @@ class Subject:
         end = None
         try:
             if any(stick.nulls for _, stick in entries.values()):
-                self._draw_nulls(found, compute, needed)
+                self._draw_nulls(found, compute, needed * parts)
         except KeyboardInterrupt as error:
             end = error
         seconds = (time.perf_counter() - begun) / max(1, len(own))
         for name, (entry, stick) in entries.items():
             if name in own:
-                yield _judged(replace(entry, seconds=seconds), stick, own[name], _values(found, name), cut=end is not None)
+                those, curves = _values(found, name), _curves(found, name)
+                yield _judged(replace(entry, seconds=seconds, null_curves=curves), stick, own[name], those, cut=end is not None)
         if end is not None:
             raise end
 
@@ -217,14 +236,23 @@ class Subject:
 
 def _values(found, name):
     """Return a number's values over the networks of each null that has any."""
-    return {null: [one[name].value for one in ones if name in one and not math.isnan(one[name].value)]
+    return {null: [one[name].value for one in ones if isinstance(one.get(name), Found) and not math.isnan(one[name].value)]
             for null, ones in found.items() if ones}
 
 
+def _curves(found, name):
+    """Return the rows that a number is read from over the networks of each null that has any."""
+    rows = {null: [one[name].curve for one in ones if isinstance(one.get(name), Found) and one[name].curve]
+            for null, ones in found.items()}
+    return {null: some for null, some in rows.items() if some}
+
+
 def _judged(entry, stick, own, those, cut):
+    if isinstance(own, ValueError):
+        return missing(entry, own, entry.seconds)
     if math.isnan(own.value):
         return missing(entry, ValueError("it is not a number here: it divides by zero, or overflows"), entry.seconds)
-    given = {key: value for key, value in vars(own).items() if key != "rule" and value not in (None, "")}
+    given = {key: value for key, value in vars(own).items() if key != "rule" and value not in (None, "", ())}
     if cut and stick.nulls:
         drawn = sum(map(len, those.values()))
         given["reason"] = "; ".join(filter(None, [own.reason, f"interrupted when {drawn} networks of its nulls were through"]))
@@ -236,9 +264,17 @@ FAILURES = (ValueError, TypeError, RuntimeError, MemoryError, ImportError, Attri
 
 def _demand_time(needed):
     if needed > MOST:
-        raise TooLongError(f"it would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends "
-                           f"on one number; "
-                           "call the theory's function yourself, or pass a smaller network or input")
+        raise too_long("it", needed)
+
+
+def too_long(what: str, needed: float) -> TooLongError:
+    """Return the error of something that takes more multiply-adds than a report spends on it.
+
+    >>> str(too_long("it", 1e12))[:78]
+    'it would take 1.0e+12 multiply-adds, more than the 1.5e+11 that a report spend'
+    """
+    return TooLongError(f"{what} would take {needed:.1e} multiply-adds, more than the {MOST:.1e} that a report spends on one "
+                        "number; call the theory's function yourself, or pass a smaller network or input")
 
 
 def missing(entry: Entry, error: BaseException, seconds: float = 0.0) -> Entry:

@@ -42,6 +42,7 @@ class Flow:
         layer: Which layer, or -1.
         via: What it passed since: pooling, or the operation that mixed it.
         added: What was added to it: shortcuts.
+        parts: Of which tensors its channels are the concatenation, in order; empty where it is none.
         gain: Of what its gain over the input is composed, see :func:`deepatoms.reports.lenses.skip_dictionaries.gain`.
     """
 
@@ -49,6 +50,7 @@ class Flow:
     layer: int = -1
     via: tuple[str, ...] = ()
     added: tuple[Flow, ...] = ()
+    parts: tuple[Flow, ...] = ()
     gain: tuple = field(default=("input",), compare=False, repr=False)
 
 
@@ -224,6 +226,8 @@ class _Watcher(TorchDispatchMode):
 
     def _passed(self, name, args, flows, output):
         first, many = next(flow for flow in flows if flow), sum(flow is not None for flow in flows) > 1
+        if name in ("cat", "stack"):
+            return self._side_by_side(name, args, first)
         if name in PRODUCTS and not many:
             return self._weigh(name, args, flows, output)
         if name in ("add", "sub") and many:
@@ -237,6 +241,14 @@ class _Watcher(TorchDispatchMode):
         if name in SHAPES or name in ("add", "sub", "rsub"):  # what is added here is fixed: a bias
             return first
         return _moved(name, args, first) if not many else _mixed(name, ("unknown", name))
+
+    def _side_by_side(self, name, args, first):
+        """A concatenation of channels remembers what stands beside what; one of one tensor is that tensor."""
+        parts = [self.flow(arg) for arg in args[0]]
+        if len(parts) == 1:
+            return first if name == "cat" else replace(first, via=(*first.via, name))
+        whole = name == "cat" and all(parts) and (args[1] if len(args) > 1 else 0) in (1, 1 - args[0][0].ndim)
+        return replace(first, parts=sum((_channels(part) for part in parts), ()) if whole else ())
 
     def _weigh(self, name, args, flows, output):
         weight, kind, reads, options = PRODUCTS[name](args, flows)
@@ -289,6 +301,10 @@ class _Watcher(TorchDispatchMode):
             small = float(other.abs().min()) if isinstance(other, torch.Tensor) else abs(float(other))
             size = 1 / small if small else math.inf
         return flow if size == 1 and not isinstance(other, torch.Tensor) else _mixed(name, ("times", size, flow.gain), flow)
+
+
+def _channels(part):
+    return part.parts if part.parts and part.via == ("cat",) and not part.added else (part,)
 
 
 def _mixed(name, gain, flow=None):

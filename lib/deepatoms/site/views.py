@@ -6,16 +6,14 @@ import numpy as np
 import torch
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
-from torch import nn
 
-from deepatoms.learning.training import Recipe, seeded, train_one
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
-from deepatoms.studies.five_lenses.networks import Block
+from deepatoms.studies.five_lenses import planar
+from deepatoms.studies.five_lenses.planar import BLOCKS, UNITS, WIDTH
 from deepatoms.studies.spline_partitions import moons
-from deepatoms.theory import dictionaries, induced, partition, pursuit, resnests, skip_dictionaries, splines
+from deepatoms.theory import dictionaries, partition, skip_dictionaries
 
-WIDTH, UNITS, BLOCKS, STEPS = 6, 8, 3, 300
 AT = (0.5, 0.25)  # between the moons: the input that codes, matrices and template belong to
 SHADES = ("blue", "orange", "green")  # of the blocks, in every panel
 
@@ -30,74 +28,18 @@ class FiveViews(SphinxDirective):
     """The figure, drawn when the page is built."""
 
     def run(self):
-        """Return the figure as raw HTML, and note on which file it rests."""
-        self.env.note_dependency(__file__)
+        """Return the figure as raw HTML, and note on which files it rests."""
+        for file in (__file__, planar.__file__):
+            self.env.note_dependency(file)
         self.env.get_domain("math").data["has_equations"][self.env.docname] = True  # its caption needs MathJax
         return [nodes.raw("", figures.page(draw()), format="html")]
 
 
-class Net(nn.Module):
-    """Two coordinates in, a linear stem, three blocks, two class scores out."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Linear(2, WIDTH)
-        self.blocks = nn.Sequential(*(Block(WIDTH, UNITS) for _ in range(BLOCKS)))
-        self.head = nn.Linear(WIDTH, 2)
-
-    def forward(self, x):
-        """Return class scores, shape (samples, 2)."""
-        return self.head(self.blocks(self.stem(x)))
-
-
 @functools.lru_cache(maxsize=2)
 def trained(seed=0):
-    """Return the network after full-batch training on two half-moons, in evaluation mode."""
-    points, labels = moons.moons(seed)
-    start = seeded(Net, seed).double()
-    return train_one(start, points, labels, Recipe(STEPS, 0.01, len(points)), seed).eval()
+    """Return the planar network of :mod:`~deepatoms.studies.five_lenses.planar`, trained on two half-moons."""
+    return planar.trained(*moons.moons(seed), seed)
 
-
-# ---- what each theory sees ----
-
-def dictionary(model):
-    """Return the induced dictionary, shape (rows, atoms): columns of learned and of fixed blocks."""
-    weights = [model.stem.weight, *(part.weight for block in model.blocks for part in block.branch[::2])]
-    net = induced.residual([2, *(len(weight) for weight in weights)])
-    return np.asarray(net.dictionary([weight.detach().numpy() for weight in weights]))
-
-
-def codes(model, x):
-    """Return each block's sparse code of an input by layered thresholding, shape (blocks, units)."""
-    h, found = model.stem(x[None]), []
-    with torch.no_grad():
-        for block in model.blocks:
-            D = block.branch[0].weight.detach().T
-            found += pursuit.layered_thresholding(h, [D], [torch.zeros(UNITS, dtype=h.dtype)], kind="nonnegative")
-            h = block(h)
-    return torch.cat(found).numpy()
-
-
-def matrices(model, x):
-    """Return what each block multiplies an input by: the term beside the identity, B S(h) A, shape (blocks, width, width)."""
-    on = codes(model, x) > 0
-    return np.array([second.weight.detach().numpy() * active @ first.weight.detach().numpy()
-                     for active, (first, _, second) in zip(on, (block.branch for block in model.blocks), strict=True)])
-
-
-def template(model, x):
-    """Return the template of the region of an input: what the difference of both scores multiplies it by, shape (2,)."""
-    A, _ = splines.affine_map(model, x[None])
-    return (A[0, 1] - A[0, 0]).numpy()
-
-
-def risks(model, seed=0):
-    """Return the least training risk of a linear predictor on the input and after each block."""
-    points, labels = moons.moons(seed)
-    return [found.training for found in resnests.block_risks(model, (points, labels))]
-
-
-# ---- the figure ----
 
 def draw(seed=0):
     """Return the described figure: the network, and five panels, one a theory."""
@@ -128,14 +70,14 @@ def _network(axes):
 
 
 def _dictionary(axes, model):
-    B = dictionary(model)
+    B = planar.dictionary(model)
     axes.imshow(abs(B), cmap=figures.MAGNITUDE, vmax=1)
     axes.set(xticks=[], yticks=[], title="frame potential", xlabel="one dictionary")
     return float(dictionaries.frame_potential(dictionaries.normalize(B)))
 
 
 def _codes(axes, model, x):
-    found = codes(model, x)
+    found = planar.codes(model, x)
     for number, (code, colour) in enumerate(zip(found, SHADES, strict=True)):
         places = np.arange(UNITS) + number * (UNITS + 1)
         axes.bar(places, code, color=COLOURS[colour])
@@ -146,7 +88,7 @@ def _codes(axes, model, x):
 
 
 def _spectra(axes, model, x):
-    terms, order = matrices(model, x), np.arange(1, WIDTH + 1)
+    terms, order = planar.matrices(model, x), np.arange(1, WIDTH + 1)
     alone, skipped = (skip_dictionaries.singular_values(D) for D in (terms, skip_dictionaries.residual_dictionary(terms)))
     for values, others, colour in zip(skipped, alone, SHADES, strict=True):
         axes.plot(order, values, "o-", color=COLOURS[colour], markersize=4)
@@ -166,7 +108,7 @@ def _regions(axes, model, x):
         axes.plot(*corners.T, color=COLOURS["grey"], linewidth=0.5)
     for segment in np.round(low + found.decision_boundary() * (high - low), 2):
         axes.plot(*segment.T, color="black", linewidth=1.8)
-    row = template(model, x)
+    row = planar.template(model, x)
     axes.annotate("", x.numpy() + 1.3 * row / np.linalg.norm(row), x.numpy(),
                   arrowprops={"arrowstyle": "->", "color": COLOURS["red"], "linewidth": 2})
     axes.plot(*x.numpy(), "o", color=COLOURS["red"], markersize=5)
@@ -176,7 +118,7 @@ def _regions(axes, model, x):
 
 
 def _risks(axes, model, seed):
-    found = risks(model, seed)
+    found = planar.risks(model, *moons.moons(seed))
     axes.bar(range(BLOCKS + 1), found, color=[COLOURS[name] for name in ("grey", *SHADES)])
     axes.set(title="ResNEsts", ylabel="least training risk", xlabel="blocks", xticks=range(BLOCKS + 1))
     return found

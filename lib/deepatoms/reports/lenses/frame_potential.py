@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -10,7 +11,7 @@ from deepatoms.reports.entries import LENSES, Entry
 from deepatoms.reports.subject import Found, Subject, View, Yardstick
 from deepatoms.reports.tracing import Flow, Layer
 from deepatoms.theory import frame_potential, induced
-from deepatoms.theory.induced import architecture
+from deepatoms.theory.induced import Block, architecture
 
 LENS = LENSES[0]
 F = Entry(
@@ -39,7 +40,7 @@ def potential(view: View) -> dict[str, Found]:
 
 
 def dictionary(view: View) -> tuple[architecture.Net, list[torch.Tensor]]:
-    """Return the architecture and the weights of the induced dictionary: layers with an activation, batch norm folded in.
+    """Return the architecture and the weights of the induced dictionary: all layers but the classifier, batch norm folded in.
 
     Raises:
         ValueError: Naming the layer at which the network leaves the families of the paper, and how.
@@ -48,22 +49,38 @@ def dictionary(view: View) -> tuple[architecture.Net, list[torch.Tensor]]:
     kept = [layer for layer in layers if layer.activation] or list(layers[:1])
     if not kept:
         raise ValueError("the network has no layer of weights")
-    for before, layer in zip([None, *kept], kept, strict=False):
-        _demand_step(layer, before, layers)
-    net = _residual(kept, layers) if any(layer.summed for layer in kept) else _chain(kept)
+    starts = [_start(layer, kept[:number], layers) for number, layer in enumerate(kept)]
+    _demand_activated(kept, layers)
+    if starts != [max(0, number - 1) for number in range(len(kept))]:
+        net = _concatenated(kept, starts)
+    else:
+        net = _residual(kept, layers) if any(layer.summed for layer in kept) else _chain(kept)
     return net, [layer.effective.double() for layer in kept]
 
 
-def _demand_step(layer: Layer, before: Layer | None, layers: tuple[Layer, ...]) -> None:
+def _start(layer: Layer, before: list[Layer], layers: tuple[Layer, ...]) -> int:
+    """Return the first of the layers before whose codes this one reads side by side, the last of them where it reads one."""
     if layer.kind == "columns":
         raise ValueError(f"{layer.name!r} {layer.odd}")
-    wanted = Flow("input") if before is None else Flow("code", layers.index(before))
-    if layer.reads != wanted:
-        raise ValueError(f"{layer.name!r} reads {said(layer.reads, layers)}, where the induced dictionary of a chain "
-                         f"or a residual "
-                         f"network needs {said(wanted, layers)}")
-    if before is not None and before.kind != layer.kind:
+    codes = tuple(Flow("code", layers.index(each)) for each in before)
+    wanted = codes[-1] if codes else Flow("input")
+    beside, flow = 0, layer.reads
+    if flow is not None and flow.via == ("cat",) and not flow.added and flow.parts == codes[-len(flow.parts):]:
+        beside = len(flow.parts)
+    if not beside and flow != wanted:
+        raise ValueError(f"{layer.name!r} reads {said(flow, layers)}, where the induced dictionary of a chain, a residual or a "
+                         f"dense network needs {said(wanted, layers)}{', alone or beside earlier codes' if before else ''}")
+    if before and before[-1].kind != layer.kind:
         raise ValueError(f"{layer.name!r} is a matrix after a convolution, and the induced dictionary keeps the grid")
+    return max(0, len(before) - max(1, beside))
+
+
+def _demand_activated(kept, layers):
+    """Refuse to leave out what the dictionary has no place for: only the classifier at the end goes without a ReLU."""
+    for layer in layers[:-1]:
+        if not any(layer is each for each in kept):
+            raise ValueError(f"{layer.name!r} is followed by no activation at once, and the induced dictionary has one after "
+                             "every layer but the classifier")
 
 
 def said(flow: Flow | None, layers: tuple[Layer, ...]) -> str:
@@ -74,10 +91,33 @@ def said(flow: Flow | None, layers: tuple[Layer, ...]) -> str:
     """
     if flow is None:
         return "nothing that depends on the input"
+    if flow.parts and flow.via[:1] == ("cat",):
+        return _beside(flow.parts, layers) + (f" after {', '.join(flow.via[1:])}" if flow.via[1:] else "")
     what = {"input": "the input", "mixed": "a mixture"}.get(flow.origin) or (
         f"the {'code' if flow.origin == 'code' else 'output'} of {layers[flow.layer].name!r}")
     added = "".join(f" plus {said(each, layers)}" for each in flow.added)
     return what + added + (f" after {', '.join(flow.via)}" if flow.via else "")
+
+
+def _beside(parts, layers):
+    """Name at most three of the tensors that stand side by side."""
+    names = [said(part, layers) for part in parts[:3]] + ([f"{len(parts) - 3} more"] if len(parts) > 3 else [])
+    return " beside ".join(names)
+
+
+def _concatenated(kept, starts):
+    """Return the dictionary of Equation 11, in which a layer's weights meet the codes of several layers before."""
+    if any(layer.summed for layer in kept):
+        raise ValueError("the network concatenates in one place and adds in another, and the paper's families do one of them")
+    net, clusters = _chain(kept), [[1, 1]]
+    blocks = [net.blocks[0]]
+    for number, start in enumerate(starts[1:], 1):
+        blocks += [Block(number, start + 1, number, "weight", number), Block(number, number + 1, number + 1, "identity", sign=1)]
+        clusters.append([number + 1, number + 1])
+        while start < number - 1 and clusters[-2][0] > start + 1:  # what stands side by side is one group of columns
+            clusters[-3:-1] = [[clusters[-3][0], clusters[-2][1]]]
+    rules = tuple(replace(rule, shape=tuple(layer.weight.shape)) for rule, layer in zip(net.weights, kept, strict=True))
+    return replace(net, family="dense", blocks=tuple(blocks), clusters=tuple(map(tuple, clusters)), weights=rules)
 
 
 def _chain(kept):

@@ -11,7 +11,7 @@ import torch
 
 from deepatoms.reports.entries import LENSES, Entry
 from deepatoms.reports.lenses.splines import cost_of_maps, of_maps
-from deepatoms.reports.subject import FAILURES, Found, Subject, TooLongError, View, Yardstick
+from deepatoms.reports.subject import FAILURES, MOST, Found, Subject, TooLongError, View, Yardstick, too_long
 from deepatoms.reports.tracing import Layer
 from deepatoms.theory import convolutional, partition, skip_dictionaries, splines
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
@@ -74,7 +74,12 @@ def lens(subject: Subject) -> Iterator[Entry]:
     yield from subject.measure({PRODUCT.name: (PRODUCT, Yardstick())}, lambda view: {PRODUCT.name: Found(product(view))},
                                lambda: sum(map(_norm_cost, subject.own.layers)))
     yield from subject.measure({GAIN.name: (GAIN, Yardstick("below"))}, lambda view: gain(view, of_maps(subject)),
-                               lambda: cost_of_maps(subject) + sum(map(_norm_cost, subject.own.layers)))
+                               lambda: cost_of_maps(subject) + _affordable(sum(map(_norm_cost, subject.own.layers))))
+
+
+def _affordable(cost):
+    """What norms cost, or nothing where they cost so much that the number does without them."""
+    return cost if cost <= MOST else 0.0
 
 
 def _block(subject, entries, block):
@@ -87,7 +92,7 @@ def _block(subject, entries, block):
         ends = name.startswith(CONDITION.name)
         yield from subject.measure({name: given if ends else (given[0], Yardstick(nulls=False))},
                                    lambda view, ends=ends: extremes(view, block, steps) if ends else _whole(view, block),
-                                   lambda ends=ends: share * steps if ends else 0.0)
+                                   lambda ends=ends: share * steps if ends else 0.0, len(blocks(subject.own)))
 
 
 def _wide(view, block):
@@ -239,8 +244,10 @@ def end_to_end(view: View, count: int) -> dict[str, Found]:
     left, J = f", {int((~there).sum())} where it is 0 left out" if not there.all() else "", J[there]
     values = (skip_dictionaries.condition_number(J), skip_dictionaries.energy_dimensions(J), skip_dictionaries.effective_rank(J))
     most = f", at most {min(J.shape[1:])}"
+    spectrum = tuple(torch.as_tensor(skip_dictionaries.singular_values(J)).double().median(0).values.tolist())
     return {entry.name: Found(float(torch.as_tensor(value).double().median()),
-                              reason=f"{len(J)} inputs{left}{most if entry is not END_CONDITION else ''}")
+                              reason=f"{len(J)} inputs{left}{most if entry is not END_CONDITION else ''}",
+                              curve=spectrum if entry is END_SPREAD else ())
             for entry, value in zip((END_CONDITION, END_SPREAD, END_RANK), values, strict=True)}
 
 
@@ -262,7 +269,9 @@ def product(view: View) -> float:
         ValueError: If an operation on the way has no bound that is known, or the output is not what was followed.
     """
     view.inputs()
-    flow = view.passage.flow
+    needed, flow = sum(map(_norm_cost, view.layers)), view.passage.flow
+    if needed > MOST:
+        raise too_long("the layers' norms", needed)
     if flow is None:
         raise ValueError("the output does not depend on the input, or not by operations of torch")
     return _Gains(view.layers).of(flow.gain)

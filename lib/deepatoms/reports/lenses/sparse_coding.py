@@ -11,7 +11,7 @@ import torch
 
 from deepatoms.reports import tracing
 from deepatoms.reports.entries import LENSES, Entry
-from deepatoms.reports.subject import Found, Subject, View, Yardstick
+from deepatoms.reports.subject import MOST, Found, Subject, View, Yardstick, too_long
 from deepatoms.reports.tracing import THRESHOLDING, Flow, Layer
 from deepatoms.theory import convolutional, dictionaries, stability
 
@@ -53,7 +53,7 @@ def lens(subject: Subject) -> Iterator[Entry]:
     yield from subject.measure(
         {name: (replace(SPARSE, name=name), Yardstick("share")) for name in entries or (SPARSE.name,)},
         lambda view: sparse_enough(view, subject.count(2)),
-        lambda: subject.own.work * subject.count(2) * 2 + sum(map(_cost, _layers(subject.own))))
+        lambda: min(MOST, subject.own.work * subject.count(2) * 2 + _cost_of_coherences(subject.own)))
     yield from subject.measure({NOISE.name: (NOISE, Yardstick("margin")), MODEL.name: (MODEL, Yardstick("representation"))},
                                lambda view: certified(view, subject.count(4, most=64)),
                                lambda: subject.own.work * subject.count(4, most=64) * 4)
@@ -62,7 +62,16 @@ def lens(subject: Subject) -> Iterator[Entry]:
 def _coherence(subject, number, layer):
     name = f"{COHERENCE.name}, {layer.name}"
     yield from subject.measure({name: (replace(COHERENCE, name=name), Yardstick())},
-                               lambda view: {name: coherence(_layers(view)[number])}, lambda: _cost(layer))
+                               lambda view: {name: _kept_coherence(view, _layers(view)[number])}, lambda: _cost(layer))
+
+
+def _kept_coherence(view, layer):
+    return view.kept(f"coherence, {layer.name}", 0, lambda: coherence(layer))
+
+
+def _cost_of_coherences(view):
+    """Return what the limits of a null's layers take; those of the network itself are known by then."""
+    return sum(_cost(layer) for layer in _layers(view) if uncounted(layer) is None)
 
 
 def _layers(view: View) -> tuple[Layer, ...]:
@@ -108,20 +117,55 @@ def filters(layer: Layer) -> tuple[torch.Tensor, int]:
     return convolutional.unstrided(kept, layer.options["stride"]) if layer.strided and len(kept) else kept, int((~there).sum())
 
 
-def sparse_enough(view: View, count: int) -> dict[str, Found]:
-    """Return for each layer the share of inputs whose stripes hold fewer nonzeros than the uniqueness threshold."""
-    found = {}
-    for number, stripes in counts(view, count).items():
-        layer = view.layers[number]
-        limit = dictionaries.uniqueness_threshold(coherence(layer).value) if coherence(layer).value else np.inf
-        full = "no unit is active on any input" if not stripes.any() else ""
-        found[f"{SPARSE.name}, {layer.name}"] = Found(
-            float((stripes < limit).mean()), saturated=full,
-            reason=f"median of {np.median(stripes):.0f} active in {_stripe(layer)}, threshold {limit:.3g}, "
-                   f"{len(stripes)} inputs")
+def sparse_enough(view: View, count: int) -> dict[str, Found | ValueError]:
+    """Return for each layer the share of inputs whose stripes hold fewer nonzeros than the uniqueness threshold.
+
+    Where a layer's output is no code of the theory, or its coherence takes too long, that layer has the reason instead.
+    """
+    found: dict[str, Found | ValueError] = {}
+    stripes = counts(view, count)
+    for number, layer in enumerate(view.layers):
+        if " (use " not in layer.name:
+            why = uncounted(layer)
+            found[f"{SPARSE.name}, {layer.name}"] = why or _share(layer, _kept_coherence(view, layer).value, stripes[number])
     if not found:
-        raise ValueError("no layer is followed at once by a ReLU, which makes its output a thresholded code")
+        raise ValueError("the network has no layer of weights")
     return found
+
+
+def _share(layer, mu, stripes):
+    limit = dictionaries.uniqueness_threshold(mu) if mu else np.inf
+    full = "no unit is active on any input" if not stripes.any() else ""
+    return Found(float((stripes < limit).mean()), saturated=full,
+                 reason=f"median of {np.median(stripes):.0f} active in {_stripe(layer)}, threshold {limit:.3g}, "
+                        f"{len(stripes)} inputs")
+
+
+def uncounted(layer: Layer) -> ValueError | None:
+    """Return why the active units of a layer are not counted, or None where they are: names the operation, and what helps.
+
+    >>> print(uncounted(Layer("0", torch.ones(2, 2), "linear", None, {}, activation="hardtanh")))
+    what follows the layer is hardtanh (nn.ReLU6 runs it), which is no one-sided threshold; train with nn.ReLU for this number
+    """
+    if layer.summed:
+        return ValueError("something else is added before the output is activated, so the code is not of this dictionary alone")
+    if layer.activation is None:
+        return ValueError("no activation follows the layer at once, so its output is no thresholded code")
+    if layer.activation not in THRESHOLDING:
+        return ValueError(f"what follows the layer is {_said(layer.activation)}, which is no one-sided threshold; train with "
+                          "nn.ReLU for this number")
+    if layer.odd:
+        return ValueError(f"the layer {layer.odd}, whose stripes are not counted")
+    if _cost(layer) > MOST:
+        return too_long("the layer's coherence", _cost(layer))
+    if len(filters(layer)[0]) < 2:
+        return ValueError("the layer has fewer than two atoms that are not zero, and a coherence needs two")
+    return None
+
+
+def _said(activation):
+    """Return the operation, with the module that runs it where the names differ."""
+    return "hardtanh (nn.ReLU6 runs it)" if activation == "hardtanh" else activation
 
 
 def _stripe(layer):
@@ -138,8 +182,7 @@ def counts(view: View, count: int) -> dict[int, np.ndarray]:
 
 def _counts(view, count):
     found: dict[int, list] = {}
-    kept = {number for number, layer in enumerate(view.layers) if layer.activation in THRESHOLDING and not layer.summed
-            and not layer.odd and " (use " not in layer.name and len(filters(layer)[0]) > 1}
+    kept = {number for number, layer in enumerate(view.layers) if " (use " not in layer.name and uncounted(layer) is None}
     for part in view.inputs(count).split(view.chunk()):
         def on_code(number, code, part=part):
             if number in kept:
@@ -228,8 +271,10 @@ def _prefix(view):
             break
         numbers.append(number)
     if not numbers:
-        raise ValueError("the first layer is no matrix or convolution of stride 1 that reads the input and is "
-                         "followed by a ReLU")
+        first = view.layers[0] if view.layers else None
+        why = first and uncounted(first)
+        raise ValueError(f"of the first layer, {first.name!r}: {why}" if first and why else
+                         "no layer reads the input itself, as the first of a chain does")
     return numbers
 
 
