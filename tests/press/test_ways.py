@@ -10,7 +10,8 @@ from sphinx.util.docutils import docutils_namespace
 from deepatoms.site import formulas, home
 
 LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "address": "https://someone.github.io/atoms"}
-EXTENSIONS = ["myst_nb", "deepatoms.site.theme", "deepatoms.site.formulas", "deepatoms.site.home"]
+EXTENSIONS = ["myst_nb", "sphinx_design", "deepatoms.site.theme", "deepatoms.site.folds",
+              "deepatoms.site.formulas", "deepatoms.site.home"]
 HIDDEN = {"tags": ["hide-cell"]}
 FIRST = "# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{toctree}\nchapter\n```\n"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
