@@ -36,7 +36,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
 
   // ---- the picture: a row of spikes for each pursuit, and the limits under the slider ----
 
-  const WIDE = 640, HIGH = matchMedia("(max-width: 560px)").matches ? 240 : 80, panels = METHODS.map(() => {
+  const WIDE = 640, HIGH = matchMedia("(max-width: 560px)").matches ? 240 : 64, panels = METHODS.map(() => {
     const svg = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "deepatoms-spikes", role: "img" });
     return { svg, title: element("p", { class: "deepatoms-key" }) };
   });

@@ -9,14 +9,15 @@ from docutils import nodes
 from sphinx_design.shared import is_component
 
 # Calls whose output is all that a reader wants, and the titles of sections that wait under their heading: the list of claims,
-# told again with verdicts at the chapter's end, and minor measurements.
+# told again with verdicts at the chapter's end, minor measurements, and explorers beside the best one.
 SHOWING = ("figures.show", "tables.show", "chapter.check", "chapter.verdicts", "explore", "live", "print")
-FOLDED = ("The claims", "More measurements")
+FOLDED = ("The claims", "More measurements", "More to explore")
+LONG = 6  # lines of code that a reader takes in beside what they print
 
 
 def setup(app):
     """Register the extension with Sphinx."""
-    for fold in (join_set_up, fold_solutions, fold_calls, fold_work, fold_more):
+    for fold in (join_set_up, fold_solutions, fold_work, fold_calls, fold_more):
         app.connect("doctree-read", fold)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -54,10 +55,20 @@ def fold_solutions(app, doctree):
             cell.attributes |= _prompts("The answer")
 
 
+def fold_work(app, doctree):
+    """Fold what is worked with in JupyterLab, where it can run: the code of a trial, and the checker of an exercise."""
+    for cell in doctree.findall(_shows_something):
+        if "tag_try" in cell["classes"]:
+            cell.attributes |= {"hide_mode": "input", **_prompts("The code to change")}
+        elif cell[0].astext().startswith("def ") and not _is_drawn(cell[1]):
+            cell.attributes |= {"hide_mode": "input", **_prompts("The checker and its first try")}
+
+
 def fold_calls(app, doctree):
     """Put code behind a small button where what it shows says what it says: a figure, a table, an explorer, checks."""
     for cell in doctree.findall(_shows_something):
-        if _stands_for_itself(cell):
+        code = cell[0].astext()
+        if only_shows(code) or _is_drawn(cell[1]) or len(code.splitlines()) > LONG:
             cell["classes"].append("deepatoms-shows")
             cell.attributes |= {"hide_mode": "input", **_prompts("Code")}
 
@@ -68,12 +79,9 @@ def _shows_something(node):
             and [part.get("nb_element") for part in node.children] == ["cell_code_source", "cell_code_output"])
 
 
-def _stands_for_itself(cell):
-    """Tell whether what a cell put out needs no code beside it; the code of a trial is there to be changed."""
-    if "tag_try" in cell["classes"]:
-        return False
-    return only_shows(cell[0].astext()) or all(any(form.get("mime_type") == "text/html" for form in part.children
-                                                   if isinstance(form, nodes.Element)) for part in cell[1].children)
+def _is_drawn(output):
+    return all(any(form.get("mime_type") == "text/html" for form in part.children if isinstance(form, nodes.Element))
+               for part in output.children)
 
 
 def _is_cell(node):
@@ -96,17 +104,8 @@ def only_shows(source):
                for line in lines)
 
 
-def fold_work(app, doctree):
-    """Fold what is worked with in JupyterLab, where it can run: the code of a trial, and the checker of an exercise."""
-    for cell in doctree.findall(_shows_something):
-        if "tag_try" in cell["classes"]:
-            cell.attributes |= {"hide_mode": "input", **_prompts("The code to change")}
-        elif cell[0].astext().startswith("def "):
-            cell.attributes |= {"hide_mode": "input", **_prompts("The checker and its first try")}
-
-
 def fold_more(app, doctree):
-    """Fold a chapter's list of claims and its minor measurements; search, print and links into them find what they hold."""
+    """Fold a chapter's list of claims, its minor measurements and its further explorers."""
     chapter = app.env.doc2path(app.env.docname).endswith(".ipynb")
     for section in doctree.findall(nodes.section):
         if chapter and section[0].astext().startswith(FOLDED):
