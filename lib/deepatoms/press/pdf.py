@@ -21,7 +21,7 @@ PATIENCE = 300_000  # milliseconds: the scoreboard sets thousands of formulas, o
 MARGINS = {"top": "16mm", "bottom": "18mm", "left": "14mm", "right": "14mm"}
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 # Proofs and lists that a reader of the page would open; code that the page hides stays hidden.
-FOLDS = "details.sd-dropdown, details.deepatoms-held, details.deepatoms-more"
+FOLDS = "details.sd-dropdown, details.deepatoms-held, details.deepatoms-more, .tag_solution > details.hide"
 OPEN = f"() => document.querySelectorAll('{FOLDS}').forEach(part => {{ part.open = true; }})"
 FOOT = ('<div style="font: 8px sans-serif; width: 100%; text-align: center">'
         '<span class="pageNumber"></span> / <span class="totalPages"></span></div>')

@@ -138,7 +138,7 @@ def coherence_of_sizes(draw):
     axes.plot(sizes, welch, "s--", color=COLOURS["orange"], label="Welch bound")
     axes.plot([dimension + 1], [1 / dimension], "o", color="black", markersize=10, fillstyle="none", label="simplex frame")
     axes.set(xlabel=f"number of atoms in {dimension} dimensions", ylabel="mutual coherence", ylim=(0, 1))
-    axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(0, 1.2))
+    axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 0.98))
     return figures.describe(
         figure, f"Random dictionaries lie {np.min(np.median(random, 1) / welch):.1f} times above the Welch bound or more, "
         f"optimised ones at most {np.max(best / welch):.2f} times; of these sizes only the simplex frame meets it. "
