@@ -62,3 +62,15 @@ def test_the_order_is_that_of_the_contents_and_an_unbuilt_book_is_refused(sample
     (sample / "html" / "two.html").unlink()
     with pytest.raises(SystemExit, match=r"two\.html is not in .*; run make book first"):
         pdf.write(sample / "html", config=sample / "_config.yml")
+
+
+@pytest.mark.slow
+@needs_browser
+def test_a_few_lines_get_no_sheet_of_their_own(sample, monkeypatch):
+    words = "<p>A paragraph that is printed on a line of its own.</p>"
+    for page in ("one", "two"):
+        (sample / "html" / f"{page}.html").write_text(f"<main><h1>{page}</h1>{words * 37}</main>")
+    monkeypatch.setattr(pdf, "SCALES", pdf.SCALES[:1])
+    assert len(written(sample, "").pages) == 4, "as large as the others, a page leaves lines over"
+    monkeypatch.undo()
+    assert len(written(sample, "").pages) == 2

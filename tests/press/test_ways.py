@@ -1,23 +1,26 @@
 """Ways out of a page, on a sample of two: links to the source from one line of configuration, formulas without a script."""
 
 import re
+from collections import Counter
 
 import nbformat
 import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from deepatoms.site import formulas, home
+from deepatoms.site import formulas, home, lines
 
 LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "address": "https://someone.github.io/atoms"}
-EXTENSIONS = ["myst_nb", "deepatoms.site.theme", "deepatoms.site.formulas", "deepatoms.site.home"]
+EXTENSIONS = ["myst_nb", "sphinx_design", "deepatoms.site.theme", "deepatoms.site.folds",
+              "deepatoms.site.formulas", "deepatoms.site.lines", "deepatoms.site.home"]
 HIDDEN = {"tags": ["hide-cell"]}
 FIRST = "# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{toctree}\nchapter\n```\n"
+PROOF = "Prove.\n\n```{dropdown} Solution\nBecause.\n```"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 
 
-def shown(code):
-    return nbformat.v4.new_code_cell(code, outputs=[nbformat.v4.new_output("stream", text="out")])
+def shown(code, **metadata):
+    return nbformat.v4.new_code_cell(code, outputs=[nbformat.v4.new_output("stream", text="out")], metadata=metadata)
 
 
 def drawn(code, **metadata):
@@ -35,7 +38,10 @@ def built(tmp_path):
              nbformat.v4.new_code_cell("import math", metadata=HIDDEN), nbformat.v4.new_code_cell("math.pi"),
              nbformat.v4.new_markdown_cell("## More measurements\n\nOf minor claims."), shown("print('seen')"),
              shown("x = 1; print('computed')"), drawn("y = 2; draw(y)"), drawn("z = 3; draw(z)", tags=["try"]),
-             nbformat.v4.new_markdown_cell("## After")]
+             nbformat.v4.new_markdown_cell("## After"), shown("\n".join(f"a{i} = {i}" for i in range(7))),
+             shown("def breaks(x):\n    return x\n\n\nbreaks(0)"), nbformat.v4.new_markdown_cell(PROOF),
+             shown("proved = 1", tags=["solution"]), nbformat.v4.new_markdown_cell("Predict."),
+             shown("foretold = 1", tags=["hide-cell", "solution"])]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source / "chapter.ipynb")
 
     def pages(line):
@@ -64,9 +70,14 @@ def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(
     index, chapter = built({})
     assert index.count("<noscript><math") == 2 and "<mfrac>" in index
     assert "</math> (dfp 2)</noscript>" in index, "an equation keeps its number"
-    assert formulas.with_formulas(index) == index, "a second time changes nothing"
-    assert chapter.count('<details class="admonition hide above-input') == 3 and chapter.count("deepatoms-shows") == 2, \
-        "the set-up, and code that only shows or whose output stands for itself; not what computes in print, nor a trial"
+    assert formulas.with_formulas(index) == index and lines.keep(index) == index, "a second time changes nothing"
+    assert re.search(r'<span class="deepatoms-kept"><span class="math(?:(?!</span>).)*</span>.*?</noscript>,</span>', index)
+    named = Counter(re.findall(r'<p class="collapsed admonition-title">(.*?)</p>', chapter))
+    assert named == {"The set-up": 1, "Code": 3, "The code to change": 1, "The checker and its first try": 1, "The answer": 1}, \
+        "a button for code that only shows, whose output stands for itself, or that is long; not what computes in print"
+    assert chapter.count("deepatoms-shows") == 3
+    solution = re.search(r"<details[^>]*sd-dropdown.*?</details>", chapter, re.DOTALL)[0]
+    assert "Because" in solution and "proved" in solution and "foretold" not in solution
     folded = chapter.split('<details class="deepatoms-more">')[1].split("<h2>After")[0]
     assert "Of minor claims" in folded and "computed" in folded, "a fold holds its section"
     assert folded.count("</details>") == folded.count("<details") + 1, "and ends with it"

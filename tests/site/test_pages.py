@@ -25,6 +25,7 @@ PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if "
 # Pages of source code are all alike; three of them stand for all.
 SOURCES = [page for page in PAGES if page.startswith("_modules")]
 READ = [page for page in PAGES if page != "index.html" and page not in SOURCES] + SOURCES[-3:]
+UNFOLDED = "() => document.querySelectorAll('main details.deepatoms-more').forEach(part => { part.open = true; })"
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 CLAIMS = catalogue.load().claims
 ONE_PAPER = sum(claim.paper == "csc" for claim in CLAIMS.values())
@@ -204,6 +205,7 @@ def test_in_no_frame_does_a_text_leave_the_drawing(visit):
     for name in READ:
         if "deepatoms-explorer" in (SITE / name).read_text("utf-8"):
             page = visit(name)
+            page.evaluate(UNFOLDED)
             page.wait_for_selector(".deepatoms-explorer input")
             assert page.evaluate(LEAVING, 2) == []
             page.set_viewport_size({"width": 390, "height": 844})
@@ -277,6 +279,7 @@ def test_the_words_of_a_figure_are_large_enough_and_meet_nothing(visit, width):
     for name in READ:
         if "<svg" in (SITE / name).read_text("utf-8"):
             page = visit(name, viewport={"width": width, "height": 844})
+            page.evaluate(UNFOLDED)
             assert page.evaluate(UNREADABLE, 9) == [], name
             page.close()
 

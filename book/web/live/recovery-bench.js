@@ -36,7 +36,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
 
   // ---- the picture: a row of spikes for each pursuit, and the limits under the slider ----
 
-  const WIDE = 640, HIGH = matchMedia("(max-width: 560px)").matches ? 240 : 120, panels = METHODS.map(() => {
+  const WIDE = 640, HIGH = matchMedia("(max-width: 560px)").matches ? 240 : 64, panels = METHODS.map(() => {
     const svg = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "deepatoms-spikes", role: "img" });
     return { svg, title: element("p", { class: "deepatoms-key" }) };
   });
@@ -51,8 +51,7 @@ deepatomsLive.define("recovery-bench", (figure, data) => {
       slider("Atoms in the code", { min: 1, max: MOST, step: 1, value: sparsity }, String, value => { sparsity = value; redraw(); }), ...bars.map(({ node }) => node),
       slider("Norm of the noise", { min: 0, max: 3, step: 0.01, value: noise }, value => said(value), value => { noise = value; redraw(); })),
     element("div", { class: "deepatoms-row" }, element("span", {}, "Atoms:"),
-      choice("The dictionary", Object.keys(named), data.chosen, name => { D = named[name]; redraw(); })),
-    element("div", { class: "deepatoms-row" }, button("New draw", () => { seed++; redraw(); }),
+      choice("The dictionary", Object.keys(named), data.chosen, name => { D = named[name]; redraw(); }), button("New draw", () => { seed++; redraw(); }),
       button(`${DRAWS} draws`, guarded(many))));
 
   function spikes({ svg, title }, name, code, { estimate, found, lost, invented }) {

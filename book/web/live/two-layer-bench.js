@@ -46,8 +46,8 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
 
   // ---- the picture: the signal, and a row of spikes for each layer ----
 
-  const WIDE = 640, narrow = matchMedia("(max-width: 560px)").matches, HIGH = narrow ? 200 : 96;
-  const seen = drawn("svg", { viewBox: `0 0 ${WIDE} ${narrow ? 120 : 56}`, class: "deepatoms-spikes", role: "img", "aria-label": "The signal with its noise" });
+  const WIDE = 640, narrow = matchMedia("(max-width: 560px)").matches, HIGH = narrow ? 200 : 76;
+  const seen = drawn("svg", { viewBox: `0 0 ${WIDE} ${narrow ? 120 : 44}`, class: "deepatoms-spikes", role: "img", "aria-label": "The signal with its noise" });
   const wave = drawn("path", { class: "deepatoms-wave" }, seen);
   const panels = data.layers.map(() => ({ svg: drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "deepatoms-spikes", role: "img" }), title: element("p", { class: "deepatoms-key" }) }));
   const windows = data.layers.map(() => {
@@ -98,7 +98,7 @@ deepatomsLive.define("two-layer-bench", (figure, data) => {
 
   function show() {
     for (const { svg, title } of panels) { svg.replaceChildren(); title.textContent = ""; }  // nothing old stands beside a refusal
-    const now = trial(seed), { x, found, given, promised } = now, tall = narrow ? 120 : 56, size = Math.max(0.3, ...x.map(Math.abs));
+    const now = trial(seed), { x, found, given, promised } = now, tall = narrow ? 120 : 44, size = Math.max(0.3, ...x.map(Math.abs));
     wave.setAttribute("d", [...x].map((value, i) => `${i ? "L" : "M"}${(6 + (WIDE - 12) * (i + 0.5) / length).toFixed(1)} ${(tall / 2 - (tall / 2 - 3) * value / size).toFixed(1)}`).join(""));
     found.forEach((layer, i) => {
       const limits = given ? `. ${given[i].stripes} in its fullest stripe; unique: ${below(L.unique(given[i]))}, ${name} covered: ${below(promised[i].limit)}` : "";

@@ -172,7 +172,7 @@ def inline(caption):
 def _numbers(text):
     """Set the numbers of a text: no ``e-01``, powers of ten as such, and a minus that is no hyphen."""
     text = re.sub(r"(?<![\w.])(-?\d+(?:\.\d+)?)e([-+]?\d+)(?!\w)", _power, text)
-    return re.sub(r"(?<![\w)>-])-(?=\.?\d)", "−", text)
+    return vector.MINUS.sub("−", text)
 
 
 def _power(match):

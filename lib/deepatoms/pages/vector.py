@@ -13,6 +13,7 @@ _TOKEN = re.compile(r"[A-Za-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)|^#(.+)$")
 _POINTS = {"M": 1, "L": 1, "Q": 2, "C": 3, "Z": 0}
 _POSITIONS = ("x", "y", "width", "height", "cx", "cy", "r")
+MINUS = re.compile(r"(?<![\w)>-])-(?=\.?\d)")  # a hyphen that stands for a minus
 _BLACK = ("#000000", "#000", "black")
 
 
@@ -149,7 +150,7 @@ def _font(style):
 
 def _text(element):
     if not len(element):
-        return html.escape(element.text or "", quote=False)
+        return html.escape(MINUS.sub("−", element.text or ""), quote=False)
     return "".join(f'<tspan x="{x}" y="{y}"{style}>{html.escape(run, quote=False)}</tspan>'
                    for x, y, style, run in _runs(element))
 

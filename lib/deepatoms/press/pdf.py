@@ -18,10 +18,12 @@ from deepatoms.press import checkout
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PATIENCE = 300_000  # milliseconds: the scoreboard sets thousands of formulas, on a busy machine for longer than half a minute
+SCALES = 0.8, 0.78, 0.76  # a page that ends with a few lines on a sheet of their own is set a little smaller
+FEW = 400  # letters
 MARGINS = {"top": "16mm", "bottom": "18mm", "left": "14mm", "right": "14mm"}
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 # Proofs and lists that a reader of the page would open; code that the page hides stays hidden.
-FOLDS = "details.sd-dropdown, details.deepatoms-held, details.deepatoms-more"
+FOLDS = "details.sd-dropdown, details.deepatoms-held, details.deepatoms-more, .tag_solution > details.hide"
 OPEN = f"() => document.querySelectorAll('{FOLDS}').forEach(part => {{ part.open = true; }})"
 FOOT = ('<div style="font: 8px sans-serif; width: 100%; text-align: center">'
         '<span class="pageNumber"></span> / <span class="totalPages"></span></div>')
@@ -104,9 +106,19 @@ def _printed(browser, root, page, address):
         live = f"{address.rstrip('/')}/{page}.html"
         tab.evaluate(LIVE, [live, code(live)])
     title = tab.evaluate("() => document.querySelector('h1')?.firstChild?.textContent?.trim() || document.title")
-    data = tab.pdf(format="A4", margin=MARGINS, print_background=True, scale=0.8)
+    for scale in SCALES:
+        data = tab.pdf(format="A4", margin=MARGINS, print_background=True, scale=scale)
+        if not _ends_in_a_few_lines(data):
+            break
     tab.close()
     return title, data
+
+
+def _ends_in_a_few_lines(data):
+    import pypdf
+
+    sheets = pypdf.PdfReader(io.BytesIO(data)).pages
+    return len(sheets) > 1 and len(sheets[-1].extract_text()) < FEW
 
 
 def code(address):

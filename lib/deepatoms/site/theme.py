@@ -1,6 +1,5 @@
-"""The book's Sphinx extension: mathematics served by the site itself, equations under their papers' numbers, what folds."""
+"""The book's Sphinx extension: mathematics served by the site itself, equations under their papers' numbers."""
 
-import ast
 import importlib.util
 import pathlib
 import re
@@ -11,10 +10,6 @@ from docutils import nodes
 from deepatoms.pages.live import SCRIPTS
 
 EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest)-eq-(.+)")
-# Calls whose output is all that a reader wants, and the titles of sections that wait under their heading: the list of claims,
-# told again with verdicts at the chapter's end, and minor measurements.
-SHOWING = ("figures.show", "tables.show", "chapter.check", "chapter.verdicts", "explore", "live", "print")
-FOLDED = ("The claims", "More measurements")
 # What MathJax may ask for beyond its first file: fonts, rarely used macros, and its accessibility menu.
 MATHJAX = ("tex-chtml.js", "output/chtml", "input/tex", "a11y", "sre", "ui")
 
@@ -33,9 +28,6 @@ def setup(app):
     """Register the extension with Sphinx."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("doctree-read", number_equations)
-    app.connect("doctree-read", join_set_up)
-    app.connect("doctree-read", fold_calls)
-    app.connect("doctree-read", fold_more)
     app.connect("html-page-context", leave_scripts)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", mend_pages)
@@ -62,66 +54,6 @@ def leave_scripts(app, name, template, context, doctree):
 
 def _place(script):
     return str(getattr(script, "filename", script)).partition("_static/")[2]
-
-
-def join_set_up(app, doctree):
-    """Put a hidden cell without outputs into the hidden one before it: the reader has one line to open, not two."""
-    for cell in list(doctree.findall(nodes.container)):
-        before = cell.previous_sibling() if _hidden(cell) else None
-        if before is not None and _hidden(before):
-            before.extend(cell.children)
-            cell.parent.remove(cell)
-
-
-def _hidden(node):
-    return (isinstance(node, nodes.container) and node.get("hide_mode") == "all"
-            and all(part.get("nb_element") == "cell_code_source" for part in node.children))
-
-
-def fold_calls(app, doctree):
-    """Put code behind a small button where what it shows says what it says: a figure, a table, an explorer, checks."""
-    for cell in doctree.findall(_is_cell):
-        parts = [part.get("nb_element") for part in cell.children]
-        if "hide_mode" not in cell and parts == ["cell_code_source", "cell_code_output"] and _stands_for_itself(cell):
-            cell["classes"].append("deepatoms-shows")
-            cell.attributes |= {"hide_mode": "input", "prompt_show": "Code", "prompt_hide": "Code"}
-
-
-def _stands_for_itself(cell):
-    """Tell whether what a cell put out needs no code beside it; the code of a trial is there to be changed."""
-    if "tag_try" in cell["classes"]:
-        return False
-    return only_shows(cell[0].astext()) or all(any(form.get("mime_type") == "text/html" for form in part.children
-                                                   if isinstance(form, nodes.Element)) for part in cell[1].children)
-
-
-def _is_cell(node):
-    return isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
-
-
-def only_shows(source):
-    """Tell whether code is nothing but calls that stand for themselves and compute nothing for a later cell.
-
-    >>> only_shows("figures.show(drawing.depths())"), only_shows("F = potential(D)"), only_shows("potential(D)")
-    (True, False, False)
-    >>> only_shows("%timeit figures.show(drawing.depths())")
-    False
-    """
-    try:
-        lines = ast.parse(source).body
-    except SyntaxError:  # a magic command, or another language
-        return False
-    return all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Call) and ast.unparse(line.value.func) in SHOWING
-               for line in lines)
-
-
-def fold_more(app, doctree):
-    """Fold a chapter's list of claims and its minor measurements; search, print and links into them find what they hold."""
-    chapter = app.env.doc2path(app.env.docname).endswith(".ipynb")
-    for section in doctree.findall(nodes.section):
-        if chapter and section[0].astext().startswith(FOLDED):
-            section.insert(1, nodes.raw("", '<details class="deepatoms-more"><summary>Show them</summary>', format="html"))
-            section.append(nodes.raw("", "</details>", format="html"))
 
 
 def copy_mathjax(app, failure):

@@ -20,7 +20,7 @@ TRIALS = 60
 def shrinkage():
     """ReLU with a bias beside the minimisers of the objective with and without the factor 1/2."""
     threshold = 0.5
-    figure, axes = figures.subplots(size=(7, 3))
+    figure, axes = figures.subplots(size=(7, 2.1))
     x = np.linspace(-1, 2, 301)
     relu = np.maximum(x - threshold, 0)
     with_half, without = (_minimiser(x, threshold, each) for each in (1.0, 2.0))
@@ -99,7 +99,7 @@ def _three_pursuits(D, sparsity, noise):
 
 def lines_in_the_plane(atoms):
     """The best arrangement of lines in the plane, and its coherence beside the Welch bound."""
-    figure, (plane, curve) = figures.subplots(1, 2, size=(7, 3.4), width_ratios=[1, 1.25])
+    figure, (plane, curve) = figures.subplots(1, 2, size=(7, 2.8), width_ratios=[1, 1.25])
     D = dictionaries.planar_frame(atoms)
     for j, (x, y) in enumerate(D.T):
         colour = COLOURS["red"] if j < 2 else COLOURS["blue"]
@@ -127,7 +127,7 @@ def lines_in_the_plane(atoms):
 def coherence_of_sizes(draw):
     """Coherence of random and of optimised dictionaries beside the Welch bound."""
     dimension, sizes = 8, (9, 10, 12, 16, 20, 24, 32)
-    figure, axes = figures.subplots(size=(7, 3.4))
+    figure, axes = figures.subplots(size=(7, 2.5))
     starts = [draw.normal(size=(20, dimension, k)) for k in sizes]
     random = np.array([[dictionaries.mutual_coherence(D) for D in start] for start in starts])
     best = [min(map(dictionaries.mutual_coherence, dictionaries.minimize_coherence(start[:4]).best)) for start in starts]
@@ -138,7 +138,7 @@ def coherence_of_sizes(draw):
     axes.plot(sizes, welch, "s--", color=COLOURS["orange"], label="Welch bound")
     axes.plot([dimension + 1], [1 / dimension], "o", color="black", markersize=10, fillstyle="none", label="simplex frame")
     axes.set(xlabel=f"number of atoms in {dimension} dimensions", ylabel="mutual coherence", ylim=(0, 1))
-    axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(0, 1.2))
+    axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 0.98))
     return figures.describe(
         figure, f"Random dictionaries lie {np.min(np.median(random, 1) / welch):.1f} times above the Welch bound or more, "
         f"optimised ones at most {np.max(best / welch):.2f} times; of these sizes only the simplex frame meets it. "
@@ -151,7 +151,7 @@ def coherence_of_sizes(draw):
 
 def two_codes_of_one_signal():
     """A picket fence: the same signal from four spikes and from four Hadamard atoms."""
-    figure, axes = figures.subplots(3, 1, size=(7, 4), sharex=False)
+    figure, axes = figures.subplots(3, 1, size=(7, 2.7), sharex=False)
     D = dictionaries.identity_hadamard(16)
     fence = np.zeros(32)
     fence[[0, 4, 8, 12]] = 1
@@ -184,7 +184,7 @@ def stems(axes, values, colour, **options):
 def descents(draw):
     """Frame potential and coherence along gradient descent on the frame potential."""
     dimension, atoms, starts = 4, 9, 30
-    figure, (left, right) = figures.subplots(1, 2, size=(7, 3.2))
+    figure, (left, right) = figures.subplots(1, 2, size=(7, 2.4))
     D = dictionaries.normalize(draw.normal(size=(dimension, atoms * starts))).reshape(dimension, starts, atoms).swapaxes(0, 1)
     steps, energies, coherences = [0], [], []
     least, welch = dictionaries.tight_frame_minimum(dimension, atoms), dictionaries.welch_bound(dimension, atoms)
@@ -212,7 +212,7 @@ def descents(draw):
 
 def galleries(learned, random):
     """Learned and random atoms as small pictures, and the distribution of their cosines."""
-    figure, axes = figures.subplots(1, 3, size=(7, 2.9), width_ratios=[1, 1, 1.35])
+    figure, axes = figures.subplots(1, 3, size=(7, 2.5), width_ratios=[1, 1, 1.35])
     for place, D, title in zip(axes, (learned, random), ("learned", "random"), strict=False):
         place.imshow(mosaic(D[:, :64]), cmap="gray")
         place.set_title(title)
@@ -250,7 +250,7 @@ def mosaic(D):
 
 def guarantee_and_practice(named, patches, draw):
     """What greedy pursuit recovers, dictionary by dictionary, beside what coherence certifies."""
-    figure, (left, right) = figures.subplots(1, 2, size=(7, 3.3))
+    figure, (left, right) = figures.subplots(1, 2, size=(7, 2.6))
     limits, first, last = {}, {}, {}
     for (name, D), colour, mark in zip(named.items(), ("blue", "grey", "orange"), "os^", strict=False):
         rates = [sparse_recovery.greedy_recovery(D, s, draw, 60) for s in SPARSITIES]
@@ -302,7 +302,7 @@ def _solve(D, codes, disturbance, noise):
 def recovery_frame(sparsity, noise):
     """One code and its LASSO estimate, and the rate of recovery beside the theorem's limits."""
     seed = 0
-    figure, (code, rate) = figures.subplots(1, 2, size=(7, 3.3), width_ratios=[1.25, 1])
+    figure, (code, rate) = figures.subplots(1, 2, size=(7, 2.8), width_ratios=[1.25, 1])
     solved = _trials(seed)
     codes, _, (estimates, share) = solved[sparsity, noise]
     mu = 1 / 8

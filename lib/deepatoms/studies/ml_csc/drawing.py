@@ -57,7 +57,7 @@ def _two_layers(signals, codes, noise):
 
 def counts_and_limit(setting):
     """Coherence and stripe count of trained networks' layers and of engineered ones, beside the contrast-free limit."""
-    figure, axes = figures.subplots(size=(7, 3.6))
+    figure, axes = figures.subplots(size=(7, 3))
     coherence = np.geomspace(0.05, 1, 100)
     axes.plot(coherence, (1 + 1 / coherence) / 2, color="black", label="limit (1 + 1/μ)/2")
     nets = [trained.measured_layers(net) for net in trained.trained(setting)]
@@ -82,7 +82,7 @@ def counts_and_limit(setting):
 def one_signal(setting):
     """A certified two-layer signal and its codes."""
     signals = certified(setting, "K2-1D", 1).signals
-    figure, rows = figures.subplots(3, 1, size=(7, 4.2), sharex=True)
+    figure, rows = figures.subplots(3, 1, size=(7, 3.5), sharex=True)
     rows[0].plot(signals.signal[0, 0], color="black", linewidth=0.8)
     for axes, code, name in zip(rows[1:], signals.codes, ("$\\Gamma_1$", "$\\Gamma_2$"), strict=True):
         for channel, colour in zip(code[0], ("blue", "orange", "green", "red"), strict=False):
@@ -101,7 +101,7 @@ def one_signal(setting):
 
 def bound_and_error(setting):
     """How much of the bound is used, over certified instances and both noises."""
-    figure, panels = figures.subplots(1, 2, size=(7, 3.3), sharey=True)
+    figure, panels = figures.subplots(1, 2, size=(7, 2.9), sharey=True)
     trials, ratios = theorem.harness(setting), ([], [])
     for axes, row, title in zip(panels, (0, 1), ("Gaussian noise", "shrinking noise"), strict=True):
         for name, trial in trials.items():
@@ -155,7 +155,7 @@ def rates_against_noise(setting):
     rates, _, _ = _sweep(setting)
     drawn = certified(setting, "K2-1D", 30)
     limits = [np.min(stability.largest_certified_noise(drawn.layers, kind=kind)) for kind in ("soft", "hard")]
-    figure, panels = figures.subplots(1, 2, size=(7, 3.5), sharey=True)
+    figure, panels = figures.subplots(1, 2, size=(7, 3), sharey=True)
     for layer, axes in enumerate(panels):
         # where curves are equal the wider ones show beside the narrower
         for (name, colour), width in zip(PURSUITS.items(), (7, 4.5, 2.5, 1.2), strict=True):
@@ -187,7 +187,7 @@ def _lost(rate):
 def errors_against_noise(setting):
     """The sense in which basis pursuit is better: errors as the noise vanishes."""
     _, errors, _ = _sweep(setting)
-    figure, panels = figures.subplots(1, 2, size=(7, 3.5), sharey=True)
+    figure, panels = figures.subplots(1, 2, size=(7, 3), sharey=True)
     for layer, axes in enumerate(panels):
         for name, colour in PURSUITS.items():
             axes.plot(NOISES, errors[name][:, layer], "o-", color=COLOURS[colour], label=name, markersize=4)
@@ -208,7 +208,7 @@ def errors_against_noise(setting):
 def trained_coherence(setting):
     """Coherence of random and of trained filters beside the Welch bound."""
     sizes = [((25,), 2), ((25,), 4), ((64,), 2), ((5, 5), 4), ((8, 8), 4)]
-    figure, axes = figures.subplots(size=(7, 3.5))
+    figure, axes = figures.subplots(size=(7, 3))
     above = []
     for place, (kernel, atoms) in enumerate(sizes):
         start = torch.randn(20, atoms, 1, *kernel, dtype=torch.float64, generator=setting.torch(f"filters {place}"))

@@ -28,10 +28,10 @@ def _smallest_singular_value(D):
 STATEMENTS = {
     "rank D = n gives rank(I + D) = n": (_rank, lambda n, pair: pair[0] == n and pair[1] != n),
     "0 < rank D < n gives rank(I + D) > rank D": (_rank, lambda n, pair: 0 < pair[0] < n and pair[1] <= pair[0]),
-    "rank(I + D) >= rank D": (_rank, lambda n, pair: pair[1] < pair[0]),
+    "rank(I + D) ≥ rank D": (_rank, lambda n, pair: pair[1] < pair[0]),
     "I + D has no more zero eigenvalues than D": (_zeros, lambda n, pair: pair[1] > pair[0]),
     "I + D has fewer nonzeros than D": (_nonzeros, lambda n, pair: pair[1] >= pair[0]),
-    "sigma_n(I + D) >= 1 - sigma_n(D)": (_smallest_singular_value, lambda n, pair: pair[1] < pair[0] - 1e-9)}
+    "σₙ(I + D) ≥ 1 − σₙ(D)": (_smallest_singular_value, lambda n, pair: pair[1] < pair[0] - 1e-9)}
 
 
 def smallest(measure, breaks):

@@ -77,7 +77,7 @@ def _plane(axes, model, layers, points=None, labels=None, boundary=False):
 
 def layer_by_layer(seed):
     """The partition of one trained planar network after its first, second and third layer."""
-    figure, axes = figures.subplots(1, 3, size=(7, 2.5))
+    figure, axes = figures.subplots(1, 3, size=(7, 2.3))
     model = moons.snapshots(seed)[-1]
     counts = []
     for depth, panel in enumerate(axes, 1):
@@ -168,7 +168,7 @@ def ring_frame(angle):
     seed = 0
     _, found = ring.trained(seed)
     facets = _facets(seed)
-    figure, axes = figures.subplots(size=(7, 4.6))
+    figure, axes = figures.subplots(size=(7, 3.6))
     walls = np.unique(np.round(_turned(_back_walls(found, angle), angle)[..., :2], 3), axis=0)
     _segments(axes, walls, color=COLOURS["grey"], linewidth=0.5)
     seen = [facet for facet in sorted((_turned(facet, angle) for facet in facets), key=lambda facet: facet[:, 2].mean())
@@ -237,7 +237,7 @@ def degree_table(setting):
 
 def counts(setting):
     """Regions of lines in the plane against the formula, and the share of a network's regions that a grid finds."""
-    figure, (lines, grid) = figures.subplots(1, 2, size=(7, 3.1))
+    figure, (lines, grid) = figures.subplots(1, 2, size=(7, 2.7))
     n = np.arange(1, 151)
     lines.plot(n, 1 + n + n * (n - 1) / 2, color=COLOURS["grey"], label="1 + n + n(n−1)/2")
     counted = [len(regions.lines_in_the_plane(setting, count)) for count in regions.LINES]
@@ -282,7 +282,7 @@ def digits_slice(setting):
     corners = torch.stack([corner, corner + 1.2 * (b - a), corner + 1.2 * (c - a)])
     found = partition.slice_plane(model, corners)
     segments = found.decision_boundary()
-    figure = figures.Figure(figsize=(7, 4.6))
+    figure = figures.Figure(figsize=(7, 3.8))
     grid = figure.add_gridspec(3, 2, width_ratios=[4, 1])
     axes = figure.add_subplot(grid[:, 0])
     axes.imshow(_wall_pixels(found, side), extent=(0, 1, 0, 1), aspect="equal")
@@ -361,10 +361,11 @@ def neighbours_by_layer(setting, records):
     for name, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
         if recorded := neighbour_checks.of(records, name):
             sets[f"{title}, {len(recorded)} seeds"] = recorded
-    figure, axes = figures.subplots(1, len(sets), size=(7, 3.1), squeeze=False)
+    figure, axes = figures.subplots(1, len(sets), size=(7, 2.7), squeeze=False)
     curves = {title: {state: np.mean([profile[state]["same_class"] for profile in profiles], 0)
                       for state in ("trained", "untrained")} for title, profiles in sets.items()}
     first = [curve["trained"][0] - curve["untrained"][0] for curve in curves.values()]
+    gained = round(100 * max(first))
     poolings = [np.diff(curve["trained"])[[0, 2]] for curve in curves.values()]
     for panel, (title, profiles) in zip(axes[0], sets.items(), strict=True):
         _neighbour_panel(panel, title, profiles)
@@ -373,7 +374,7 @@ def neighbours_by_layer(setting, records):
     return figures.describe(
         figure, "Neighbours in code come from the same class more often in the last layer of a trained network than in the "
         "first, and from one ReLU layer to the next, but not from layer to layer: after each of the first two poolings the "
-        f"fraction is lower than before. At the first layer training gains {100 * max(first):.0f} points at most. "
+        f"fraction is lower than before. At the first layer training gains {gained} point{'s' * (gained != 1)} at most. "
         "Ties averaged; queries and base held out. Digits with batch norm, computed here; the others recorded.",
         "One panel for each data set, the fraction against the layer, trained and untrained (dashed), and a grey line for pixel "
         "neighbours. Trained, from the first layer to the last: " + "; ".join(
@@ -440,7 +441,7 @@ def neighbours_frame(layer, digit, setting):
     """A held-out digit and its fifteen neighbours at one layer, trained and untrained."""
     base, queries = _halves(setting)
     row = int((queries.labels == digit).nonzero()[0])
-    figure, axes = figures.subplots(1, 2, size=(7, 3.3))
+    figure, axes = figures.subplots(1, 2, size=(7, 2.9))
     shares = []
     for panel, name in zip(axes, ("trained", "untrained"), strict=True):
         of_base, of_queries = (codes[layer - 1] for codes in _codes_of_halves(setting)[name])
@@ -497,7 +498,7 @@ def _learnt(records):
 def ladder(found):
     """Certified noise, in-radius and breaks of many instances, all divided by the in-radius."""
     shown = 250
-    figure, axes = figures.subplots(size=(7, 3.1))
+    figure, axes = figures.subplots(size=(7, 2.7))
     rungs = {"random break": found["random"] / found["radius"], "break along the normal": found["adversarial"] / found["radius"],
              "certificate": found["certified"] / found["local"]}
     order = np.argsort(rungs["certificate"])
@@ -560,7 +561,7 @@ def radius_frame(digit, radius, setting):
     there = torch.cat([here + length * step / step.norm() for step in moved.values()])
     changes = sum(unequal(codes[:1], codes[1:]) for codes in partition.region_codes(model, torch.cat([here, there])))
     classes, said = model(there).argmax(1).tolist(), []
-    figure, axes = figures.subplots(1, 3, size=(7, 2.9))
+    figure, axes = figures.subplots(1, 3, size=(7, 2.6))
     for panel, name, image, changed, label in zip(axes, moved, there, changes.tolist(), classes, strict=True):
         said.append(f"{name}: {changed} unit{'s' * (changed != 1)} changed, class {label}")
         panel.imshow(image[0].numpy(), cmap="gray", vmin=-0.1, vmax=1.1)
