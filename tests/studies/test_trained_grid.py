@@ -1,4 +1,4 @@
-"""The trained families: their networks are the architectures whose F is read, and the checks tell right from wrong on any errors."""
+"""The trained families: their networks are those whose F is read; the checks tell right from wrong on any errors."""
 
 import functools
 
