@@ -91,6 +91,15 @@ def test_what_is_there_twice_is_refused():
             catalogue.read(ENTRY + twice)
 
 
+def test_a_check_of_a_correction_wants_the_corrected_statement():
+    check = ENTRY[ENTRY.index("  - name"):]
+    both = ENTRY + check.replace("name: same", "name: mended").replace("role: printed", "role: corrected")
+    with pytest.raises(ValueError, match="dfp.toy: corrected = '' is empty"):
+        catalogue.read(both)
+    said = both.replace("  scale_required", "  corrected: One is almost one.\n  scale_required")
+    assert catalogue.read(said).claims["dfp.toy"].corrected == "One is almost one."
+
+
 def test_a_claim_without_checks_says_why():
     with pytest.raises(ValueError, match="dfp.toy.*reason"):
         catalogue.read(ENTRY[:ENTRY.index("  checks")] + "  checks: []\n")

@@ -528,3 +528,15 @@ def test_products_and_starts_that_do_not_fit_are_refused(change, said):
     given = {"forward": lambda v: v, "adjoint": lambda v: v, "start": torch.ones(3)}
     with pytest.raises((ValueError, TypeError), match=said):
         skip.extreme_singular_values(**(given | change))
+
+
+def test_extreme_singular_values_take_no_more_products_than_they_need():
+    values, calls = torch.linspace(1, 2, 60, dtype=torch.float64), []
+
+    def product(v):
+        calls.append(1)
+        return values * v
+
+    found = skip.extreme_singular_values(product, product, torch.ones(60, dtype=torch.float64), tolerance=0.2)
+    assert found.converged and len(calls) < 60
+    assert abs(found.largest - 2) < 0.4 and abs(found.smallest - 1) < 0.2

@@ -98,6 +98,7 @@ def train(models: Sequence[nn.Module], inputs: torch.Tensor, labels: torch.Tenso
         One trained module for each given, in their order.
 
     Raises:
+        TypeError: models that are no modules.
         ValueError: inputs, labels or seeds that are not one part for each network, or labels not one for each sample.
 
     >>> inputs, labels = torch.eye(4).expand(2, 4, 4), torch.arange(4).expand(2, 4)
@@ -192,6 +193,8 @@ def train_one(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, reci
 
 
 def _check(models, inputs, labels, seeds):
+    if not all(isinstance(model, nn.Module) for model in models):
+        arguments.refuse("models", models, "are not all networks", "pass a list of torch modules", TypeError)
     for name, values in (("inputs", inputs), ("labels", labels), ("seeds", seeds)):
         ensembles.one_part_each(name, values, models)
     if labels.shape != inputs.shape[:2]:
