@@ -18,7 +18,7 @@ from deepatoms.press import checkout
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PATIENCE = 300_000  # milliseconds: the scoreboard sets thousands of formulas, on a busy machine for longer than half a minute
-SCALES = 0.8, 0.78, 0.76  # a page that ends with a few lines on a sheet of their own is set a little smaller
+SCALES = 0.8, 0.78, 0.76, 0.74  # a page that ends with a few lines on a sheet of their own is set a little smaller
 FEW = 400  # letters
 MARGINS = {"top": "16mm", "bottom": "18mm", "left": "14mm", "right": "14mm"}
 SETTLED = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
