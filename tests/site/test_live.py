@@ -389,7 +389,8 @@ def test_points_of_two_classes_on_one_another_and_shuffled_labels_are_named(play
     before = playground.evaluate(f"{API}.state().labels")
     playground.get_by_role("slider", name="Labels shuffled").fill("1")
     after = playground.evaluate(f"{API}.state().labels")
-    assert "100 % of the labels shuffled" in answer(playground) and sorted(after) == sorted(before) and after != before
+    assert "100\N{NO-BREAK SPACE}% of the labels shuffled" in answer(playground)
+    assert sorted(after) == sorted(before) and after != before
 
 
 def test_play_trains_pauses_and_under_reduced_motion_takes_a_leap(playground):

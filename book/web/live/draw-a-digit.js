@@ -40,8 +40,8 @@ deepatomsLive.define("draw-a-digit", (figure, data) => {
       return size ? Math.round(100 * Math.sqrt(off / size)) : 0;
     };
     const flat = templates => templates.flatMap(template => [...template]);
-    return ` The last change moved the scores by ${moved([...now.scores], [...before.scores])} %, the templates by ` +
-      `${moved(flat(now.templates), flat(before.templates))} %: ${changed} of ${units} units changed code.`;
+    return ` The last change moved the scores by ${moved([...now.scores], [...before.scores])}\u00a0%, the templates by ` +
+      `${moved(flat(now.templates), flat(before.templates))}\u00a0%: ${changed} of ${units} units changed code.`;
   }
 
   function change(next) {

@@ -18,7 +18,7 @@ deepatomsLive.define("partition-playground", (figure, data) => {
   pad.setAttribute("tabindex", "0");
   pad.setAttribute("aria-label", "The trained network’s regions and the points. Arrow keys move, space places a point, delete removes one.");
   panels[1].svg.setAttribute("aria-label", "The regions of the same network before training.");
-  const percent = value => `${Math.round(100 * value)} %`;
+  const percent = value => `${Math.round(100 * value)}\u00a0%`;
   const times = (count, word) => `${count.toLocaleString("en-GB")} ${word}${count === 1 ? "" : "s"}`;
   body.append(
     element("div", { class: "deepatoms-twins" }, ...panels.map(({ svg, title }) => element("div", {}, title, svg))),
