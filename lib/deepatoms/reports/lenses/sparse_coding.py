@@ -47,8 +47,9 @@ MODEL = Entry(
 
 def lens(subject: Subject) -> Iterator[Entry]:
     """Yield the entries of the theory of multi-layer sparse coding, layer by layer, then those of the first layers as a chain."""
-    for number, layer in enumerate(_layers(subject.own)):
-        yield from _coherence(subject, number, layer)
+    layers = _layers(subject.own)
+    for number, layer in enumerate(layers):
+        yield from _coherence(subject, number, layer, len(layers))
     entries = {f"{SPARSE.name}, {layer.name}": layer for layer in _layers(subject.own)}
     yield from subject.measure(
         {name: (replace(SPARSE, name=name), Yardstick("share")) for name in entries or (SPARSE.name,)},
@@ -59,10 +60,10 @@ def lens(subject: Subject) -> Iterator[Entry]:
                                lambda: subject.own.work * subject.count(4, most=64) * 4)
 
 
-def _coherence(subject, number, layer):
+def _coherence(subject, number, layer, layers):
     name = f"{COHERENCE.name}, {layer.name}"
     yield from subject.measure({name: (replace(COHERENCE, name=name), Yardstick())},
-                               lambda view: {name: _kept_coherence(view, _layers(view)[number])}, lambda: _cost(layer))
+                               lambda view: {name: _kept_coherence(view, _layers(view)[number])}, lambda: _cost(layer), layers)
 
 
 def _kept_coherence(view, layer):
