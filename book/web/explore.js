@@ -16,6 +16,11 @@ const deepatoms = (() => {
     return [...new DOMParser().parseFromString(svg, "text/html").body.children].map(part => document.adoptNode(part));
   }
 
+  // A value as a printer sets it; its own text stays what a kernel is asked for.
+  function minus(text) {
+    return text.replace(/^-(?=[\d.])/, "\u2212");
+  }
+
   // A slider for numbers: native, labelled, and played by its button. {row, to}: the row of the page, and how to move it.
   function slider(name, stops, moved) {
     const id = `deepatoms-control-${++count}`;
@@ -28,8 +33,8 @@ const deepatoms = (() => {
     range.max = stops.length - 1;
     shown.style.minWidth = `${Math.max(4, ...stops.map(stop => stop.text.length))}ch`;  // the slider keeps its length
     const tell = () => {
-      shown.textContent = stops[range.value].text;
-      range.setAttribute("aria-valuetext", stops[range.value].text);
+      shown.textContent = minus(stops[range.value].text);
+      range.setAttribute("aria-valuetext", minus(stops[range.value].text));
     };
     range.addEventListener("input", () => { tell(); moved(Number(range.value)); });
     // JupyterLab and the theme take arrow keys for themselves.
@@ -45,7 +50,7 @@ const deepatoms = (() => {
     row.innerHTML = `<span id="${id}"></span><span role="radiogroup" aria-labelledby="${id}">` +
       stops.map((_, i) => `<label><input type="radio" name="${id}" value="${i}"><span></span></label>`).join("") + "</span>";
     row.firstElementChild.textContent = name;
-    row.querySelectorAll("label span").forEach((span, i) => { span.textContent = stops[i].text; });
+    row.querySelectorAll("label span").forEach((span, i) => { span.textContent = minus(stops[i].text); });
     row.addEventListener("change", event => moved(Number(event.target.value)));
     row.addEventListener("keydown", event => event.stopPropagation());
     return { row, to: stop => { row.querySelectorAll("input")[stop].checked = true; } };

@@ -40,6 +40,11 @@ def test_a_chapter_is_short_and_opens_with_a_picture_and_a_control(chapter, name
     assert page.evaluate(HEIGHT) > high + 300, "what is folded is there: a page that lost it would be short as well"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_phone_shows_the_first_picture_without_scrolling(chapter, name):
+    assert chapter(name, width=390).evaluate(FIRST, "main figure") <= 844 - 60
+
+
 # Lines that begin with a stop: it follows a formula, or whatever cannot be parted, onto a line of its own.
 TORN = """() => [...document.querySelectorAll("main mjx-container:not([display=true])")]
     .filter(each => each.getClientRects().length).flatMap(each => {
@@ -84,7 +89,8 @@ WORDS = """() => {
     return found;
 }"""
 FAULTS = {"a number as a program prints it": r"\d(?:\.\d+)?e[-+]?\d\d\b", "a hyphen for a minus": r"(?:^|[\s(\[=±])-\.?\d",
-          "a comparison in ASCII": r"[<>]=|!=", "a number parted from its sign": r"\d %(?!\w)"}
+          "a comparison in ASCII": r"[<>]=|!=", "a number parted from its sign": r"\d %(?!\w)",
+          "a zero with a sign": r"(?<!\d)\u2212(?:0\.)?0+(?![\d.])"}
 COUNTED = re.compile(r"(?<![\w.,]) ?\b(\d[\d,.]*) ([a-z]+s)\b")
 
 
@@ -107,8 +113,9 @@ def test_numbers_are_set_as_a_printer_sets_them(chapter, name):
 
 
 def test_faults_are_found_and_what_looks_like_them_is_not():
-    bad = ["by 3.9e-01", "of -4 and", "is >= 2", "the 95 % interval", "gains 1 points", "gains 3 points"]
+    bad = ["by 3.9e-01", "of -4 and", "is >= 2", "the 95 % interval", "\u22120.0)", "gains 1 points", "gains 3 points"]
     assert [each.split(":")[0] for each in faults(bad)] == [
         "a number as a program prints it", "a hyphen for a minus", "a comparison in ASCII", "a number parted from its sign",
-        "a plural after one"]
-    assert faults(["the 2-adic and 95\N{NO-BREAK SPACE}%", "Theorem 1 holds", "it holds", "1 minus 3", "10−12"]) == []
+        "a zero with a sign", "a plural after one"]
+    good = ["the 2-adic and 95\N{NO-BREAK SPACE}%", "Theorem 1 holds", "it holds", "1 minus 3", "\u22120.05", "10\u22120"]
+    assert faults(good) == []

@@ -63,7 +63,8 @@ const deepatomsLive = (() => {
   }
 
   // Numbers as a printer sets them.
-  const said = (value, digits = 2) => value.toFixed(digits).replace("-", "\u2212");
+  // What rounds to zero has no sign.
+  const said = (value, digits = 2) => (Number(value.toFixed(digits)) || 0).toFixed(digits).replace("-", "\u2212");
 
   // The same draws on every machine (mulberry32).
   function random(seed) {
