@@ -13,8 +13,8 @@ EXTRAS = {
     "data": {"sklearn": "scikit-learn", "pooch": "pooch", "requests": "requests", "filelock": "filelock", "PIL": "pillow"},
     "safetensors": {"safetensors": "safetensors"},
     "book": {"matplotlib": "matplotlib", "IPython": "ipython", "anywidget": "anywidget", "traitlets": "traitlets",
-             "ipywidgets": "ipywidgets", "docutils": "docutils", "sphinx": "sphinx", "nbformat": "nbformat",
-             "papermill": "papermill", "latex2mathml": "latex2mathml", "packaging": "packaging"},
+             "ipywidgets": "ipywidgets", "docutils": "docutils", "sphinx": "sphinx", "sphinx_design": "sphinx-design",
+             "nbformat": "nbformat", "papermill": "papermill", "latex2mathml": "latex2mathml", "packaging": "packaging"},
     "pdf": {"playwright": "playwright", "pypdf": "pypdf", "segno": "segno"},
     "test": {"pytest": "pytest"},
 }

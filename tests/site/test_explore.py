@@ -177,6 +177,8 @@ def test_without_a_script_the_first_frame_shows(open_page, address):
 def chapter(request, open_page, site):
     opened = open_page(site + "notebooks/atoms.html", color_scheme=request.param)
     opened.wait_for_function("() => document.querySelectorAll('.deepatoms-controls').length === 2")
+    # Explorers of what a live figure shows too wait in a fold.
+    opened.evaluate("() => document.querySelectorAll('main details:has(.deepatoms-explorer)').forEach(fold => { fold.open = true; })")
     return opened
 
 

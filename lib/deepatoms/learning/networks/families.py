@@ -8,9 +8,11 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, pad, relu
 
-from deepatoms.theory.arguments import integer, one_of
+from deepatoms.theory.arguments import integer, number, one_of
+from deepatoms.theory.signatures import named
 
 FAMILIES = ("resnet", "chain")
+MOST = 1000  # blocks, layers or filters: a network beyond would take minutes to build
 DENSE_STEM = 16  # filters of a dense network's first layer
 
 
@@ -30,8 +32,8 @@ def grouped(family: str, blocks: int, width: int, classes: int = 10) -> nn.Modul
     torch.Size([2, 10])
     """
     one_of("family", family, FAMILIES)
-    integer("blocks", blocks)
-    integer("width", width)
+    number("blocks", integer("blocks", blocks), 1, MOST)
+    number("width", integer("width", width), 1, MOST)
     outs = [width * 2**group for group in range(3) for _ in range(blocks)]
     layers = [Block(before, after, skips=family == "resnet", opens=number > 0)
               for number, (before, after) in enumerate(zip([width, *outs], outs, strict=False))]
@@ -52,8 +54,8 @@ def dense(layers: int, growth: int, classes: int = 10) -> nn.Module:
     >>> dense(2, 4)(torch.zeros(2, 3, 16, 16)).shape
     torch.Size([2, 10])
     """
-    integer("layers", layers)
-    integer("growth", growth)
+    number("layers", integer("layers", layers), 1, MOST)
+    number("growth", integer("growth", growth), 1, MOST)
     parts: list[nn.Module] = [_convolution(3, DENSE_STEM)]
     channels = DENSE_STEM
     for group in range(3):
@@ -135,3 +137,6 @@ def _started(net):
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return net
+
+
+named(__name__)
