@@ -178,7 +178,7 @@ def chapter(request, open_page, site):
     opened = open_page(site + "notebooks/atoms.html", color_scheme=request.param)
     opened.wait_for_function("() => document.querySelectorAll('.deepatoms-controls').length === 2")
     # Explorers of what a live figure shows too wait in a fold.
-    opened.evaluate("() => document.querySelectorAll('main details:has(.deepatoms-explorer)').forEach(fold => { fold.open = true; })")
+    opened.evaluate("() => document.querySelectorAll('main details:has(.deepatoms-explorer)').forEach(it => { it.open = true; })")
     return opened
 
 
