@@ -1,6 +1,7 @@
 """The sampler of faults: its faults are faults, its sample repeats, and a weak test lets one through that a strong one kills."""
 
 import ast
+import mmap
 import pathlib
 import subprocess
 
@@ -224,3 +225,10 @@ def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tmp_path, monkey
     found = [(each["place"].split(" | ")[2], each["fate"]) for each in mutants._judged(tree, chosen)]
     assert len(found) == len(FATES) and dict(found) == FATES
     assert pathlib.Path(tree, "lib/deepatoms/theory/little.py").read_text() == MODULE == little.read_text()
+
+
+def test_a_process_that_holds_much_already_has_its_room_beside_it():
+    before = workers._held()
+    kept = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    assert before == 0 or workers._held() - before > 1 << 29
+    kept.close()

@@ -14,6 +14,8 @@ import hashlib
 import itertools
 import json
 import os
+import pathlib
+import re
 import resource
 import signal
 import sys
@@ -192,6 +194,13 @@ def _pytest(tree, chosen, plugin):
         os._exit(status)
 
 
+def _held():
+    """Return the bytes that this process has already, which its limit counts too (none told where there is no /proc)."""
+    told = pathlib.Path("/proc/self/status")
+    found = re.search(r"VmData:\s+(\d+) kB", told.read_text()) if told.exists() else None
+    return 1024 * int(found[1]) if found else 0
+
+
 def _settle(tree):
     """Make this process one of the tree's: its folder, its modules, no cache, nothing on the terminal."""
     os.chdir(tree)
@@ -201,7 +210,8 @@ def _settle(tree):
         del sys.modules[name]
     os.environ |= {"PYTHONPATH": str(tree / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tree.parent),
                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # nbval alone takes two seconds to import
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    most = MEMORY + _held()
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)

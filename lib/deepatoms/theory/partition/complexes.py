@@ -16,6 +16,7 @@ from deepatoms.theory.partition.cells import ragged
 from deepatoms.theory.partition.polygons import Polygons
 from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.partition.segment import NOISE, ROUNDING
+from deepatoms.theory.signatures import named
 
 ABOVE, BELOW, BOTH = 1, 2, 3  # on which sides of a wall something has corners; 0: it lies in the wall
 MOST = 2**30  # bytes of values at corners
@@ -436,3 +437,6 @@ def roomy(array: np.ndarray, needed: int) -> np.ndarray:
     larger = np.empty((*array.shape[:-1], 2 * needed), array.dtype)
     larger[..., :array.shape[-1]] = array
     return larger
+
+
+named(__name__)
