@@ -2,6 +2,7 @@
 
 import ast
 import mmap
+import os
 import pathlib
 import subprocess
 
@@ -207,6 +208,8 @@ def test_the_quickest_tests_come_first_and_what_is_beyond_the_budget_is_left_out
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ,
+                    reason="it forks its process, which must hold no other tests: pytest tests/mutants runs it")
 def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tmp_path, monkeypatch):
     """Through a name imported, a fixture of several tests, a cache, a process, an import, an endless loop; and a test that
     fails by itself kills nothing."""
