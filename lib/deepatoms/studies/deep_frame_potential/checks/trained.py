@@ -9,10 +9,9 @@ from deepatoms.claims.checking import Measurement, check, experiment
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import fully_connected, minima, trained_grid
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, ordered
-from deepatoms.studies.deep_frame_potential.rankings import difference, interval, spearman
+from deepatoms.studies.deep_frame_potential.rankings import RESAMPLES, difference, interval, spearman
 
 NARROW = trained_grid.WIDTHS[:2]
-RESAMPLES = 1000
 
 
 class Networks:
