@@ -141,6 +141,26 @@ def test_an_axis_that_nobody_calls_continuous_stops_only_where_it_is_stored():
     assert [stop["value"] for stop in Explorer(draw, {"depth": [2, 4]}).stops()[0]] == [2, 4]
 
 
+def even(depth):
+    """Draw whole numbers, say of each that it is even, and fail at 40."""
+    if depth == 40:
+        raise KeyError(depth)
+    return figures.describe(draw(depth), f"depth {depth}", "A wave", {"the frequency is even": depth % 2 == 0})
+
+
+def test_every_stop_between_is_drawn_when_a_chapter_is_stored(monkeypatch):
+    """A slider in JupyterLab asks for no frame that nobody has drawn, and a finding that fails between is named."""
+    explore(even, depth=[38, 42])
+    with pytest.raises(KeyError, match="40"):
+        explore(even, between=["depth"], depth=[38, 42])
+    explorer = Explorer(even, {"depth": [2, 4]}, between=["depth"])
+    assert explorer.findings == {"the frequency is even": True}
+    explorer.try_between()
+    assert explorer.findings == {"the frequency is even": False}
+    monkeypatch.setattr("deepatoms.pages.explore.is_live", lambda: True)
+    explore(even, between=["depth"], depth=[38, 42])  # a reader does not wait for all of them
+
+
 def test_the_frame_of_the_start_is_the_one_on_the_page():
     page = Explorer(draw, {"depth": [1, 2, 4]}, {"depth": 4}).page()
     assert data(page)["start"] == [2] and "<figcaption>depth 4," in page

@@ -14,7 +14,8 @@ LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "add
 EXTENSIONS = ["myst_nb", "sphinx_design", "deepatoms.site.theme", "deepatoms.site.folds",
               "deepatoms.site.formulas", "deepatoms.site.lines", "deepatoms.site.home"]
 HIDDEN = {"tags": ["hide-cell"]}
-FIRST = "# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{toctree}\nchapter\n```\n"
+FIRST = ("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{source-of-the-book}\n```\n\n"
+         "```{toctree}\nchapter\n```\n")
 PROOF = "Prove.\n\n```{dropdown} Solution\nBecause.\n```"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 
@@ -57,9 +58,11 @@ def built(tmp_path):
 @pytest.mark.slow
 def test_links_to_the_source_come_from_one_line_and_are_absent_without_it(built):
     index, chapter = built({})
-    assert not re.search(r"github|mybinder|colab", index + chapter)
+    assert not re.search(r"github|mybinder|colab|git clone", index + chapter)
+    assert "without the address of its repository" in index
     index, chapter = built(LINE)
     assert f'href="{LINE["repository"]}"' in index
+    assert f'git clone {LINE["repository"]}' in re.sub(r"<[^>]*>", "", index)
     assert f'{LINE["repository"]}/edit/main/index.md' in index
     assert "https://mybinder.org/v2/gh/someone/atoms/main" in chapter
     assert "https://colab.research.google.com/github/someone/atoms/blob/main/chapter.ipynb" in chapter

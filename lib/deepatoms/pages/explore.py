@@ -55,11 +55,13 @@ def explore(draw, start=None, between=(), **axes):
     Raises:
         ValueError: when the axes make more frames than a page should carry, an axis is empty, out of order or holds NaN or a
             value twice, ``start`` or ``between`` names what is not there, a frame has no caption and description, or the
-            frames take too much room.
+            frames take too much room. What ``draw`` itself raises, for a value between two stored numbers too.
     """
     explorer = Explorer(draw, axes, start or {}, between)
     bundle = {"text/html": explorer.page(), "text/plain": explorer.plain()}
-    if is_live():
+    if not is_live():
+        explorer.try_between()  # when a chapter is stored or tested, not while its reader waits
+    else:
         from deepatoms.pages.widget import LiveExplorer
         bundle = LiveExplorer(explorer).bundle() | bundle
     display(bundle, raw=True, metadata=figures.stored_as(explorer.findings))
@@ -101,6 +103,12 @@ class Explorer:
         self.places = self.places or figures.layout(figure)
         narrow = narrow and not figures.wordless(figure)
         return Frame(drawn, figures.inline(figure.caption), self._narrow(figure) if narrow else "")
+
+    def try_between(self):
+        """Draw what a kernel may be asked for beside the stored frames, and keep the findings of it."""
+        for chosen in itertools.product(*self.stops()):
+            if not all(stop["stored"] for stop in chosen):
+                self.frame([stop["value"] for stop in chosen])
 
     def _narrow(self, figure):
         drawn = figures.for_phone(figure, f"{self.prefix}n", self.narrow_places)

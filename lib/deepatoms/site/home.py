@@ -1,5 +1,8 @@
 """Where the book lives: its repository's links, edit links and launchers, all from one line of the configuration."""
 
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
 from deepatoms.pages.address import EMPTY, checked
 
 LAUNCHERS = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
@@ -9,6 +12,7 @@ COLAB = {"colab_url": "https://colab.research.google.com"}
 def setup(app):
     """Register the extension with Sphinx."""
     app.add_config_value("deepatoms_home", EMPTY, "html")
+    app.add_directive("source-of-the-book", Source)
     app.connect("config-inited", link_home)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -18,6 +22,21 @@ def link_home(app, config):
     config.html_theme_options = {**config.html_theme_options, **theme_options(config.deepatoms_home)}
     if address := checked(config.deepatoms_home)["address"]:
         config.html_baseurl = address.rstrip("/") + "/"
+
+
+class Source(SphinxDirective):
+    """Where the source is, and how to get it."""
+
+    def run(self):
+        """Return a sentence with the repository's link and the command that clones it, or a sentence that says there is none."""
+        repository = checked(self.config.deepatoms_home)["repository"].rstrip("/")
+        if not repository:
+            said = ("This copy of the book was built without the address of its repository (the line deepatoms_home of "
+                    "_config.yml names it): its source is the folder that it was built from.")
+            return [nodes.paragraph("", said)]
+        clone = f"git clone {repository}"
+        return [nodes.paragraph("", "", nodes.Text("The source is at "), nodes.reference("", repository, refuri=repository),
+                                nodes.Text(":")), nodes.literal_block(clone, clone, language="sh")]
 
 
 def theme_options(home):
