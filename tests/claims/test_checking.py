@@ -1,6 +1,7 @@
 """Controls are mandatory, and a measurement is a number."""
 
 import math
+import re
 
 import pytest
 
@@ -71,6 +72,21 @@ def test_examples_that_somebody_chose_are_not_called_random():
     assert str(checking.examples(1, "networks")) == "1 network, chosen, not drawn"
     assert str(checking.examples(1, "pairs of inputs")) == "1 pair of inputs, chosen, not drawn"
     assert str(checking.instances(1, "matrices")) == "1 random matrix"
+
+
+def plural(noun):
+    """Return the plural as English makes it of the nouns that checks count."""
+    return re.sub("um$", "a", re.sub("ix$", "ice", re.sub("y$", "ie", noun))) + "s" * (not noun.endswith("um"))
+
+
+def test_one_of_what_any_check_counts_is_said_in_the_singular():
+    chapters = {claim.chapter for claim in catalogue.load().claims.values()}
+    counted = {entry.evidence.of for chapter in chapters for entry in checking.registered(chapter)}
+    assert {"dictionaries", "matrices", "minima", "critical points", "inputs of one layer"} <= counted
+    for several in counted:
+        _, _, one = str(checking.instances(1, several)).partition("random ")
+        head, *rest = one.partition(" of ")
+        assert one != several and plural(head) + "".join(rest) == several, one
 
 
 @pytest.mark.parametrize(("evidence", "said"), [

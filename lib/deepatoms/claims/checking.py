@@ -50,6 +50,10 @@ class Measurement:
     count: int | None = None
 
 
+# What one of several is called, where it is not the word without its s.
+SINGULAR = {"dictionaries": "dictionary", "matrices": "matrix", "minima": "minimum"}
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a check rests on: an identity, an exhaustive search, N instances (chosen, random, a benchmark's), or N seeds.
@@ -75,8 +79,9 @@ class Evidence:
     def _unit(self):
         if self.count != 1:
             return self.of
-        first, *rest = self.of.split(" ")
-        return " ".join([{"matrices": "matrix"}.get(first, first.removesuffix("s")), *rest])
+        counted, *rest = self.of.partition(" of ")
+        *before, noun = counted.split(" ")
+        return " ".join([*before, SINGULAR.get(noun, noun.removesuffix("s"))]) + "".join(rest)
 
     def counted(self, count):
         """Return the evidence with the number measured; raise ValueError where none was counted, or fewer than promised."""
