@@ -216,3 +216,48 @@ def test_every_md5_and_address_is_written_down():
     everything = [file for found in official.FILES.values() for file in found]
     for file in everything + [file.archive for file in everything if file.archive]:
         assert re.fullmatch("[0-9a-f]{32}", file.md5) and (file.urls or file.archive)
+
+
+@pytest.mark.parametrize(("modified", "later", "trusted"), [
+    (0, 2 * 10**9, False), (0, 2 * 10**9 + 1, True), (-10**12, 2 * 10**9, False), (-10**12, 2 * 10**9 + 1, True)])
+def test_a_check_is_remembered_beyond_two_seconds_from_the_last_change_of_either_time(cache, tmp_path, monkeypatch, modified,
+                                                                                      later, trusted):
+    """A program may set the modification time back, never the change time: the later of the two counts."""
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"x")
+    changed = path.stat().st_ctime_ns
+    stamp = [*files._stamp(path.stat(), path)[:-2], changed + modified, changed]
+    monkeypatch.setattr(files.time, "time_ns", lambda: changed + later)
+    files._remember(path, "md5", stamp)
+    assert files._seen(path) == (["md5", *stamp] if trusted else None)
+
+
+def test_a_file_is_written_whole_into_folders_that_are_not_there_and_over_one_that_is(tmp_path):
+    path = tmp_path / "not" / "there" / "x.bin"
+    for content in (b"first", b"second, and longer", b""):
+        files.write_whole(path, content)
+        assert path.read_bytes() == content and [each.name for each in path.parent.iterdir()] == ["x.bin"]
+
+
+@pytest.mark.parametrize("sizes", [[3, 0, 5], [7], [1, 1, 1, 9]])
+def test_files_read_as_one_are_their_bytes_in_order(little, sizes):
+    random = np.random.default_rng(sum(sizes))
+    parts = [random.bytes(size) for size in sizes]
+    read = [_write(little, File(f"{place}.bin", ""), part) for place, part in enumerate(parts)]
+    assert files.read_joined(read).tobytes() == b"".join(parts) and files.read(read) == parts
+
+
+def test_every_number_of_training_images_that_leaves_one_to_test_is_taken():
+    counts = [(len(data.load("digits", "train", training=number)), len(data.load("digits", "test", training=number)))
+              for number in (1, 1796)]
+    assert counts == [(1, 1796), (1796, 1)]
+
+
+def test_patches_are_the_photograph_s_own_row_by_row_without_a_rest():
+    from deepatoms.data.bundled import PATCH, _patches
+    photograph = np.random.default_rng(0).integers(0, 256, (2 * PATCH + 5, 3 * PATCH + 31, 3), np.uint8)
+    found = _patches(photograph)
+    assert found.shape == (6, 3, PATCH, PATCH)
+    for number, patch in enumerate(found):
+        row, column = PATCH * (number // 3), PATCH * (number % 3)
+        assert np.array_equal(patch, photograph[row:row + PATCH, column:column + PATCH].transpose(2, 0, 1))
