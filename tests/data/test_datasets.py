@@ -261,3 +261,37 @@ def test_patches_are_the_photograph_s_own_row_by_row_without_a_rest():
     for number, patch in enumerate(found):
         row, column = PATCH * (number // 3), PATCH * (number % 3)
         assert np.array_equal(patch, photograph[row:row + PATCH, column:column + PATCH].transpose(2, 0, 1))
+
+
+def test_photographs_are_named_and_a_training_split_is_a_whole_number():
+    assert data.load("photographs").class_names == ("china", "flower")
+    for bad in (2.5, "many"):
+        with pytest.raises(TypeError, match="training = "):
+            data.load("digits", training=bad)
+    for bad in (0, -3):
+        with pytest.raises(ValueError, match="training = "):
+            data.load("digits", training=bad)
+
+
+def test_a_file_that_was_compared_is_not_compared_again_unless_it_is_too_short(cache, tmp_path, monkeypatch):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"x" * 100)
+    file, compared = File("x.bin", hashlib.md5(b"x" * 100).hexdigest()), []
+    monkeypatch.setattr(files.time, "time_ns", lambda: 2 * path.stat().st_ctime_ns)
+    monkeypatch.setattr(files.hashlib, "md5", lambda content, md5=hashlib.md5: compared.append(len(content)) or md5(content))
+    for _ in range(3):
+        files._read_into(np.empty(100, np.uint8), file, path)
+    assert compared == [100]
+    files._read_into(np.empty(101, np.uint8), file, path)
+    assert compared == [100, 100]
+
+
+def test_a_cifar_100_record_has_its_fine_label_second(cache, tmp_path, monkeypatch):
+    random = np.random.default_rng(2)
+    records = [bytes([coarse, fine]) + random.bytes(3072) for coarse, fine in ((3, 77), (19, 0), (0, 99))]
+    file = _write(tmp_path / "own", official.FILES["cifar100", "test"][0], b"".join(records))
+    monkeypatch.setattr(official, "FILES", {("cifar100", "test"): (file,)})
+    monkeypatch.setenv("DEEPATOMS_DATA", str(tmp_path / "own"))
+    loaded = data.load("cifar100", "test")
+    assert loaded.labels.tolist() == [77, 0, 99]
+    assert loaded.pixels[1, 2, 3, 4] == records[1][2 + 2 * 1024 + 3 * 32 + 4]
