@@ -166,3 +166,9 @@ def test_a_check_is_registered_once_at_a_scale(monkeypatch):
     with pytest.raises(KeyError, match="is not in the catalogue"):
         checking.check("dfp.eq2/no_such", EXACT)
     assert sorted(checking._register) == [(FAILS, "full"), (FAILS, "laptop")]
+
+
+def test_an_outcome_says_of_itself_only_what_it_was_told():
+    """Not told to be recorded or vacuous it is neither, and it has no interval: a page would show a word that nobody gave."""
+    told = checking.Outcome("a.b/c", 1.0, 0.0, "holds", "experiment, 1 seed", "laptop", 0).as_dict()
+    assert (told["recorded"], told["vacuous"], told["interval"], told["control_interval"]) == (False, False, None, None)

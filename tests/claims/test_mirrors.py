@@ -74,3 +74,9 @@ def test_a_formula_holds_at_zero_to_twelve_places(error, name):
 @pytest.mark.parametrize(("second", "name"), [(10, None), (11, "x")])
 def test_counts_say_something_from_ten_apart(second, name):
     assert mirrors.mirror([(1, 1), (second, second)]) == name
+
+
+@pytest.mark.parametrize(("unit", "steps"), [(1.0, [3, 8, 20]), (0.1, [3, 8, 21]), (0.01, [3, 8, 21]), (0.001, [3, 8, 21]),
+                                             (0.0, [0.12345, 2.71828])])
+def test_the_unit_of_means_of_counts_is_the_largest_power_of_ten_that_they_are_multiples_of(unit, steps):
+    assert mirrors._unit([step * (unit or 1.0) for step in steps]) == unit

@@ -216,3 +216,82 @@ def test_every_md5_and_address_is_written_down():
     everything = [file for found in official.FILES.values() for file in found]
     for file in everything + [file.archive for file in everything if file.archive]:
         assert re.fullmatch("[0-9a-f]{32}", file.md5) and (file.urls or file.archive)
+
+
+@pytest.mark.parametrize(("modified", "later", "trusted"), [
+    (0, 2 * 10**9, False), (0, 2 * 10**9 + 1, True), (-10**12, 2 * 10**9, False), (-10**12, 2 * 10**9 + 1, True)])
+def test_a_check_is_remembered_beyond_two_seconds_from_the_last_change_of_either_time(cache, tmp_path, monkeypatch, modified,
+                                                                                      later, trusted):
+    """A program may set the modification time back, never the change time: the later of the two counts."""
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"x")
+    changed = path.stat().st_ctime_ns
+    stamp = [*files._stamp(path.stat(), path)[:-2], changed + modified, changed]
+    monkeypatch.setattr(files.time, "time_ns", lambda: changed + later)
+    files._remember(path, "md5", stamp)
+    assert files._seen(path) == (["md5", *stamp] if trusted else None)
+
+
+def test_a_file_is_written_whole_into_folders_that_are_not_there_and_over_one_that_is(tmp_path):
+    path = tmp_path / "not" / "there" / "x.bin"
+    for content in (b"first", b"second, and longer", b""):
+        files.write_whole(path, content)
+        assert path.read_bytes() == content and [each.name for each in path.parent.iterdir()] == ["x.bin"]
+
+
+@pytest.mark.parametrize("sizes", [[3, 0, 5], [7], [1, 1, 1, 9]])
+def test_files_read_as_one_are_their_bytes_in_order(little, sizes):
+    random = np.random.default_rng(sum(sizes))
+    parts = [random.bytes(size) for size in sizes]
+    read = [_write(little, File(f"{place}.bin", ""), part) for place, part in enumerate(parts)]
+    assert files.read_joined(read).tobytes() == b"".join(parts) and files.read(read) == parts
+
+
+def test_every_number_of_training_images_that_leaves_one_to_test_is_taken():
+    counts = [(len(data.load("digits", "train", training=number)), len(data.load("digits", "test", training=number)))
+              for number in (1, 1796)]
+    assert counts == [(1, 1796), (1796, 1)]
+
+
+def test_patches_are_the_photograph_s_own_row_by_row_without_a_rest():
+    from deepatoms.data.bundled import PATCH, _patches
+    photograph = np.random.default_rng(0).integers(0, 256, (2 * PATCH + 5, 3 * PATCH + 31, 3), np.uint8)
+    found = _patches(photograph)
+    assert found.shape == (6, 3, PATCH, PATCH)
+    for number, patch in enumerate(found):
+        row, column = PATCH * (number // 3), PATCH * (number % 3)
+        assert np.array_equal(patch, photograph[row:row + PATCH, column:column + PATCH].transpose(2, 0, 1))
+
+
+def test_photographs_are_named_and_a_training_split_is_a_whole_number():
+    assert data.load("photographs").class_names == ("china", "flower")
+    for bad in (2.5, "many"):
+        with pytest.raises(TypeError, match="training = "):
+            data.load("digits", training=bad)
+    for bad in (0, -3):
+        with pytest.raises(ValueError, match="training = "):
+            data.load("digits", training=bad)
+
+
+def test_a_file_that_was_compared_is_not_compared_again_unless_it_is_too_short(cache, tmp_path, monkeypatch):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"x" * 100)
+    file, compared = File("x.bin", hashlib.md5(b"x" * 100).hexdigest()), []
+    monkeypatch.setattr(files.time, "time_ns", lambda: 2 * path.stat().st_ctime_ns)
+    monkeypatch.setattr(files.hashlib, "md5", lambda content, md5=hashlib.md5: compared.append(len(content)) or md5(content))
+    for _ in range(3):
+        files._read_into(np.empty(100, np.uint8), file, path)
+    assert compared == [100]
+    files._read_into(np.empty(101, np.uint8), file, path)
+    assert compared == [100, 100]
+
+
+def test_a_cifar_100_record_has_its_fine_label_second(cache, tmp_path, monkeypatch):
+    random = np.random.default_rng(2)
+    records = [bytes([coarse, fine]) + random.bytes(3072) for coarse, fine in ((3, 77), (19, 0), (0, 99))]
+    file = _write(tmp_path / "own", official.FILES["cifar100", "test"][0], b"".join(records))
+    monkeypatch.setattr(official, "FILES", {("cifar100", "test"): (file,)})
+    monkeypatch.setenv("DEEPATOMS_DATA", str(tmp_path / "own"))
+    loaded = data.load("cifar100", "test")
+    assert loaded.labels.tolist() == [77, 0, 99]
+    assert loaded.pixels[1, 2, 3, 4] == records[1][2 + 2 * 1024 + 3 * 32 + 4]

@@ -157,3 +157,21 @@ def test_what_unpacks_to_too_much_and_a_server_that_does_not_end_are_cut(cache, 
     with pytest.raises(DownloadError, match="more than 100,000 bytes"):
         files.locate(wanted)
     assert leftovers(cache) == []
+
+
+def test_a_member_just_as_large_as_may_be_is_unpacked(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 100)
+    archive = tmp_path / "own" / "set.tar"
+    archive.parent.mkdir()
+    member = tarfile.TarInfo("set/data.bin")
+    member.size = 100
+    with tarfile.open(archive, "w") as packed:
+        packed.addfile(member, io.BytesIO(bytes(range(100))))
+    monkeypatch.setenv("DEEPATOMS_DATA", str(archive.parent))
+    whole = File("set.tar", hashlib.md5(archive.read_bytes()).hexdigest())
+    assert files.locate(File("data.bin", "0" * 32, "set", archive=whole)).read_bytes() == bytes(range(100))
+
+
+def test_a_server_may_send_just_as_much_as_is_allowed(cache, site, wanted, monkeypatch):
+    monkeypatch.setattr(download, "LARGEST", len(CONTENT))
+    assert files.read([wanted]) == [CONTENT]

@@ -30,7 +30,8 @@ TESTS = {
     "pages": ("tests/pages",),
     "press": ("tests/press",),
     "reports": ("tests/reports",),
-    "site": ("tests/press/test_scoreboard.py",),
+    "site": ("tests/press/test_scoreboard.py", "tests/press/test_views.py", "tests/press/test_words.py",
+             "tests/press/test_ways.py", "tests/pages/test_escaping.py"),
 }
 
 

@@ -138,3 +138,15 @@ def test_a_size_just_at_the_limit_is_written_and_read(path, monkeypatch):
         else:
             with pytest.raises(ValueError, match="bytes"):
                 partial_states.read(path, CONFIGURATION)
+
+
+def test_seconds_are_told_in_hundredths_and_a_damaged_state_where_it_was_asked_for(path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(partial_states.time, "perf_counter", lambda: clock[0])
+    partial = PartialState(path, CONFIGURATION, "cpu")
+    clock[0] += 1.23456
+    assert partial.sitting()["seconds"] == 1.23
+    path.write_bytes(b"")
+    with pytest.warns(RuntimeWarning) as told:
+        assert partial.load() is None
+    assert told[0].filename == __file__, "the warning leads to who asked"

@@ -128,3 +128,10 @@ def test_where_a_record_comes_from_is_what_is_so_now(empty_folder):
     told = record_files.provenance(["dfp.eq2"], "cpu", 1.23456, None)
     assert (told["claims"], told["seconds"], told["code"], told["device"][:3]) == (["dfp.eq2"], 1.23, {}, "cpu")
     assert told["threads"] >= 1 and told["python"].startswith("3.") and len(told["date"]) == 10
+
+
+def test_all_records_come_in_the_order_of_their_configurations_whatever_the_order_of_their_names(empty_folder):
+    """Names are hashes, and a dictionary's own order is no one's: {"b": .., "a": ..} is {"a": .., "b": ..}."""
+    pairs = [{"b": 9 - number, "a": number} if number % 2 else {"a": number, "b": 9 - number} for number in range(10)]
+    results.run("pairs", random.Random(3).sample(pairs, 10), lambda configuration, device: configuration["a"])
+    assert [record["result"] for record in results.all_records("pairs")] == list(range(10))

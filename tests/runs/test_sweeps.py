@@ -266,3 +266,89 @@ def test_all_records_of_a_full_profile_are_made_and_of_another_only_looked_at(mo
         results.complete("cubes", laptop)
     results.experiments().clear()
     assert "squares" in results.experiments()
+
+
+def claimed(place, generation, fields, age=0.0):
+    """Write a claim by hand, last touched ``age`` seconds ago by the folder's clock, and return its path."""
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / f"key.{generation}.claim"
+    path.write_text(json.dumps(fields))
+    then = claim_files.now(place) - age
+    os.utime(path, (then, then))
+    return path
+
+
+def test_a_holder_gives_signs_of_life_until_another_has_taken_over(empty_folder, monkeypatch):
+    monkeypatch.setattr(claim_files, "BEAT", 0.01)
+    place = empty_folder / "squares"
+    place.mkdir(parents=True)
+    with claim_files.take(place, "key") as claim:
+        os.utime(claim.path, (1, 1))
+        wait_for(lambda: claim.path.stat().st_mtime > 1)
+        claimed(place, 1, {"host": "elsewhere", "pid": 1})
+        time.sleep(0.1)  # a sign that was under way when the other came
+        os.utime(claim.path, (1, 1))
+        time.sleep(0.2)
+        assert not claim.held() and claim.path.stat().st_mtime == 1
+    assert [path.name for path in place.glob("*.claim")] == ["key.1.claim"], "the other's claim stays"
+
+
+def test_a_dead_holder_of_a_dead_holder_s_record_is_followed_by_the_third(empty_folder):
+    place = empty_folder / "squares"
+    for generation in (0, 1):
+        claimed(place, generation, {"host": "elsewhere", "pid": 1}, 2 * claim_files.STALE)
+    with claim_files.take(place, "key") as third:
+        assert third.path.name == "key.2.claim" and third.held()
+    assert not list(place.glob("*.claim"))
+
+
+def test_one_living_claim_among_dead_ones_keeps_others_out(empty_folder):
+    place = empty_folder / "squares"
+    claimed(place, 0, {"host": "elsewhere", "pid": 1}, 2 * claim_files.STALE)
+    claimed(place, 1, {"host": "elsewhere", "name": "far", "pid": 7, "since": "now"})
+    assert claim_files.take(place, "key") is None and not claim_files.left(place, "key")
+    assert claim_files.holder(place, "key") == "process 7 on far since now"
+
+
+@pytest.mark.parametrize(("recorded", "held", "minutes", "settled"), [
+    (True, True, None, True), (False, False, None, True), (True, False, None, True), (False, True, 0.001, False)])
+def test_a_wait_ends_with_a_record_or_a_death_or_the_deadline(empty_folder, monkeypatch, recorded, held, minutes, settled):
+    monkeypatch.setattr(sweeps, "POLL", 0.01)
+    claim = claimed(empty_folder / "squares", 0, {"host": "elsewhere", "pid": 1}, 0 if held else 2 * claim_files.STALE)
+    if recorded:
+        (claim.parent / "key.json").write_text("{}")
+    deadline = None if minutes is None else claim_files.now(claim.parent) + 60 * minutes
+    task = sweeps.Task("squares", square, (), "cpu", claim.parent, deadline)
+    assert sweeps._wait(task, {"key": {}}) is settled
+    assert sweeps._wait(task, {}) is False
+
+
+@pytest.mark.parametrize(("early", "state"), [(1.0, "done"), (0.0, "late")])
+def test_what_is_claimed_at_the_deadline_itself_is_late(empty_folder, monkeypatch, early, state):
+    place = empty_folder / "squares"
+    place.mkdir(parents=True)
+    monkeypatch.setattr(claim_files, "_create", lambda path, text: path.write_text(text) and 1000.0 - early)
+    task = sweeps.Task("squares", square, (), "cpu", place, 1000.0)
+    outcome = sweeps.attempt(task, results.key(NUMBERS[0]), NUMBERS[0])
+    assert (outcome.state, outcome.began) == (state, state == "done")
+
+
+@pytest.mark.parametrize("dead", [(), ("a",), ("a", "c")])
+def test_after_a_killed_worker_those_it_may_have_been_at_are_tried_alone_and_the_others_together(empty_folder, monkeypatch, dead):
+    tried = []
+
+    def parallel(task, todo, jobs, progress):
+        tried.append((sorted(todo), jobs))
+        for key in todo:
+            if len(todo) > 1 and key == "b" and len(tried) == 1:
+                raise sweeps.TerminatedWorkerError("killed")
+            if key not in ("a", "c") or len(tried) > 1:
+                yield sweeps.Outcome(key, "done", True)
+
+    monkeypatch.setattr(sweeps, "_parallel", parallel)
+    monkeypatch.setattr(claim_files, "left", lambda folder, key: key in dead)
+    task = sweeps.Task("squares", square, (), "cpu", empty_folder, None)
+    found = sweeps._pass(task, {key: {} for key in "abcd"}, 3, False)
+    alone, together = sorted(dead) or list("abcd"), sorted(set("abcd") - set(dead)) if dead else []
+    assert tried == [(list("abcd"), 3), *(([key], 2) for key in alone), (together, 3)]
+    assert sorted(found) == list("abcd") and {outcome.state for outcome in found.values()} == {"done"}
