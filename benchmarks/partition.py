@@ -25,13 +25,13 @@ WAYS = {"neighbours": ("deepatoms", "scipy cdist", "scikit-learn brute"), "codes
 THEIRS = {"2-50-50-1": ("2,2x50,relu,bunny", 2), "2-100-100-1": ("2,2x100,relu,bunny", 2),
           "2-32-32-32-32-1": ("2,4x32,relu,bunny", 2), "3-16-16-16-1": ("3,3x16,relu,bunny", 3)}
 ALTERNATE = ("deepatoms", "edge subdivision")  # run in turn, because a machine's speed drifts
-LINE = 4e-4  # how far to go from one image to the other
+IMAGE = 32  # pixels on a side of the two images between which ResNet-18 is followed
 
 
 @results.experiment("partition-speed", [{"points": POINTS, "units": UNITS, "queries": QUERIES, "threads": 1},
                                         {"tasks": ["planar", "space", "skips and max-pooling"], "threads": 1},
                                         {"tasks": [*THEIRS], "threads": 1},
-                                        {"tasks": ["segment of ResNet-18"], "threads": 1}], minutes=6,
+                                        {"tasks": ["segment of ResNet-18"], "image": IMAGE, "threads": 1}], minutes=14,
                     title="Neighbours, codes and exact partitions beside their peers")
 def recorded(configuration, device):
     """Measure every way in a fresh process, so that peak memory is its own; CPU seconds, of the best of three for the fast."""
@@ -130,11 +130,10 @@ def beyond(way):
 
 
 def segment(way):
-    """Count the pieces of an untrained ResNet-18 of full width on a segment between two images of 64 x 64."""
+    """Count the pieces of an untrained ResNet-18 of full width on all of the segment between two images."""
     if way != "deepatoms":
         return {"not_run": "takes chains of affine layers and ReLU only"}
-    model, (start, end) = resnet18.resnet18(), resnet18.images(64)
-    end = start + LINE * (end - start)
+    model, (start, end) = resnet18.resnet18(), resnet18.images(IMAGE)
     found, walls = _measured(lambda: partition.slice_segment(model, start, end))
     still, missed = resnet18.faults(model, start, end, walls)
     return {**found, "work": len(walls) + 1, "unit": "pieces", "faults": len(still) + len(missed)}

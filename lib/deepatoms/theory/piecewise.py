@@ -234,7 +234,7 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
     """
     with _places(model) as stack:
         watcher = _Watcher(x, stack, wish)
-        with _explained(stack), watcher, watcher.exits:
+        with _explained(stack), watcher, watcher.exits():
             output = model(x.clone())
     if wish.held is not None and watcher.next != len(wish.held):
         watcher.changed_course()
@@ -516,9 +516,12 @@ class _Watcher(TorchDispatchMode):
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
         self.dtype, self.epsilon = x.dtype, torch.finfo(x.dtype).eps
-        self.exits = Exits(lambda value: self.kind(value) > FIXED, self.refuse,
-                           lambda name: self.unseen.append(f"{name} in {_place(self.stack)}"))
         self._mark(x, AFFINELY)
+
+    def exits(self):
+        """Return what watches for work that leaves torch; made when asked for: it refers to this, and would keep it alive."""
+        return Exits(lambda value: self.kind(value) > FIXED, self.refuse,
+                     lambda name: self.unseen.append(f"{name} in {_place(self.stack)}"))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

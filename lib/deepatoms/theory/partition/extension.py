@@ -89,7 +89,7 @@ def _run(model, points, directions, layer=None, traced=None):
     mode, output = _Extension(batch, len(points), layer, traced or ()), None
     with torch.inference_mode(False), torch.no_grad():
         try:
-            with nullcontext() if traced is None else mode.exits, mode:
+            with nullcontext() if traced is None else mode.exits(), mode:
                 output = model(batch)
         except (NotPiecewiseAffineError, torch.OutOfMemoryError):
             raise
@@ -251,8 +251,11 @@ class _Extension(TorchDispatchMode):
         self.traced = traced
         self.hold, self.last, self.found, self.kinds = Hold(len(batch) // points, points), last, [], {}
         self.samples, self.largest, self.kept, self.stopped = len(batch), 0, 0, False
-        self.exits = Exits(lambda value: self._kind(value) > 0, self._refuse, lambda name: None)
         self._mark(batch, VARYING)
+
+    def exits(self):
+        """Return what watches for work that leaves torch; made when asked for: it refers to this, and would keep it alive."""
+        return Exits(lambda value: self._kind(value) > 0, self._refuse, lambda name: None)
 
     @property
     def bytes(self):

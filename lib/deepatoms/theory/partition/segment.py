@@ -1,10 +1,16 @@
 r"""The exact partition of a segment of a network's input space."""
 
+import hashlib
+import itertools
+import time
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.extension import Pieces, demand_double, demand_pieces, observe, rehearse
+from deepatoms.theory.partition.guards import demand_memory
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
@@ -13,21 +19,25 @@ ROUNDING = 1e-13
 NOISE = 1e-15  # what is so small beside a layer's other numbers is their rounding
 NEAR = 1e-12  # walls nearer than that, in t, are one
 USUAL = 2**28  # bytes at a time
+FIRST = 16  # gaps to begin with
 CHECKED = 1000  # pieces whose affine map is compared with the function
 
 
-def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: int = 1_000_000) -> np.ndarray:
+def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: int = 1_000_000,
+                  progress: Callable[[str], object] | None = None) -> np.ndarray:
     r"""Return where a network's code changes on the segment from one input to another.
 
-    The segment is :math:`a + t\,(b-a)` with t in [0, 1]. Nonlinearity by nonlinearity, each piece so far carries the affine
-    map of everything before it, so the next walls are roots of linear functions; nothing is searched for. Walls nearer to
-    each other than 1e-12, or to an end, are one.
+    The segment is :math:`a + t\,(b-a)` with t in [0, 1]. A point carries the affine maps of its piece up to each nonlinearity,
+    so the ends of the piece are roots of linear functions; what lies between the pieces found is looked at in turn, until nothing
+    is left. So the walls take one forward pass of two samples for each piece, a quarter of a GiB of them at a time. Walls nearer
+    to each other than 1e-12, or to an end, are one.
 
     Args:
         model: A module in evaluation mode and float64.
         start: The input a, shape (...), float64, without a batch axis.
         end: The input b, of the same shape.
         limit: The largest number of pieces.
+        progress: Called from time to time with a sentence on how far it has come, such as ``print``.
 
     Returns:
         The walls t, ascending, between 0 and 1; shape (walls,).
@@ -37,26 +47,43 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
             not known, samples are mixed, or the model computes something else than its pieces.
         ValueError: If the ends are one point, do not fit, are not float64 or so near that rounding blurs the segment; or if
             there are more pieces than the limit.
+        MemoryError: If one point needs more memory than there is.
 
     Source:
-        Ours, the refinement of Section 7.1, :eq:`spl-refine`, on a line.
+        Ours; the pieces are those of the refinement of Section 7.1, :eq:`spl-refine`, on a line.
 
     >>> a, b = torch.tensor([[-1.0, -1.0], [3.0, 1.0]], dtype=torch.float64)
     >>> slice_segment(torch.nn.ReLU(), a, b).tolist()
     [0.25, 0.5]
     """
+    most = integer("limit", limit)
     _demand_segment(start, end)
     start, end = start.detach(), end.detach()
-    layers, sample = rehearse(model, start[None])
-    size, ends = max(1, int(USUAL // (2 * sample + 1))), np.array([0.0, 1.0])
+    _, sample = rehearse(model, start[None])
+    demand_memory("start", start, 2 * sample, "a single point and its direction are too large; take a smaller network or input")
+    size = max(1, int(USUAL // (2 * sample + 1)))
     with untouched(model), torch.no_grad():
-        for layer in range(layers):
-            ends = _refined(model, start, end, layer, ends, size)
-            if len(ends) - 1 > integer("limit", limit):
-                refuse("limit", limit, f"is less than the {len(ends) - 1:,} pieces after {layer + 1} of {layers} nonlinearities",
-                       "pass a larger limit or a shorter segment")
+        walk, told = _Walk(model, start, end, size), time.monotonic()
+        while len(walk.gaps):
+            walk.step()
+            if progress is not None and time.monotonic() - told > 1:
+                progress(_so_far(walk))
+                told = time.monotonic()
+            if len(walk.ends) > most + FIRST:
+                _demand_few(walk.walls(), walk, most)
+        ends = walk.walls()
+        _demand_few(ends, walk, most)
         _demand_line(model, start, end, ends, size)
     return ends[1:-1]
+
+
+def _so_far(walk):
+    return f"{len(walk.ends):,} pieces so far, on {100 * walk.share:.3g} % of the segment"
+
+
+def _demand_few(ends, walk, most):
+    if len(ends) - 1 > most:
+        refuse("limit", most, f"is less than the {_so_far(walk)}", "pass a larger limit or a shorter segment")
 
 
 def _demand_segment(start, end):
@@ -90,16 +117,68 @@ def _along(start, end, t):
     return start + torch.as_tensor(t, dtype=start.dtype, device=start.device).reshape(-1, *[1] * start.ndim) * (end - start)
 
 
-def _refined(model, start, end, layer, ends, size):
-    """Cut every piece where the units of one nonlinearity change, some pieces at a time."""
-    found = []
-    for first in range(0, len(ends) - 1, size):
-        part = ends[first:first + size + 1]
-        middles = (part[1:] + part[:-1]) / 2
-        pieces = observe(model, _along(start, end, middles), (end - start)[None], layer)[0][layer]
-        roots = _overtakings(pieces, (part[1:] - part[:-1]) / 2) if pieces.competing else _roots(pieces.at, pieces.slopes[0])
-        found.append(_insert(part, middles, roots))
-    return _apart(np.concatenate(found))
+class _Walk:
+    """The pieces found so far, and the gaps between them, on a segment.
+
+    In the middle of each gap one forward pass finds a whole piece: all units at once say how far their code is kept, both
+    ways. What it leaves of the gap is looked at in turn, so no piece is found twice but by rounding: two walls that are one
+    leave a gap whose code is that of a neighbour, with which it is joined.
+    """
+
+    def __init__(self, model, start, end, size):
+        self.model, self.start, self.end, self.size = model, start, end, size
+        first = np.linspace(0, 1, FIRST + 1)
+        self.gaps, self.ends, self.codes = np.stack([first[:-1], first[1:]], 1), np.zeros((0, 2)), []
+
+    def step(self):
+        """Look into some of the gaps."""
+        now, self.gaps = self.gaps[:self.size], self.gaps[self.size:]
+        middles = now.mean(1)
+        points = _along(self.start, self.end, middles)
+        found = observe(self.model, points, (self.end - self.start)[None])[0]
+        back, forth = _reach(found, len(now))
+        on_wall = np.minimum(back, forth) < NEAR  # a point of no piece: a place where the gap is parted
+        low, high = np.maximum(now[:, 0], middles - back), np.minimum(now[:, 1], middles + forth)
+        low[on_wall] = high[on_wall] = middles[on_wall]
+        kept = ~on_wall
+        self.ends = np.concatenate([self.ends, np.stack([low, high], 1)[kept]])
+        self.codes += [code for code, one in zip(_digests(found, len(now)), kept, strict=True) if one]
+        left = np.concatenate([np.stack([now[:, 0], low], 1), np.stack([high, now[:, 1]], 1)])
+        self.gaps = np.concatenate([left[left[:, 1] - left[:, 0] > NEAR], self.gaps])
+
+    @property
+    def share(self):
+        """Return the share of the segment that lies in pieces."""
+        return float((self.ends[:, 1] - self.ends[:, 0]).sum())
+
+    def walls(self):
+        """Return where a piece meets one of another code."""
+        order = np.argsort(self.ends.mean(1))
+        ends, codes = self.ends[order], [self.codes[place] for place in order]
+        other = [one != following for one, following in itertools.pairwise(codes)]
+        return _apart(np.concatenate([[0.0], (ends[:-1, 1] + ends[1:, 0])[other] / 2, [1.0]]))
+
+
+def _reach(found, points):
+    """Return how far some points can go back and forth before any layer's code changes."""
+    extents = [torch.stack(_extent(pieces)).cpu().numpy() for pieces in found]
+    return np.min([*extents, np.full((2, points), np.inf)], 0)
+
+
+def _digests(found, points):
+    """Return what tells the codes of some points apart: a digest of all their layers."""
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(points)]
+    for pieces in found:
+        bits = pieces.at.argmax(2).to(torch.int32) if pieces.competing else pieces.at > _noise(pieces)
+        for digest, row in zip(digests, bits.flatten(1).cpu().numpy(), strict=True):
+            digest.update(row)
+    return [digest.digest() for digest in digests]
+
+
+def _noise(pieces):
+    """Return what is so small beside a layer's other numbers that it is the rounding of 0, shape (points, 1)."""
+    size = pieces.at.abs() + pieces.slopes[0].abs()
+    return NOISE * size.amax(1, keepdim=True) if size.shape[1] else size
 
 
 def _demand_line(model, start, end, ends, size):
@@ -130,61 +209,31 @@ def first_change(pieces: Pieces) -> torch.Tensor:
     >>> first_change(observe(torch.nn.ReLU(), x, step[None])[0][0]).tolist()
     [0.5]
     """
+    return _extent(pieces)[1]
+
+
+def _extent(pieces):
+    """Return how far the points can go back and forth along their direction before one of these units or windows changes."""
+    at, slopes, least = (_leads if pieces.competing else _levels)(pieces)
+    meets = torch.where(slopes.abs() > least, (at / slopes).abs(), torch.inf)
+    ahead = torch.where(at > 0, slopes < 0, slopes > 0)
+    return [torch.where(way, meets, torch.inf).amin(1) for way in (~ahead, ahead)]
+
+
+def _levels(pieces):
+    """Return what changes sign, along the direction, and what is as small as rounding."""
     at, slopes = pieces.at, pieces.slopes[0]
-    if pieces.competing:
-        # A cell behind its winner is a unit that is off; in the padding it never catches up.
-        winner = at.argmax(2, keepdim=True)
-        lead = at.gather(2, winner)
-        size = torch.maximum(at.abs().nan_to_num(posinf=0.0), lead.abs()).flatten(1)
-        at, slopes = (at - lead).flatten(1), (slopes.nan_to_num() - slopes.gather(2, winner)).flatten(1)
-    else:
-        size = at.abs()
-    approaching = torch.where(at > 0, slopes < 0, slopes > 0) & (slopes.abs() > ROUNDING * size) & at.isfinite()
-    return torch.where(approaching, -at / slopes, torch.inf).amin(1)
+    return at, slopes, torch.maximum(ROUNDING * at.abs(), _noise(pieces))
 
 
-def _roots(at, slopes):
-    """Return the distance from each piece's middle to its units' zeros, shape (pieces, units); infinite where none."""
-    at, slopes = at.cpu().numpy(), slopes.cpu().numpy()
-    size = abs(at) + abs(slopes)
-    # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
-    least = np.maximum(ROUNDING * abs(at), NOISE * size.max(initial=0.0))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(abs(slopes) > least, -at / slopes, np.inf)
-
-
-def _overtakings(pieces, half):
-    """Return where one cell of a window overtakes another at the top of it, shape (pieces, overtakings); infinite where none.
-
-    From the middle, both ways along the upper envelope: whoever overtakes the winner first is the next winner.
-    """
-    at, slopes = pieces.at.cpu().numpy(), np.nan_to_num(pieces.slopes[0].cpu().numpy())
-    at = np.maximum(at, -1e300)  # the padding never catches up, and can be subtracted from itself
-    found = [np.full((len(at), 1), np.inf)]
-    for way in (1, -1):
-        tilts, winner, place = way * slopes, at.argmax(2)[..., None], np.zeros((*at.shape[:2], 1))
-        while (place < half[:, None, None]).any():
-            winner, place = _next_winner(at, tilts, winner, place)
-            found.append(way * place[..., 0])
-    return np.concatenate(found, 1)
-
-
-def _next_winner(at, tilts, winner, place):
-    """Return who overtakes next, and where (infinity if nobody does)."""
-    gap = np.take_along_axis(at, winner, 2) - at
-    closing = tilts - np.take_along_axis(tilts, winner, 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        meets = np.where(closing > ROUNDING * abs(tilts).max(2, keepdims=True), np.maximum(gap / closing, place), np.inf)
-    place = meets.min(2, keepdims=True)
-    return np.where(meets <= place, closing, -np.inf).argmax(2)[..., None], place  # of those that meet, the steepest
-
-
-def _insert(ends, middles, roots):
-    """Add the roots that lie strictly inside their own piece."""
-    half = (ends[1:] - ends[:-1])[:, None] / 2
-    inside = abs(roots) < half - NEAR
-    places = np.broadcast_to(middles[:, None], roots.shape)[inside] + roots[inside]
-    return _apart(np.concatenate([ends, places]))
+def _leads(pieces):
+    """A cell behind its winner is a unit that is off; in the padding it never catches up."""
+    at, slopes = pieces.at, pieces.slopes[0].nan_to_num()
+    winner = at.argmax(2, keepdim=True)
+    lead = at.gather(2, winner)
+    size = torch.maximum(at.abs().nan_to_num(posinf=0.0), lead.abs())
+    slopes = torch.where(at.isfinite(), slopes - slopes.gather(2, winner), 0.0)
+    return (at - lead).flatten(1), slopes.flatten(1), ROUNDING * size.flatten(1)
 
 
 def _apart(places):
