@@ -158,7 +158,8 @@ def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
             if each.operation not in WALLS:
                 known = ", ".join(sorted(WALLS))
                 raise NotPiecewiseAffineError(f"{each.operation} in layer {each.where!r} has walls that exact slices do not "
-                                              f"know; they know {known}")
+                                              f"know; they know {known}; write it with one of these, or ask for less: "
+                                              "affine_map and region_codes know it")
         mode = _demand_by_itself(model, x[:1].detach(), found)
     return len(found), mode.bytes
 
