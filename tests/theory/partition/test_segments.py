@@ -115,3 +115,15 @@ def test_activations_are_freed_when_a_call_returns(call, monkeypatch):
     finally:
         gc.enable()
     assert kept is not None and len(refs) > 0 and alive == 0
+
+
+def test_a_point_that_does_not_lie_row_by_row_in_memory_is_walked_the_same():
+    model, ends = little.seeded(little.Residual), 3 * torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(5)).double()
+    turned = [end.transpose(1, 2).contiguous().transpose(1, 2) for end in ends]
+    assert not turned[0].is_contiguous()
+    assert np.array_equal(partition.slice_segment(model, *turned), partition.slice_segment(model, *ends))
+
+    def along_the_grid(x):
+        return model(x.transpose(2, 3)).flip(1)
+    found = partition.slice_segment(along_the_grid, *(end.transpose(1, 2) for end in ends))
+    assert np.allclose(found, partition.slice_segment(model, *ends), rtol=0, atol=1e-12)

@@ -171,7 +171,7 @@ def _digests(found, points):
     for pieces in found:
         bits = pieces.at.argmax(2).to(torch.int32) if pieces.competing else pieces.at > _noise(pieces)
         for digest, row in zip(digests, bits.flatten(1).cpu().numpy(), strict=True):
-            digest.update(row)
+            digest.update(row.tobytes())  # in the order of the units, however they lie in memory
     return [digest.digest() for digest in digests]
 
 
