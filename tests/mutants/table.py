@@ -23,6 +23,8 @@ TESTS = {
     "theory/splines.py": ("tests/theory/test_splines.py",),
     "theory/stability.py": ("tests/theory/test_stability.py",),
     "theory/untouched.py": ("tests/theory/test_guarantee.py",),
+    "site/reference.py": ("tests/press/test_extensions.py",),
+    "site/theme.py": ("tests/press/test_extensions.py", "tests/press/test_ways.py"),
     "claims": ("tests/claims",),
     "runs": ("tests/runs",),
     "data": ("tests/data",),

@@ -88,3 +88,18 @@ def test_a_page_shows_what_a_chapter_stores_and_says_when_it_stores_none(checkou
     with pytest.raises(DirectiveError) as said:
         made.page()
     assert said.value.msg.startswith(f"atoms.ipynb stores no deepatoms-{kind}; run the chapter")
+
+
+def test_computed_pages_are_read_again_when_a_file_has_come_or_gone_and_only_then(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPATOMS_RESULTS", str(tmp_path / "results"))
+    env = SimpleNamespace(srcdir=tmp_path, metadata={"board": {"deepatoms-computed": True}, "plain": {}})
+
+    def again():
+        return scoreboard.outdated(None, env, None, None, None)
+
+    (tmp_path / "notebooks").mkdir()
+    assert again() == ["board"] and again() == []
+    (tmp_path / "notebooks" / "atoms.ipynb").write_text("{}")
+    assert again() == ["board"] and again() == []
+    (tmp_path / "notebooks" / "atoms.ipynb").unlink()
+    assert again() == ["board"]

@@ -57,3 +57,29 @@ def test_a_network_without_skips_would_be_told_apart():
     """The same matrices without the identity have a vanishing singular value: the panel is no decoration."""
     terms = planar.matrices(views.trained(0), X)
     assert skip_dictionaries.singular_values(terms)[:, -1].min() < 1e-12
+
+
+@pytest.mark.parametrize(("room", "name", "change", "broken"), [
+    (planar, "risks", lambda found: [*found[:-1], 2 * found[0]], "the best linear predictor errs less"),
+    (skip_dictionaries, "residual_dictionary", lambda found: found * np.array([0, 1, 1])[:, None, None],
+     "the identity lifts the least singular value"),
+    (planar, "codes", lambda found: np.vstack([found[:-1], np.ones(planar.UNITS)]), "in every block some unit is off")])
+def test_what_the_caption_says_is_found_false_of_a_network_of_which_it_is_so_in_all_blocks_but_one(
+        monkeypatch, room, name, change, broken):
+    real = getattr(room, name)
+    monkeypatch.setattr(room, name, lambda *given: change(real(*given)))
+    findings = views.draw(0).findings
+    assert [said.startswith(broken) for said, held in findings.items() if not held] == [True]
+
+
+def test_each_block_is_named_under_the_middle_of_its_bars_and_its_units_are_on_or_crossed():
+    figure = views.draw(0)
+    axes = next(axes for axes in figure.axes if axes.get_title() == "ML-CSC")
+    bars = np.array([bar.get_x() + bar.get_width() / 2 for bar in axes.patches]).reshape(planar.BLOCKS, planar.UNITS)
+    half = (planar.UNITS - 1) / 2
+    assert np.abs(np.array(axes.get_xticks()) - bars.mean(1)).max() < half / 2
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["block 1", "block 2", "block 3"]
+    crossed = np.concatenate([line.get_xdata() for line in axes.lines])
+    off = bars.ravel()[[bar.get_height() == 0 for bar in axes.patches]]
+    assert sorted(crossed) == pytest.approx(sorted(off))
+    assert figure.get_figwidth() < 8, "the column of a page is no wider"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from deepatoms.reports import report
 from deepatoms.theory import partition, splines
 from deepatoms.theory.partition import guards, segment
 
@@ -93,24 +94,37 @@ def test_a_point_too_large_for_the_memory_is_refused(monkeypatch):
         partition.slice_segment(little.seeded(little.pooled), *little.images(2))
 
 
+class Summed(nn.Module):
+    """The sum of a few rectified units."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return torch.relu(self.layer(x)).sum(1, keepdim=True)
+
+
 @pytest.mark.parametrize("call", [
     lambda model, x: splines.affine_map(model, x), lambda model, x: partition.region_codes(model, x),
     lambda model, x: partition.nearest_walls(model, x), lambda model, x: partition.slice_segment(model, x[0], x[1]),
-    lambda model, x: partition.slice_plane(model, x)])
+    lambda model, x: partition.slice_plane(model, x), lambda model, x: splines.concavities(model, x),
+    lambda model, x: splines.distance_to_break(model, x, torch.ones_like(x)),
+    lambda model, x: report(model, x.repeat(4, 1), nulls=0)])
 def test_activations_are_freed_when_a_call_returns(call, monkeypatch):
     """By the last reference, not by the collector of cycles, which does not know how large they are."""
-    layer, refs, x = little.seeded(lambda: nn.Linear(2, 3).double()), [], little.box(-2, 2)
+    model, refs, x = little.seeded(lambda: Summed().double()).eval(), [], little.box(-2, 2)
 
     def watched(x, relu=torch.relu):
         h = relu(x)
         refs.append(StorageWeakRef(h.untyped_storage()))
         return h
     monkeypatch.setattr(torch, "relu", watched)  # a list that the network itself holds would be as it was before the call
-    call(lambda x: torch.relu(layer(x)).sum(1, keepdim=True), x)  # the first call imports
+    call(model, x)  # the first call imports
     gc.collect()
     gc.disable()
     try:
-        kept = call(lambda x: torch.relu(layer(x)).sum(1, keepdim=True), x)
+        kept = call(model, x)
         alive = sum(not ref.expired() for ref in refs)
     finally:
         gc.enable()

@@ -50,6 +50,16 @@ class Pieces:
         """Tell whether cells compete for a maximum (pooling), rather than units for a sign."""
         return self.at.ndim == 3
 
+    def leads(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return by how much each window's winner leads each of its cells, and how that lead changes along each direction.
+
+        A cell behind its winner is a unit of one sign; the lead over a cell in the padding is 0 and never changes.
+        """
+        winner = self.at.argmax(2, keepdim=True)
+        gap = self.at.gather(2, winner) - self.at
+        changes = self.slopes.gather(3, winner.expand(len(self.slopes), *winner.shape)) - self.slopes
+        return torch.nan_to_num(gap, posinf=0.0), torch.where(gap.isfinite(), torch.nan_to_num(changes), 0.0)
+
 
 class _Stop(Exception):
     """Raised inside a forward pass to leave it at the wanted nonlinearity."""

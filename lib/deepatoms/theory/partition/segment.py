@@ -69,7 +69,7 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
             if progress is not None and time.monotonic() - told > 1:
                 progress(_so_far(walk))
                 told = time.monotonic()
-            if len(walk.ends) > most + FIRST:
+            if len(walk.codes) > most + FIRST:
                 _demand_few(walk.walls(), walk, most)
         ends = walk.walls()
         _demand_few(ends, walk, most)
@@ -78,7 +78,7 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
 
 
 def _so_far(walk):
-    return f"{len(walk.ends):,} pieces so far, on {100 * walk.share:.3g} % of the segment"
+    return f"{len(walk.codes):,} pieces so far, on {100 * walk.share:.3g} % of the segment"
 
 
 def _demand_few(ends, walk, most):
@@ -118,7 +118,7 @@ def _along(start, end, t):
 
 
 class _Walk:
-    """The pieces found so far, and the gaps between them, on a segment.
+    """The pieces found so far, the share of the segment that they cover, and the gaps between them.
 
     In the middle of each gap one forward pass finds a whole piece: all units at once say how far their code is kept, both
     ways. What it leaves of the gap is looked at in turn, so no piece is found twice but by rounding: two walls that are one
@@ -128,7 +128,7 @@ class _Walk:
     def __init__(self, model, start, end, size):
         self.model, self.start, self.end, self.size = model, start, end, size
         first = np.linspace(0, 1, FIRST + 1)
-        self.gaps, self.ends, self.codes = np.stack([first[:-1], first[1:]], 1), np.zeros((0, 2)), []
+        self.gaps, self.ends, self.codes, self.share = np.stack([first[:-1], first[1:]], 1), [], [], 0.0
 
     def step(self):
         """Look into some of the gaps."""
@@ -140,21 +140,17 @@ class _Walk:
         on_wall = np.minimum(back, forth) < NEAR  # a point of no piece: a place where the gap is parted
         low, high = np.maximum(now[:, 0], middles - back), np.minimum(now[:, 1], middles + forth)
         low[on_wall] = high[on_wall] = middles[on_wall]
-        kept = ~on_wall
-        self.ends = np.concatenate([self.ends, np.stack([low, high], 1)[kept]])
-        self.codes += [code for code, one in zip(_digests(found, len(now)), kept, strict=True) if one]
+        self.ends.append(np.stack([low, high], 1)[~on_wall])
+        self.codes += [code for code, none in zip(_digests(found, len(now)), on_wall, strict=True) if not none]
+        self.share += float((high - low).sum())
         left = np.concatenate([np.stack([now[:, 0], low], 1), np.stack([high, now[:, 1]], 1)])
         self.gaps = np.concatenate([left[left[:, 1] - left[:, 0] > NEAR], self.gaps])
 
-    @property
-    def share(self):
-        """Return the share of the segment that lies in pieces."""
-        return float((self.ends[:, 1] - self.ends[:, 0]).sum())
-
     def walls(self):
         """Return where a piece meets one of another code."""
-        order = np.argsort(self.ends.mean(1))
-        ends, codes = self.ends[order], [self.codes[place] for place in order]
+        ends = np.concatenate(self.ends)
+        order = np.argsort(ends.mean(1))
+        ends, codes = ends[order], [self.codes[place] for place in order]
         other = [one != following for one, following in itertools.pairwise(codes)]
         return _apart(np.concatenate([[0.0], (ends[:-1, 1] + ends[1:, 0])[other] / 2, [1.0]]))
 
@@ -227,13 +223,10 @@ def _levels(pieces):
 
 
 def _leads(pieces):
-    """A cell behind its winner is a unit that is off; in the padding it never catches up."""
-    at, slopes = pieces.at, pieces.slopes[0].nan_to_num()
-    winner = at.argmax(2, keepdim=True)
-    lead = at.gather(2, winner)
-    size = torch.maximum(at.abs().nan_to_num(posinf=0.0), lead.abs())
-    slopes = torch.where(at.isfinite(), slopes - slopes.gather(2, winner), 0.0)
-    return (at - lead).flatten(1), slopes.flatten(1), ROUNDING * size.flatten(1)
+    """Return the same of cells that compete: behind its winner a cell is a unit that is off."""
+    gap, changes = pieces.leads()
+    size = torch.maximum(pieces.at.abs().nan_to_num(posinf=0.0), pieces.at.amax(2, keepdim=True).abs())
+    return -gap.flatten(1), -changes[0].flatten(1), ROUNDING * size.flatten(1)
 
 
 def _apart(places):

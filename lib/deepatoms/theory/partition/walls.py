@@ -114,7 +114,7 @@ def _nearest(model, x, basis):
 
 
 def _nearest_of(pieces):
-    gap, normals = (_leads if pieces.competing else _levels)(pieces)
+    gap, normals = pieces.leads() if pieces.competing else (pieces.at, pieces.slopes)
     lengths = torch.linalg.vector_norm(normals, dim=0)
     scale = lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
     distance = torch.where(lengths > 1e-12 * scale, gap.abs() / lengths, torch.inf).flatten(1)
@@ -137,18 +137,6 @@ def _demand_inside(model, x, best, output):
         values = output[0] + torch.einsum("nd,dnc->nc", way, output[1:])
         scale = output[0].abs().amax(1) + torch.einsum("nd,dnc->nc", way.abs(), output[1:].abs()).amax(1)
         demand_pieces(model, x + way.reshape(x.shape), values, scale)
-
-
-def _levels(pieces):
-    return pieces.at, pieces.slopes
-
-
-def _leads(pieces):
-    """Return by how much each window's winner leads each of its cells, and the normals of these walls."""
-    winner = pieces.at.argmax(2, keepdim=True)
-    gap = pieces.at.gather(2, winner) - pieces.at
-    normals = pieces.slopes.gather(3, winner.expand(len(pieces.slopes), *winner.shape)) - pieces.slopes
-    return torch.nan_to_num(gap, posinf=0.0), torch.where(gap.isfinite(), torch.nan_to_num(normals), 0.0)
 
 
 def _nearer(one, other):
