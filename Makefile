@@ -8,6 +8,7 @@ CHAPTER ?=
 SETTING ?=
 PORT ?= 8000
 MODULES ?= 2000
+UPGRADE ?=
 MODULE ?= theory
 COUNT ?= 60
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -40,7 +41,7 @@ help:                ## list the targets
 	@touch $@
 
 .venv/installed: .venv/torch requirements.lock pyproject.toml
-	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $@
 
@@ -125,12 +126,12 @@ lowest-test:         ## the same with the lowest version of everything that pypr
 	_build/lowest/bin/pip install --quiet -c _build/lowest/constraints.txt ".[data,faiss]" pytest hypothesis
 	_build/lowest/bin/python -m pytest -q $(UNITS)
 
-lock:                ## write requirements.lock from pyproject.toml
+lock:                ## write requirements.lock, with hashes, and requirements.txt; UPGRADE=--upgrade: the newest
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install --quiet $(TORCH)
-	_build/lock/bin/pip install --quiet ".[book,lab,pdf,test]"
-	(echo '# Exact versions of everything, made by `make lock` from pyproject.toml; torch comes first, from $$(TORCH) in the Makefile.'; \
-	 echo 'torch==2.13.0'; _build/lock/bin/pip freeze | grep -v -E '^(deepatoms|torch)\b') > requirements.lock
+	_build/lock/bin/pip install --quiet uv
+	_build/lock/bin/uv pip compile --quiet pyproject.toml --extra book --extra lab --extra pdf --extra test $(UPGRADE) \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" --output-file requirements.lock
+	sed -e '/--hash=/d' -e 's/ *\\$$//' requirements.lock > requirements.txt
 
 audit:               ## known weaknesses of the locked versions; needs pip-audit and a network
 	$(PYTHON) -m pip_audit --requirement requirements.lock --no-deps --disable-pip

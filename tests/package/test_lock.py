@@ -1,8 +1,11 @@
-"""The lock names what the extras need, each at the version that is installed, and nothing else."""
+"""The lock names what the extras need on every system, each file by its hash, and nothing else."""
 
+import hashlib
 import re
+import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, requires
 
 import pytest
@@ -12,9 +15,22 @@ from packaging.utils import canonicalize_name
 from deepatoms.press import checkout
 
 PROJECT = tomllib.loads((checkout.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-LOCKED = {canonicalize_name(name) for name in
-          re.findall(r"^([\w.\-]+)==", (checkout.ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE)}
-TOOLS = {"pip", "setuptools", "wheel"}  # pip freeze leaves them out: a virtual environment has its own
+TOOLS = {"pip"}  # a virtual environment has its own
+WHEEL = {"one.py": "", "one-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: one\nVersion: 1\n",
+         "one-1.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+         "one-1.dist-info/RECORD": ""}
+
+
+def pins(file):
+    """Return the pins of a file of requirements, those of other systems too: {"numpy==2.0.0": the hashes of its files, ...}."""
+    text = re.sub(r"^#.*\n", "", (checkout.ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
+    lines = [line.split("--hash=sha256:") for line in text.replace("\\\n", "").splitlines()]
+    return {parts[0].strip(): parts[1:] for parts in lines}
+
+
+def locked():
+    """Return the names of what the lock pins for this system and Python."""
+    return {canonicalize_name(each.name) for each in map(Requirement, pins("requirements.lock")) if _applies(each, ())}
 
 
 def needed(roots):
@@ -44,12 +60,35 @@ def _applies(requirement, extras):
 
 
 def test_all_that_is_needed_is_locked():
-    assert needed(["deepatoms[book,lab,pdf,test]"]) - LOCKED <= TOOLS
+    assert needed(["deepatoms[book,lab,pdf,test]"]) - locked() <= TOOLS
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="made on 3.11; newer Pythons need fewer packages")
 def test_nothing_else_is_locked():
-    assert LOCKED - needed(["deepatoms[book,lab,pdf,test]"]) == set()
+    assert locked() - needed(["deepatoms[book,lab,pdf,test]"]) == set()
+
+
+def test_the_lock_serves_other_systems():
+    assert any(pin.startswith("appnope==") and "darwin" in pin for pin in pins("requirements.lock"))
+
+
+def test_each_pin_has_its_hashes_and_conda_is_given_the_same_pins():
+    hashed, plain = pins("requirements.lock"), pins("requirements.txt")
+    assert list(hashed) == list(plain) and all(re.fullmatch(r"[\w.-]+==\S+( ; .*)?", pin) for pin in hashed)
+    assert not [pin for pin, found in hashed.items() if not found or any(len(each.strip()) != 64 for each in found)]
+
+
+@pytest.mark.parametrize("altered", (False, True))
+def test_make_refuses_a_file_that_was_altered(tmp_path, altered):
+    command = re.search(r"\$\(BIN\)/(pip install .*) -r requirements\.lock", (checkout.ROOT / "Makefile").read_text("utf-8"))[1]
+    wheel = tmp_path / "one-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in WHEEL.items():
+            archive.writestr(name, text)
+    digest = hashlib.sha256(wheel.read_bytes() + b"x" * altered).hexdigest()
+    (tmp_path / "lock").write_text(f"one==1 --hash=sha256:{digest}\n", "utf-8")
+    offline = ["--dry-run", "--no-index", "--find-links", str(tmp_path), "-r", str(tmp_path / "lock")]
+    done = subprocess.run([sys.executable, "-m", *command.split(), *offline], capture_output=True, text=True, check=False)
+    assert bool(done.returncode) == altered and ("DO NOT MATCH THE HASHES" in done.stderr) == altered
 
 
 def test_a_requirement_of_a_requirement_and_of_an_extra_is_seen():
