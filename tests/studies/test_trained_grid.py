@@ -10,7 +10,7 @@ from torch import nn
 from deepatoms.claims import checking
 from deepatoms.learning.networks import families
 from deepatoms.runs import partial_states, results
-from deepatoms.studies.deep_frame_potential import fully_connected, minima, trained_grid
+from deepatoms.studies.deep_frame_potential import drawing, fully_connected, minima, trained_grid
 from deepatoms.studies.deep_frame_potential.checks import grid, trained
 
 CHECKS = {entry.id: entry for entry in checking.registered("deep-frame-potential")
@@ -99,7 +99,8 @@ def connected(plain, regularised, widths=fully_connected.WIDTHS):
     for one in fully_connected.configurations(widths):
         standing = standing_of(tuple(one["hidden"]))
         error = (regularised if one["regularisation"] else plain)(standing["potential"], standing["parameters"])
-        found.append({"configuration": one, "result": {**standing, "test_errors": [error] * 5}})
+        reached = [2 - one["regularisation"]] * 5
+        found.append({"configuration": one, "result": {**standing, "test_errors": [error] * 5, "reached": reached}})
     return found
 
 
@@ -190,6 +191,16 @@ def test_the_checks_of_fig_4(identifier, plain, regularised, result):
                  if each.id == name and each.scale == "reduced")
     found = checking.outcome(entry, entry.function(checking.Setting(), connected(plain, regularised)), 0)
     assert (found.result, found.scale) == (result, "reduced")
+
+
+@pytest.mark.parametrize("error, held", [
+    (lambda F, count: -count, [True, True, True]),
+    (lambda F, count: F, [False, True, True]),
+    (lambda F, count: -F, [True, False, True])])
+def test_the_figure_of_fig_4_is_contradicted_by_other_data(monkeypatch, error, held):
+    monkeypatch.setattr(drawing.results, "records", lambda name: connected(error, error))
+    figure = drawing.errors_of_fully_connected(checking.Setting())
+    assert list(figure.findings.values()) == held
 
 
 def test_a_slope_that_halves_has_ratio_one_half():

@@ -15,7 +15,7 @@ from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as others
 from deepatoms.studies.deep_frame_potential import fully_connected
 from deepatoms.studies.deep_frame_potential import minima as recorded
-from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass
+from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass, trained
 from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
 from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets, spearman
@@ -25,6 +25,7 @@ FAMILIES = {"chain (Eq. 6)": lambda sizes: induced.chain(sizes), "chain (Eq. 10)
             "residual": induced.residual, "dense": induced.dense}
 LINES = {"chain": ("chain, analysis form", COLOURS["orange"], "o-"), "synthesis": ("chain of Eq. 6", COLOURS["purple"], "^:"),
          "resnet": ("residual", COLOURS["blue"], "s-"), "densenet": ("dense", COLOURS["green"], "D-")}
+TRAINED = (("plain", COLOURS["blue"], "o"), ("F² in the loss", COLOURS["orange"], "s"))
 CONVENTIONS = {"unit": "unit magnitudes", "gain2": "free, usual start", "best": "free, best of three starts"}
 
 
@@ -535,6 +536,47 @@ def _ratio(own, family, convention, size, quantity):
     energies = [min(own.get(name, size, convention, "energies")) / own.get(name, size, convention, "atoms")
                 for name in (family, "resnet")]
     return energies[0] / energies[1]
+
+
+# ---- the paper's fully connected networks ----
+
+def errors_of_fully_connected(setting):
+    """Test error of the networks of Fig. 4, plain and regularised, against the least F and against the parameters."""
+    draw = setting.numpy("errors of fully connected networks")
+    nets = trained.FullyConnected(results.records(fully_connected.NAME), draw)
+    figure, panels = figures.subplots(1, 2, size=(7.4, 3.4), sharey=True)
+    for axes, values in zip(panels, (nets.potential, nets.parameters), strict=True):
+        for errors, (name, colour, marker) in zip((nets.plain, nets.regularised), TRAINED, strict=True):
+            axes.plot(values, errors, marker, color=colour, fillstyle="none", markersize=6, label=name)
+    panels[0].set(xlabel="least F (closed form)", ylabel="test error on CIFAR-10, %")
+    panels[1].set(xlabel="parameters", xscale="log")
+    panels[1].legend()
+    above = nets.potential > 0
+    found = {(kind, name): correlation(sign * values[chosen], errors[chosen], draw)
+             for kind, errors, chosen in (("plain", nets.plain, above | True), ("regularised", nets.regularised, above | True),
+                                          ("above 0", nets.regularised, above))
+             for name, sign, values in (("F", 1, nets.potential), ("count", -1, nets.parameters))}
+    return figures.describe(figure, *_said_of_fully_connected(nets, above.sum(), found))
+
+
+def _said_of_fully_connected(nets, above, found):
+    """Return caption, description and findings of the figure above; ``found``: how F and the count correlate with errors."""
+    said = {key: _with_interval(each) for key, each in found.items()}
+    before, after = (values.mean() for values in nets.reached)
+    largest, column = abs(nets.regularised - nets.plain).max(), nets.plain[nets.potential == 0]
+    return (f"The fewer parameters, the larger the error: rank correlation {said['plain', 'count']} over {len(nets.plain)} "
+            f"networks, regularised {said['regularised', 'count']}. The least F: {said['plain', 'F']}, regularised "
+            f"{said['regularised', 'F']}: {len(column)} networks share the value 0. Among the other {above}, regularised, F "
+            f"ranks at {said['above 0', 'F']}, the count at {said['above 0', 'count']}. The regulariser is weak: it lowers the F "
+            f"of the trained filters from {before:.3f} to {after:.3f} on average, and no error moves by more than {largest:.1f} "
+            f"points. (Mean of {nets.seeds} seeds.)",
+            f"Two scatter plots of test error, from {nets.plain.min():.0f} to {nets.plain.max():.0f} %, each network twice. Left "
+            f"against the least F: a column of {len(column)} networks at 0, with errors from {column.min():.0f} to "
+            f"{column.max():.0f} %, and a rising cloud of the others. Right against the number of parameters: the errors fall.",
+            {"parameters order the errors better than the least F, plain and regularised":
+                 all(found[kind, "count"][0] > found[kind, "F"][0] for kind in ("plain", "regularised")),
+             "among networks of positive least F, the error rises with it": found["above 0", "F"][1][0] > 0,
+             "the regulariser lowers the mean F reached": after < before})
 
 
 # ---- networks that others trained ----

@@ -288,7 +288,7 @@ def regret_count(networks):
 # ---- Fig. 4: fully connected networks ----
 
 class FullyConnected:
-    """The networks of Fig. 4, plain and regularised: parameters, F in closed form, and errors (mean over the seeds)."""
+    """The networks of Fig. 4, plain and regularised: parameters, F in closed form, errors and F reached (seeds' means)."""
 
     def __init__(self, records, draw):
         self.draw, self.seeds = draw, min(len(record["configuration"]["seeds"]) for record in records)
@@ -298,8 +298,9 @@ class FullyConnected:
             shown.setdefault(tuple(chosen["hidden"]), {})[chosen["regularisation"]] = found
         pairs = [shown[hidden] for hidden in sorted(shown)]
         self.parameters, self.potential = (np.array([pair[0.0][name] for pair in pairs]) for name in ("parameters", "potential"))
-        self.plain, self.regularised = (np.array([np.mean(pair[weight]["test_errors"]) for pair in pairs])
-                                        for weight in fully_connected.WEIGHTS)
+        (self.plain, self.regularised), self.reached = (
+            [np.array([np.mean(pair[weight][name]) for pair in pairs]) for weight in fully_connected.WEIGHTS]
+            for name in ("test_errors", "reached"))
 
 
 def on_fully_connected(identifier):
