@@ -97,7 +97,8 @@ portable: .venv/installed ## tests, and every check measured, under other arithm
 	$(PRESS) portable $(if $(SETTING),--setting $(SETTING)) $(if $(CHAPTER),--chapter $(CHAPTER))
 
 faults: .venv/installed ## the long version of the tests that kill sweeps, downloads and make store, and fill disks
-	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs tests/data/test_download.py tests/press/test_faults.py -k "kill or full"
+	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs tests/learning/test_resume.py \
+	  tests/data/test_download.py tests/press/test_faults.py -k "kill or full"
 
 mutants: .venv/installed ## do the tests bite? single faults, each against its module's own tests: MODULE=theory COUNT=60 SEED=1
 	$(BIN)/python -m tests.mutants --module $(MODULE) --count $(COUNT) --seed $(SEED)
