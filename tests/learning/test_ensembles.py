@@ -85,3 +85,8 @@ def test_keeping_the_largest_entries_passes_the_gradient_to_all():
 def test_more_entries_than_there_are():
     with pytest.raises(ValueError, match="kept = 9 exceeds the width 8"):
         sparse.Layer("sparse", 8, 0.5, kept=9)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in sparse.KINDS if kind != "sparse"])
+def test_a_layer_that_keeps_all_may_be_narrow(kind):
+    assert sparse.Layer(kind, 8, 0.5)(torch.ones(3, 8)).shape == (3, 8)

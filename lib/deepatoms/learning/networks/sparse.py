@@ -31,13 +31,13 @@ class Layer(nn.Module):
         generator: torch generator of the start.
 
     Raises:
-        ValueError: an unknown kind; more entries to keep than there are.
+        ValueError: an unknown kind; a sparse layer that is to keep more entries than there are.
     """
 
     def __init__(self, kind: str, width: int, scale: float, kept: int = KEPT, generator: torch.Generator | None = None):
         super().__init__()
         self.kind, self.kept = arguments.one_of("kind", kind, KINDS), arguments.integer("kept", kept)
-        if kept > width:
+        if kind == "sparse" and kept > width:
             arguments.refuse("kept", kept, f"exceeds the width {width}", "keep at most all entries")
         self.linear = nn.Linear(width, width, bias=kind != "resnet_bn")
         self.norm = nn.BatchNorm1d(width) if kind == "resnet_bn" else nn.Identity()
