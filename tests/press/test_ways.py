@@ -5,9 +5,11 @@ from collections import Counter
 
 import nbformat
 import pytest
+import yaml
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
+from deepatoms.press import checkout
 from deepatoms.site import formulas, home, lines
 
 LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "address": "https://someone.github.io/atoms"}
@@ -93,3 +95,10 @@ def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(
 def test_a_line_that_cannot_be_meant_is_refused(line, message):
     with pytest.raises(ValueError, match=message):
         home.theme_options(line)
+
+
+def test_people_and_programs_are_told_the_same_about_citing():
+    cited = yaml.safe_load((checkout.ROOT / "CITATION.cff").read_text("utf-8"))
+    told = re.sub(r"\s+", " ", (checkout.ROOT / "book" / "bibliography.md").read_text("utf-8"))
+    assert f"{cited['authors'][0]['name']}, *{cited['title']}*" in told and "with it the paper whose theory you use" in told
+    assert cited["message"].endswith("please cite it together with the paper whose theory you use.")
