@@ -15,6 +15,7 @@ import nbformat
 from nbformat.sign import NotebookNotary
 
 from deepatoms.pages import claim_html
+from deepatoms.pages.equations import numbered
 from deepatoms.press import checkout, notebooks
 
 WORK = checkout.ROOT / "work"
@@ -101,13 +102,8 @@ def markdown(source):
     <BLANKLINE>
     </details>
     """
-    source = EQUATION.sub(lambda match: f"$$\n{match[1]} \\tag{{{_numbered(match[2])}}}\n$$", source)
+    source = EQUATION.sub(lambda match: f"$$\n{match[1]} \\tag{{{numbered(match[2])}}}\n$$", source)
     return ROLE.sub(_role, BLOCK.sub(_block, source))
-
-
-def _numbered(label):
-    """Return an equation's number from its label: the paper's key and the number that it has there."""
-    return label.replace("-eq-", " ").replace("-", " ")
 
 
 def _block(match):
@@ -119,7 +115,7 @@ def _block(match):
 def _role(match):
     role, target = match.groups()
     if role == "eq":
-        return f"({_numbered(target)})"
+        return f"({numbered(target)})"
     if role == "cite":
         return f"[{target.replace(',', ', ')}]"
     if role == "doc":
