@@ -16,7 +16,8 @@ LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "add
 EXTENSIONS = ["myst_nb", "sphinx_design", "deepatoms.site.theme", "deepatoms.site.folds",
               "deepatoms.site.formulas", "deepatoms.site.lines", "deepatoms.site.home"]
 HIDDEN = {"tags": ["hide-cell"]}
-FIRST = ("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n$$ k $$ (csc-thm-2)\n\n```{source-of-the-book}\n```\n\n"
+FIRST = ("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n$$ k $$ (csc-thm-2)\n\n"
+         "```{source-of-the-book}\n```\n\n"
          "```{toctree}\nchapter\n```\n")
 PROOF = "Prove.\n\n```{dropdown} Solution\nBecause.\n```"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
