@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from deepatoms.press import pdf
+from deepatoms.press import checkout, pdf
 
 PAGE = ('<html><head><title>{0}</title></head><body><main><h1>{0}<a href="#">#</a></h1><p><a href="{1}.html">there</a> '
         '<a href="https://example.org/">outside</a> <a href="#low">below</a></p><details class="sd-dropdown"><summary>Proof'
@@ -74,3 +74,18 @@ def test_a_few_lines_get_no_sheet_of_their_own(sample, monkeypatch):
     assert len(written(sample, "").pages) == 4, "as large as the others, a page leaves lines over"
     monkeypatch.undo()
     assert len(written(sample, "").pages) == 2
+
+
+@pytest.mark.slow
+@needs_browser
+def test_an_answer_that_fades_in_is_printed_and_a_name_stands_with_what_it_says(sample):
+    style = (checkout.ROOT / "book" / "web" / "explore.css").read_text()
+    fade = "@keyframes fade { from { opacity: 0; } to { opacity: 0.01; } } details[open] p { animation: fade 60s; }"
+    answer = '<div class="tag_solution"><details class="hide"><summary>The answer</summary><p>Seven.</p></details></div>'
+    names = "".join(f'<dt class="sig">name{n}.</dt><dd>says{n}.</dd>' for n in range(200))
+    for page in ("one", "two"):
+        (sample / "html" / f"{page}.html").write_text(
+            f'<style>{style}{fade}</style><main class="bd-article"><h1>{page}</h1>{answer}<dl>{names}</dl></main>')
+    sheets = [sheet.extract_text() for sheet in written(sample, "").pages]
+    assert "".join(sheets).count("Seven.") == 2
+    assert all((f"name{n}." in sheet) == (f"says{n}." in sheet) for sheet in sheets for n in range(200))

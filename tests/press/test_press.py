@@ -254,8 +254,19 @@ def test_a_reader_s_copy_has_no_markup_of_the_site_left(path, tmp_path):
     assert not [text for text in texts if re.search(r"\{\w+\}`|^(`{3,}|:{3,})\{|\$\$ \(", text, re.MULTILINE)]
     links = {link for text in texts for link in re.findall(r"\]\((\.\./lib/[^)]+)\)", text)}
     assert links and all((checkout.NOTEBOOKS / link).exists() for link in links)
-    folded = [cell for cell in made.cells if "solution" in cell.metadata.get("tags", ()) and cell.cell_type == "code"]
-    assert folded and all(cell.metadata.jupyter.source_hidden for cell in folded)
+    assert not [text for text in texts if re.search(r"\[`[^`]+`\]\(\.\./lib/", text)], "code in a link does not look like one"
+
+
+@pytest.mark.parametrize("path", checkout.chapters(), ids=lambda path: path.stem)
+def test_a_reader_s_copy_folds_set_up_and_solutions_and_says_how_it_comes_alive(path):
+    made = lab.readable(nbformat.read(path, as_version=4))
+    assert made.cells[0].source.endswith(lab.STORED)
+    folds = {name: [cell.metadata.get("jupyter", {}) for cell in made.cells
+                    if cell.cell_type == "code" and name in cell.metadata.get("tags", ())]
+             for name in ("parameters", "hide-cell", "solution")}
+    assert folds["parameters"] == [{}], "what a reader may set is in sight"
+    assert len(folds["hide-cell"]) > 1 and all(fold["source_hidden"] for fold in folds["hide-cell"][1:])
+    assert folds["solution"] and all(fold["outputs_hidden"] for fold in folds["solution"])
 
 
 def test_a_reader_s_copy_is_trusted_and_kept(chapter, tmp_path, monkeypatch):

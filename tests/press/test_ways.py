@@ -5,16 +5,19 @@ from collections import Counter
 
 import nbformat
 import pytest
+import yaml
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from deepatoms.site import formulas, home, lines
+from deepatoms.press import checkout
+from deepatoms.site import formulas, home, lines, theme
 
 LINE = {"repository": "https://github.com/someone/atoms", "branch": "main", "address": "https://someone.github.io/atoms"}
 EXTENSIONS = ["myst_nb", "sphinx_design", "deepatoms.site.theme", "deepatoms.site.folds",
               "deepatoms.site.formulas", "deepatoms.site.lines", "deepatoms.site.home"]
 HIDDEN = {"tags": ["hide-cell"]}
-FIRST = ("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n```{source-of-the-book}\n```\n\n"
+FIRST = ("# First\n\nA formula $\\tfrac12$, and\n\n$$ k^2 $$ (dfp-eq-2)\n\n$$ k $$ (csc-thm-2)\n\n"
+         "```{source-of-the-book}\n```\n\n"
          "```{toctree}\nchapter\n```\n")
 PROOF = "Prove.\n\n```{dropdown} Solution\nBecause.\n```"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
@@ -71,8 +74,9 @@ def test_links_to_the_source_come_from_one_line_and_are_absent_without_it(built)
 @pytest.mark.slow
 def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(built):
     index, chapter = built({})
-    assert index.count("<noscript><math") == 2 and "<mfrac>" in index
+    assert index.count("<noscript><math") == 3 and "<mfrac>" in index
     assert "</math> (dfp 2)</noscript>" in index, "an equation keeps its number"
+    assert "</math> (csc thm 2)</noscript>" in index, "and one without says what it is"
     assert formulas.with_formulas(index) == index and lines.keep(index) == index, "a second time changes nothing"
     assert re.search(r'<span class="deepatoms-kept"><span class="math(?:(?!</span>).)*</span>.*?</noscript>,</span>', index)
     named = Counter(re.findall(r'<p class="collapsed admonition-title">(.*?)</p>', chapter))
@@ -93,3 +97,17 @@ def test_formulas_are_there_without_a_script_and_the_set_up_is_one_line_to_open(
 def test_a_line_that_cannot_be_meant_is_refused(line, message):
     with pytest.raises(ValueError, match=message):
         home.theme_options(line)
+
+
+def test_people_and_programs_are_told_the_same_about_citing():
+    cited = yaml.safe_load((checkout.ROOT / "CITATION.cff").read_text("utf-8"))
+    told = re.sub(r"\s+", " ", (checkout.ROOT / "book" / "bibliography.md").read_text("utf-8"))
+    assert f"{cited['authors'][0]['name']}, *{cited['title']}*" in told and "with it the paper whose theory you use" in told
+    assert cited["message"].endswith("please cite it together with the paper whose theory you use.")
+
+
+@pytest.mark.parametrize("path", checkout.chapters(), ids=lambda path: path.stem)
+def test_no_equation_of_a_chapter_has_a_running_number(path):
+    text = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    labels = re.findall(r"\$\$ \(([^)]+)\)", text)
+    assert labels and all(map(theme.EQUATION.fullmatch, labels))

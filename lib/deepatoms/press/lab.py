@@ -15,6 +15,7 @@ import nbformat
 from nbformat.sign import NotebookNotary
 
 from deepatoms.pages import claim_html
+from deepatoms.pages.equations import numbered
 from deepatoms.press import checkout, notebooks
 
 WORK = checkout.ROOT / "work"
@@ -22,6 +23,8 @@ WORK = checkout.ROOT / "work"
 HERE = ("--ServerApp.ip=127.0.0.1", "--ServerApp.allow_remote_access=False")
 ROLE = re.compile(r"\{(func|class|meth|mod|eq|cite|doc)\}`([^`]+)`")
 EQUATION = re.compile(r"\$\$\n(.*?)\n\$\$ \(([\w-]+)\)", re.DOTALL)
+STORED = ("*This copy is yours. What it shows is stored and stands still until you run it: menu Run, Run All Cells"
+          " (a minute or two).*")
 BLOCK = re.compile(r"^(`{3,}|:{3,})\{(dropdown|admonition)\} *(.*?)\n(.*?)\n\1 *$", re.DOTALL | re.MULTILINE)
 
 
@@ -61,24 +64,33 @@ def working_copy(path, folder=WORK):
 
 
 def readable(notebook):
-    """Return a chapter as JupyterLab can show it: plain Markdown, and solutions folded."""
+    """Return a chapter as JupyterLab can show it: plain Markdown, set-up and solutions folded, and a first word on running it."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = markdown(cell.source)
             continue
-        if "solution" in cell.metadata.get("tags", ()):
-            cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
+        _fold(cell, set(cell.metadata.get("tags", ())))
         for output in cell.outputs:
             if "deepatoms-check" in (page := output.get("data", {}).get("text/html", "")) or "deepatoms-line" in page:
                 output.data["text/html"] = claim_html.style() + page
+    if notebook.cells[0].cell_type == "markdown":  # its question and its answer
+        notebook.cells[0].source += f"\n\n{STORED}"
     return notebook
+
+
+def _fold(cell, tags):
+    """Fold what the site folds; the numbers that a reader may set stay in sight."""
+    if "solution" in tags:
+        cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
+    elif "hide-cell" in tags and "parameters" not in tags:
+        cell.metadata["jupyter"] = {"source_hidden": True}
 
 
 def markdown(source):
     r"""Return MyST text as Markdown that every Jupyter shows.
 
     >>> markdown("As {eq}`dfp-eq-2` says, {func}`~deepatoms.theory.dictionaries.gram` {cite}`dfp`.")
-    'As (dfp 2) says, [`gram`](../lib/deepatoms/theory/dictionaries.py) [dfp].'
+    'As (dfp 2) says, [gram](../lib/deepatoms/theory/dictionaries.py) [dfp].'
     >>> print(markdown("$$\na = b\n$$ (dfp-eq-2)"))
     $$
     a = b \tag{dfp 2}
@@ -90,13 +102,8 @@ def markdown(source):
     <BLANKLINE>
     </details>
     """
-    source = EQUATION.sub(lambda match: f"$$\n{match[1]} \\tag{{{_numbered(match[2])}}}\n$$", source)
+    source = EQUATION.sub(lambda match: f"$$\n{match[1]} \\tag{{{numbered(match[2])}}}\n$$", source)
     return ROLE.sub(_role, BLOCK.sub(_block, source))
-
-
-def _numbered(label):
-    """Return an equation's number from its label: the paper's key and the number that it has there."""
-    return label.replace("-eq-", " ").replace("-", " ")
 
 
 def _block(match):
@@ -108,13 +115,14 @@ def _block(match):
 def _role(match):
     role, target = match.groups()
     if role == "eq":
-        return f"({_numbered(target)})"
+        return f"({numbered(target)})"
     if role == "cite":
         return f"[{target.replace(',', ', ')}]"
     if role == "doc":
         return f"[{Path(target).name}]({target}.ipynb)" if "notebooks" in target else f"[{Path(target).name}]({target}.md)"
     name = target.lstrip("~")
-    return f"[`{name.rsplit('.', 1)[1] if target != name else name}`]({_source(name)})"
+    # Not as code: JupyterLab shows code in a link as any other, and nobody would click it.
+    return f"[{name.rsplit('.', 1)[1] if target != name else name}]({_source(name)})"
 
 
 def _source(name):

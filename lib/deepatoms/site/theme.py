@@ -7,9 +7,10 @@ import shutil
 
 from docutils import nodes
 
+from deepatoms.pages.equations import numbered
 from deepatoms.pages.live import SCRIPTS
 
-EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest)-eq-(.+)")
+EQUATION = re.compile(r"(dfp|rsc|spl|csc|nest|lens)-.+")
 # What MathJax may ask for beyond its first file: fonts, rarely used macros, and its accessibility menu.
 MATHJAX = ("tex-chtml.js", "output/chtml", "input/tex", "a11y", "sre", "ui")
 
@@ -36,12 +37,12 @@ def setup(app):
 
 
 def number_equations(app, doctree):
-    """Give an equation labelled ``spl-eq-7`` the number "spl 7": the paper's own, with the paper's key."""
+    """Give an equation with a paper's key the number that it has there, or the words of its label."""
     domain = app.env.get_domain("math")
     for equation in doctree.findall(nodes.math_block):
-        if match := EQUATION.fullmatch(equation.get("label") or ""):
-            equation["number"] = f"{match[1]} {match[2]}"
-            domain.equations[equation["label"]] = (app.env.docname, equation["number"])
+        if EQUATION.fullmatch(label := equation.get("label") or ""):
+            equation["number"] = numbered(label)
+            domain.equations[label] = (app.env.docname, equation["number"])
 
 
 def leave_scripts(app, name, template, context, doctree):
