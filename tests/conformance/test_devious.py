@@ -4,25 +4,62 @@ import functools
 import itertools
 
 import devious
+import operations
 import pytest
 import random_modules
 import sceptical
 import torch
 from test_conformance import answer, error_of_differences, slopes_by_autograd
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory import max_affine, partition, splines
+from deepatoms.theory.operations import AFFINE, PIECES
+from deepatoms.theory.partition.rules import WALLS
 
 D = torch.float64
 KINDS = {kind: getattr(devious, kind) | getattr(sceptical, kind) for kind in ("RIGHT", "WRONG")}
-REFUSED = {*devious.REFUSED, *sceptical.REFUSED}
+KINDS["RIGHT"] |= operations.RIGHT
+REFUSED = {*devious.REFUSED, *sceptical.REFUSED, *operations.REFUSED}
 CASES = [(kind, name) for kind in KINDS for name in KINDS[kind]]
 TIMES = torch.tensor([0.02, 0.5, 0.98], dtype=D)
 
 
 def test_no_name_stands_for_two_modules():
-    assert len(CASES) == sum(len(getattr(each, kind)) for each in (devious, sceptical) for kind in KINDS)
-    assert REFUSED <= KINDS["RIGHT"].keys()
+    sizes = [len(getattr(each, kind)) for each in (devious, sceptical) for kind in KINDS]
+    assert len(CASES) == sum(sizes) + len(operations.RIGHT) and REFUSED <= KINDS["RIGHT"].keys()
+
+
+class Operations(TorchDispatchMode):
+    """Note the names of the operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func._schema.name.removeprefix("aten::").removesuffix("_"))
+        return func(*args, **(kwargs or {}))
+
+
+def test_every_operation_of_the_tables_is_tried():
+    """Each stands in a module that is piecewise affine, and every public call is tried on each of those below."""
+    with Operations() as met, torch.no_grad():
+        for name in KINDS["RIGHT"]:
+            fresh("RIGHT", name)(inputs(3))
+    assert AFFINE.keys() | PIECES.keys() <= met.names | operations.NEVER_SEEN
+
+
+def test_one_table():
+    """What the tracer knows to select has walls: slices and radii know it too."""
+    assert PIECES.keys() == WALLS.keys()
+
+
+@pytest.mark.parametrize("name", operations.EVERY)
+def test_no_operation_lets_a_concave_function_pass_as_convex(name, monkeypatch):
+    """One by one, as in a sum the one that is known not to be convex would hide another."""
+    monkeypatch.setitem(KINDS["RIGHT"], name, lambda: operations.Reads([name], mixed=False))
+    truth_of_concavities("RIGHT", name)
 
 
 @pytest.fixture(autouse=True)

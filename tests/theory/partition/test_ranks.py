@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from deepatoms.theory import partition
-from deepatoms.theory.operations import PIECES
-from deepatoms.theory.partition.rules import WALLS
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
 N, D = 6, torch.float64
@@ -109,8 +107,3 @@ def test_ties_on_a_whole_region_are_no_walls():
 def test_what_is_not_known_is_refused_by_name(call, words):
     with pytest.raises((NotPiecewiseAffineError, ValueError), match=words):
         partition.slice_segment(call, *little.box()[:2])
-
-
-def test_every_operation_that_selects_has_walls():
-    """One promise: what the tracer knows, slices and radii know too."""
-    assert PIECES.keys() == WALLS.keys()
