@@ -81,10 +81,12 @@ def inputs(count, seed=1):
     return torch.randn(count, devious.WIDTH, generator=torch.Generator().manual_seed(seed), dtype=D)
 
 
-def one_by_one(build, x):
-    """Return the function's own values: each sample by itself, through a module that saw nothing before."""
+def one_by_one(kind, name, x):
+    """Return the function's own values: each sample by itself; through a module that saw nothing before, unless it is right."""
+    build = functools.partial(fresh, kind, name)
+    modules = itertools.repeat(build()) if kind == "RIGHT" else (build() for _ in x)
     with torch.no_grad():
-        return torch.cat([build()(each[None].clone()).reshape(1, -1) for each in x])
+        return torch.cat([module(each[None].clone()).reshape(1, -1) for module, each in zip(modules, x, strict=False)])
 
 
 def demand_straight(values):
@@ -105,7 +107,7 @@ def truth_of_the_map(kind, name, count=3):
     found = answered(build(), lambda model: splines.affine_map(model, x))
     assert (found is None) == (name in REFUSED) or kind == "WRONG"
     if found is not None:
-        assert torch.allclose(torch.einsum("ncd,nd->nc", found[0], x) + found[1], one_by_one(build, x), atol=1e-9)
+        assert torch.allclose(torch.einsum("ncd,nd->nc", found[0], x) + found[1], one_by_one(kind, name, x), atol=1e-9)
         assert error_of_differences(build(), x, found[0]) < 1e-5
         if kind == "RIGHT":
             assert torch.allclose(found[0], slopes_by_autograd(build(), x), atol=1e-9)
@@ -172,16 +174,20 @@ def truth_of_the_break(kind, name):
     far = answered(fresh(kind, name), lambda model: splines.distance_to_break(model, x, way))
     if far is not None:
         points = x[:, None] + TIMES[:, None] * (far.clamp(max=5)[:, None] * way)[:, None]
-        demand_straight(one_by_one(lambda: fresh(kind, name), points.flatten(0, 1)))
+        demand_straight(one_by_one(kind, name, points.flatten(0, 1)))
+
+
+@functools.lru_cache(maxsize=1)
+def radii_of(kind, name):
+    return answered(fresh(kind, name), lambda model: partition.in_radius(model, inputs(3)))
 
 
 def truth_of_the_radius(kind, name):
-    x = inputs(3)
-    radii = answered(fresh(kind, name), lambda model: partition.in_radius(model, x))
+    x, radii = inputs(3), radii_of(kind, name)
     if radii is not None:
         steps = nn.functional.normalize(inputs(24, 5)) * radii.clamp(max=5).repeat(8)[:, None]
         points = x.repeat(8, 1)[:, None] + (2 * TIMES - 1)[:, None] * steps[:, None]
-        demand_straight(one_by_one(lambda: fresh(kind, name), points.flatten(0, 1)))
+        demand_straight(one_by_one(kind, name, points.flatten(0, 1)))
 
 
 def truth_of_the_walls(kind, name):
@@ -190,11 +196,12 @@ def truth_of_the_walls(kind, name):
     wall = answered(fresh(kind, name), lambda model: partition.nearest_walls(model, x))
     if wall is None:
         return
-    assert torch.equal(wall.radius, answered(fresh(kind, name), lambda model: partition.in_radius(model, x)))
+    assert torch.equal(wall.radius, radii_of(kind, name))
     assert torch.allclose(wall.step.norm(dim=1), torch.where(wall.radius.isfinite(), wall.radius, 0.0), rtol=1e-9)
-    there, before, beyond = (answered(fresh(kind, name), lambda model: partition.region_codes(model, x + share * wall.step))  # noqa: B023
-                             for share in (0, 1 - 1e-6, 1 + 1e-6))
-    if there is not None:
+    points = torch.cat([x + share * wall.step for share in (0, 1 - 1e-6, 1 + 1e-6)])
+    codes = answered(fresh(kind, name), lambda model: partition.region_codes(model, points))
+    if codes is not None:
+        there, before, beyond = ([layer[start:start + 3] for layer in codes] for start in (0, 3, 6))
         near, far = (partition.distance(there, each).max(0, initial=0) for each in (before, beyond))
         assert (near == 0).all() and ((far > 0) == wall.radius.isfinite().numpy()).all()
 
@@ -204,7 +211,7 @@ def truth_of_the_plane(kind, name):
     if plane is not None:
         slopes, offsets = plane.affine_maps()
         values = (slopes @ plane.centres[..., None])[..., 0] + offsets
-        assert abs(one_by_one(lambda: fresh(kind, name), plane.points(plane.centres)).numpy() - values).max() < 1e-8
+        assert abs(one_by_one(kind, name, plane.points(plane.centres)).numpy() - values).max() < 1e-8
 
 
 def truth_of_the_segment(kind, name):
@@ -213,13 +220,13 @@ def truth_of_the_segment(kind, name):
     if walls is not None:
         ends = torch.cat([torch.zeros(1, dtype=D), torch.from_numpy(walls), torch.ones(1, dtype=D)])
         t = (ends[:-1, None] + (ends[1:] - ends[:-1])[:, None] * TIMES).flatten()
-        demand_straight(one_by_one(lambda: fresh(kind, name), x[0] + t[:, None] * (x[1] - x[0])))
+        demand_straight(one_by_one(kind, name, x[0] + t[:, None] * (x[1] - x[0])))
 
 
 def truth_of_concavities(kind, name):
     if answered(fresh(kind, name), lambda model: splines.concavities(model, inputs(3))) == ():
         one, two = 3 * inputs(40, 5), 3 * inputs(40, 6)
-        values = one_by_one(lambda: fresh(kind, name), torch.cat([one, (one + two) / 2, two])).unflatten(0, (3, -1))
+        values = one_by_one(kind, name, torch.cat([one, (one + two) / 2, two])).unflatten(0, (3, -1))
         assert bool((2 * values[1] <= values[0] + values[2] + 1e-9).all())
 
 
