@@ -4,25 +4,62 @@ import functools
 import itertools
 
 import devious
+import operations
 import pytest
 import random_modules
 import sceptical
 import torch
 from test_conformance import answer, error_of_differences, slopes_by_autograd
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory import max_affine, partition, splines
+from deepatoms.theory.operations import AFFINE, PIECES
+from deepatoms.theory.partition.rules import WALLS
 
 D = torch.float64
 KINDS = {kind: getattr(devious, kind) | getattr(sceptical, kind) for kind in ("RIGHT", "WRONG")}
-REFUSED = {*devious.REFUSED, *sceptical.REFUSED}
+KINDS["RIGHT"] |= operations.RIGHT
+REFUSED = {*devious.REFUSED, *sceptical.REFUSED, *operations.REFUSED}
 CASES = [(kind, name) for kind in KINDS for name in KINDS[kind]]
 TIMES = torch.tensor([0.02, 0.5, 0.98], dtype=D)
 
 
 def test_no_name_stands_for_two_modules():
-    assert len(CASES) == sum(len(getattr(each, kind)) for each in (devious, sceptical) for kind in KINDS)
-    assert REFUSED <= KINDS["RIGHT"].keys()
+    sizes = [len(getattr(each, kind)) for each in (devious, sceptical) for kind in KINDS]
+    assert len(CASES) == sum(sizes) + len(operations.RIGHT) and REFUSED <= KINDS["RIGHT"].keys()
+
+
+class Operations(TorchDispatchMode):
+    """Note the names of the operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func._schema.name.removeprefix("aten::").removesuffix("_"))
+        return func(*args, **(kwargs or {}))
+
+
+def test_every_operation_of_the_tables_is_tried():
+    """Each stands in a module that is piecewise affine, and every public call is tried on each of those below."""
+    with Operations() as met, torch.no_grad():
+        for name in KINDS["RIGHT"]:
+            fresh("RIGHT", name)(inputs(3))
+    assert AFFINE.keys() | PIECES.keys() <= met.names | operations.NEVER_SEEN
+
+
+def test_one_table():
+    """What the tracer knows to select has walls: slices and radii know it too."""
+    assert PIECES.keys() == WALLS.keys()
+
+
+@pytest.mark.parametrize("name", operations.EVERY)
+def test_no_operation_lets_a_concave_function_pass_as_convex(name, monkeypatch):
+    """One by one, as in a sum the one that is known not to be convex would hide another."""
+    monkeypatch.setitem(KINDS["RIGHT"], name, lambda: operations.Reads([name], mixed=False))
+    truth_of_concavities("RIGHT", name)
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +81,12 @@ def inputs(count, seed=1):
     return torch.randn(count, devious.WIDTH, generator=torch.Generator().manual_seed(seed), dtype=D)
 
 
-def one_by_one(build, x):
-    """Return the function's own values: each sample by itself, through a module that saw nothing before."""
+def one_by_one(kind, name, x):
+    """Return the function's own values: each sample by itself; through a module that saw nothing before, unless it is right."""
+    build = functools.partial(fresh, kind, name)
+    modules = itertools.repeat(build()) if kind == "RIGHT" else (build() for _ in x)
     with torch.no_grad():
-        return torch.cat([build()(each[None].clone()).reshape(1, -1) for each in x])
+        return torch.cat([module(each[None].clone()).reshape(1, -1) for module, each in zip(modules, x, strict=False)])
 
 
 def demand_straight(values):
@@ -68,7 +107,7 @@ def truth_of_the_map(kind, name, count=3):
     found = answered(build(), lambda model: splines.affine_map(model, x))
     assert (found is None) == (name in REFUSED) or kind == "WRONG"
     if found is not None:
-        assert torch.allclose(torch.einsum("ncd,nd->nc", found[0], x) + found[1], one_by_one(build, x), atol=1e-9)
+        assert torch.allclose(torch.einsum("ncd,nd->nc", found[0], x) + found[1], one_by_one(kind, name, x), atol=1e-9)
         assert error_of_differences(build(), x, found[0]) < 1e-5
         if kind == "RIGHT":
             assert torch.allclose(found[0], slopes_by_autograd(build(), x), atol=1e-9)
@@ -135,16 +174,20 @@ def truth_of_the_break(kind, name):
     far = answered(fresh(kind, name), lambda model: splines.distance_to_break(model, x, way))
     if far is not None:
         points = x[:, None] + TIMES[:, None] * (far.clamp(max=5)[:, None] * way)[:, None]
-        demand_straight(one_by_one(lambda: fresh(kind, name), points.flatten(0, 1)))
+        demand_straight(one_by_one(kind, name, points.flatten(0, 1)))
+
+
+@functools.lru_cache(maxsize=1)
+def radii_of(kind, name):
+    return answered(fresh(kind, name), lambda model: partition.in_radius(model, inputs(3)))
 
 
 def truth_of_the_radius(kind, name):
-    x = inputs(3)
-    radii = answered(fresh(kind, name), lambda model: partition.in_radius(model, x))
+    x, radii = inputs(3), radii_of(kind, name)
     if radii is not None:
         steps = nn.functional.normalize(inputs(24, 5)) * radii.clamp(max=5).repeat(8)[:, None]
         points = x.repeat(8, 1)[:, None] + (2 * TIMES - 1)[:, None] * steps[:, None]
-        demand_straight(one_by_one(lambda: fresh(kind, name), points.flatten(0, 1)))
+        demand_straight(one_by_one(kind, name, points.flatten(0, 1)))
 
 
 def truth_of_the_walls(kind, name):
@@ -153,11 +196,12 @@ def truth_of_the_walls(kind, name):
     wall = answered(fresh(kind, name), lambda model: partition.nearest_walls(model, x))
     if wall is None:
         return
-    assert torch.equal(wall.radius, answered(fresh(kind, name), lambda model: partition.in_radius(model, x)))
+    assert torch.equal(wall.radius, radii_of(kind, name))
     assert torch.allclose(wall.step.norm(dim=1), torch.where(wall.radius.isfinite(), wall.radius, 0.0), rtol=1e-9)
-    there, before, beyond = (answered(fresh(kind, name), lambda model: partition.region_codes(model, x + share * wall.step))  # noqa: B023
-                             for share in (0, 1 - 1e-6, 1 + 1e-6))
-    if there is not None:
+    points = torch.cat([x + share * wall.step for share in (0, 1 - 1e-6, 1 + 1e-6)])
+    codes = answered(fresh(kind, name), lambda model: partition.region_codes(model, points))
+    if codes is not None:
+        there, before, beyond = ([layer[start:start + 3] for layer in codes] for start in (0, 3, 6))
         near, far = (partition.distance(there, each).max(0, initial=0) for each in (before, beyond))
         assert (near == 0).all() and ((far > 0) == wall.radius.isfinite().numpy()).all()
 
@@ -167,7 +211,7 @@ def truth_of_the_plane(kind, name):
     if plane is not None:
         slopes, offsets = plane.affine_maps()
         values = (slopes @ plane.centres[..., None])[..., 0] + offsets
-        assert abs(one_by_one(lambda: fresh(kind, name), plane.points(plane.centres)).numpy() - values).max() < 1e-8
+        assert abs(one_by_one(kind, name, plane.points(plane.centres)).numpy() - values).max() < 1e-8
 
 
 def truth_of_the_segment(kind, name):
@@ -176,13 +220,13 @@ def truth_of_the_segment(kind, name):
     if walls is not None:
         ends = torch.cat([torch.zeros(1, dtype=D), torch.from_numpy(walls), torch.ones(1, dtype=D)])
         t = (ends[:-1, None] + (ends[1:] - ends[:-1])[:, None] * TIMES).flatten()
-        demand_straight(one_by_one(lambda: fresh(kind, name), x[0] + t[:, None] * (x[1] - x[0])))
+        demand_straight(one_by_one(kind, name, x[0] + t[:, None] * (x[1] - x[0])))
 
 
 def truth_of_concavities(kind, name):
     if answered(fresh(kind, name), lambda model: splines.concavities(model, inputs(3))) == ():
         one, two = 3 * inputs(40, 5), 3 * inputs(40, 6)
-        values = one_by_one(lambda: fresh(kind, name), torch.cat([one, (one + two) / 2, two])).unflatten(0, (3, -1))
+        values = one_by_one(kind, name, torch.cat([one, (one + two) / 2, two])).unflatten(0, (3, -1))
         assert bool((2 * values[1] <= values[0] + values[2] + 1e-9).all())
 
 

@@ -49,6 +49,14 @@ def reduced(x, way):
     return (x.amax(1, keepdim=True), x.amin(1, keepdim=True), x.max(1, keepdim=True).values, x.min(1, keepdim=True)[0])[way] + x
 
 
+def ranked(x, way):
+    fill = [0, 0] * (x.ndim - 2) + [0, x.shape[1] - 2]
+    return (lambda: x.sort(1, descending=True).values, lambda: F.pad(x.topk(2, 1).values, fill),
+            lambda: x - x.median(1, keepdim=True).values, lambda: x + x.kthvalue(2, 1, keepdim=True).values,
+            lambda: x.cummax(1).values, lambda: x.gather(1, x.argsort(1).flip(1)),
+            lambda: x + torch.linalg.vector_norm(x, 1, 1, True))[way]()
+
+
 ACTIVATIONS = {
     "relu": lambda rng: F.relu, "leaky": lambda rng: nn.LeakyReLU(uniform(rng, -0.5, 1.5)), "abs": lambda rng: torch.abs,
     "prelu": lambda rng: nn.PReLU(init=uniform(rng, -0.5, 0.5)), "relu6": lambda rng: lambda x: F.relu6(4 * x),
@@ -61,7 +69,8 @@ ACTIVATIONS = {
     "maximum": lambda rng: lambda x: torch.maximum(x, x.flip(1) - 0.1),
     "minimum": lambda rng: lambda x: torch.minimum(0.3 - x, x),
     "mask": lambda rng: partial(masked, at=uniform(rng, -0.5, 0.5), way=int(rng.integers(4))),
-    "reduced": lambda rng: partial(reduced, way=int(rng.integers(4)))}
+    "reduced": lambda rng: partial(reduced, way=int(rng.integers(4))),
+    "ranked": lambda rng: partial(ranked, way=int(rng.integers(7)))}
 POOLS = {
     "max": lambda rng: nn.MaxPool2d((2, int(rng.integers(1, 4))), stride=int(rng.integers(1, 3)), padding=(1, 0),
                                     ceil_mode=bool(rng.integers(2))),

@@ -325,14 +325,18 @@ def test_codes_of_three_dimensional_pooling_are_positions_in_the_window(options)
     lambda x: torch.addcmul(x, x.relu(), torch.ones(3), value=-1), lambda x: torch.fft.rfft(x.relu()).real,
     lambda x: x.relu() / -2,
     lambda x: F.interpolate(x.relu()[:, None, None], size=(4, 5), mode="bicubic").flatten(1), lambda x: F.threshold(x, 0, 1),
-    lambda x: F.softshrink(x), lambda x: x.topk(1).values, lambda x: torch.addmm(x, x.relu(), torch.eye(3), alpha=-1)])
+    lambda x: F.softshrink(x), lambda x: x.topk(1).values, lambda x: torch.addmm(x, x.relu(), torch.eye(3), alpha=-1),
+    lambda x: torch.take_along_dim(x[:, :2].flip(1), x[:, :2].max(1, True).indices, 1), lambda x: x.max(1, True).indices.float(),
+    lambda x: torch.arange(3.0)[x.max(1).indices], lambda x: x * (x.cummax(1).indices > 0),
+    lambda x: F.max_unpool1d(*F.max_pool1d(x.abs()[:, None, :2], 2, return_indices=True), 2)])
 def test_no_option_lets_a_concave_function_pass_as_convex(model):
     assert splines.concavities(model, torch.randn(4, 3))
 
 
 @pytest.mark.parametrize("model", [lambda x: torch.add(x, x.relu(), alpha=2), lambda x: torch.sub(x.relu(), x),
                                    lambda x: torch.sub(x, x.relu(), alpha=-1), lambda x: torch.lerp(x, x.relu(), 0.5),
-                                   lambda x: torch.linalg.vector_norm(x, 1, -1, True), lambda x: x.max(1, True).values])
+                                   lambda x: torch.linalg.vector_norm(x, 1, -1, True), lambda x: x.max(1, True).values,
+                                   lambda x: F.max_pool1d(x[:, None], 2), lambda x: F.max_pool2d(x[:, None, None], (1, 2))])
 def test_convex_functions_are_proved_convex(model):
     assert splines.concavities(model, torch.randn(4, 3)) == ()
 

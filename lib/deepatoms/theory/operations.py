@@ -65,7 +65,7 @@ def _names(text):
 # Affine in every argument, with no negative factor.
 PLAIN = _names("""
     view _unsafe_view reshape _reshape_alias t transpose permute expand squeeze unsqueeze select slice split unsafe_split
-    split_with_sizes chunk unbind flatten unflatten clone copy copy_ _to_copy contiguous detach alias as_strided lift_fresh
+    split_with_sizes chunk unbind flatten unflatten clone copy _to_copy contiguous detach alias as_strided lift_fresh
     lift_fresh_copy cat stack repeat flip roll rot90 tril triu diagonal diag_embed unfold im2col col2im sum mean cumsum trace
     constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
     avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d

@@ -537,12 +537,15 @@ class _Watcher(TorchDispatchMode):
         if not torch.is_grad_enabled():
             self.unseen.append(f"no_grad in {_place(self.stack)}")
         if highest == CONSTANT and name != "_local_scalar_dense":
-            return self._mark(func(*args, **kwargs), CONSTANT)
+            output = self._mark(func(*args, **kwargs), CONSTANT)
+            self._note_jumps(name, output, args, kwargs)
+            return output
         rule = self._rule(name, func, args, kwargs, kinds)
         if rule:
             return self._mark(self._select(name, rule, func, args, kwargs), CONSTANT if rule.constant else CURVED)
         output = self._mark(func(*args, **kwargs), CURVED if CONSTANT in kinds else highest)
         self._demand_digits(name, output)
+        self._note_jumps(name, output, args, kwargs)
         return output
 
     def kind(self, value):
@@ -618,7 +621,7 @@ class _Watcher(TorchDispatchMode):
     def _demand_digits(self, name, output):
         """A conversion jumps where no nonlinearity is seen: to integers, and to fewer digits than x has."""
         for each in output if isinstance(output, (tuple, list)) else (output,):
-            if not isinstance(each, torch.Tensor) or each.dtype == self.dtype:
+            if not isinstance(each, torch.Tensor) or each.dtype == self.dtype or not each.numel():
                 continue
             if not (each.is_floating_point() or each.is_complex()):
                 self.refuse(name, "converts to integers, which jump where no nonlinearity is seen",
@@ -637,6 +640,18 @@ class _Watcher(TorchDispatchMode):
                 smallest = _smallest(factor)
                 if smallest < 0:
                     self.concavities.append(f"{name} in {_place(self.stack)} has a negative factor, {smallest:.3g}")
+
+    def _note_jumps(self, name, output, args, kwargs):
+        """Numbers chosen by a position or a mask jump where that changes, also where it comes with a maximum, which is convex."""
+        numbers = any(isinstance(each, torch.Tensor) and each.is_floating_point()
+                      for each in (output if isinstance(output, (tuple, list)) else (output,)))
+        if numbers and any(self._positions(each) for each in (*args, *kwargs.values())):
+            self.concavities.append(f"{name} in {_place(self.stack)} uses positions or masks, which jump between regions")
+
+    def _positions(self, value):
+        if isinstance(value, (list, tuple)):
+            return any(map(self._positions, value))
+        return isinstance(value, torch.Tensor) and not value.is_floating_point() and self.kind(value) == CONSTANT
 
     def _select(self, name, rule, func, args, kwargs):
         """Run a nonlinearity, or apply to its input the pieces that were selected before."""

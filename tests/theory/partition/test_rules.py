@@ -22,7 +22,7 @@ def pool2d(**options):
 
 # For each operation calls that vary each of its options; an option's name leads to the calls that vary it.
 CALLS = {
-    "relu": {}, "abs": {}, "sign": {}, "hardsigmoid": {},
+    "relu": {}, "abs": {}, "sign": {}, "sgn": {}, "hardsigmoid": {},
     "leaky_relu": {"negative_slope": [F.leaky_relu, lambda x: F.leaky_relu(x, 0.3), lambda x: F.leaky_relu(x, -0.2)]},
     "_prelu_kernel": {"weight": [lambda x: aten._prelu_kernel(x, SLOPES), lambda x: F.prelu(x, SLOPES[:1])]},
     "rrelu_with_noise": dict.fromkeys(["lower", "upper", "noise", "training", "generator"], [
@@ -49,6 +49,28 @@ CALLS = {
                       lambda x, call=call: call(x, (0, 1)), call],
               "keepdim": [lambda x, call=call: call(x, (1, 2), keepdim=True)]}
        for name, call in {"amax": torch.amax, "amin": torch.amin}.items()},
+    **{name: {"dim": [lambda x, call=call: x - torch.take_along_dim(x, call(x, 2, keepdim=True), 2),
+                      lambda x, call=call: x * call(x)],
+              "keepdim": [lambda x, call=call: torch.gather(x, 3, call(x, 3)[..., None])]}
+       for name, call in {"argmax": torch.argmax, "argmin": torch.argmin}.items()},
+    **{name: {"dim": [lambda x, call=call: call(x, 2).values, lambda x, call=call: call(x, -1)[0],
+                      lambda x, call=call: call(x, 0)[0]]}
+       for name, call in {"cummax": torch.cummax, "cummin": torch.cummin}.items()},
+    "sort": {"dim": [lambda x: x.sort(2).values, lambda x: x.sort()[0], lambda x: x.sort(0).values, torch.msort],
+             "descending": [lambda x: x.sort(-1, True).values, lambda x: torch.gather(x, 2, x.argsort(2, descending=True))],
+             "stable": [lambda x: x.sort(stable=True, dim=2)[0], lambda x: x.sort(stable=False, descending=True).values]},
+    "topk": {"k": [lambda x: x.topk(2).values, lambda x: x.topk(7)[0], lambda x: x.topk(1, 1)[0]],
+             "dim": [lambda x: x.topk(3, 2).values], "largest": [lambda x: x.topk(2, 2, False)[0]],
+             "sorted": [lambda x: x.topk(2, sorted=False).values]},
+    "kthvalue": {"k": [lambda x: x.kthvalue(1)[0], lambda x: x.kthvalue(7).values], "dim": [lambda x: x.kthvalue(3, 2)[0]],
+                 "keepdim": [lambda x: x - x.kthvalue(4, keepdim=True).values]},
+    **{name: {"dim": [lambda x, call=call: call(x, 2).values, lambda x, call=call: call(x, 0)[0]],
+              "keepdim": [lambda x, call=call: x - call(x, -1, keepdim=True).values]}
+       for name, call in {"median": torch.median, "nanmedian": torch.nanmedian}.items()},
+    "linalg_vector_norm": dict.fromkeys(["ord", "dim", "keepdim", "dtype"], [
+        lambda x: torch.linalg.vector_norm(x, 1, (1, 2)), lambda x: x.norm(1, -1, True)]),
+    "norm": dict.fromkeys(["p", "dim", "keepdim", "dtype"], [
+        lambda x: aten.norm(x, 1, [1, 3]), lambda x: aten.norm(x, 1, [2], True), lambda x: aten.norm(x, 1, [0])]),
     "max_pool2d_with_indices": {
         "kernel_size": [pool2d(kernel_size=2), pool2d(kernel_size=(3, 2)), pool2d(kernel_size=(1, 4))],
         "stride": [pool2d(kernel_size=3, stride=1), pool2d(kernel_size=2, stride=(3, 1))],
@@ -65,7 +87,7 @@ CALLS = {
     "adaptive_max_pool3d": {"output_size": [lambda x: F.adaptive_max_pool3d(x, (3, 2, 4))]}}
 # Their codes change at walls where the function goes straight on.
 SMOOTH = (CALLS["clamp"]["max"][2], CALLS["softshrink"]["lambd"][1])
-PLAIN = {"relu": F.relu, "abs": torch.abs, "sign": torch.sign, "hardsigmoid": F.hardsigmoid}
+PLAIN = {"relu": F.relu, "abs": torch.abs, "sign": torch.sign, "sgn": torch.sgn, "hardsigmoid": F.hardsigmoid}
 EVERY = [pytest.param(name, call, id=f"{name}-{option}-{i}") for name, options in CALLS.items()
          for option, calls in (options or {"self": [PLAIN.get(name)]}).items() for i, call in enumerate(calls)]
 

@@ -185,7 +185,7 @@ def test_bad_input_is_refused():
     with pytest.raises(NotPiecewiseAffineError, match="sigmoid"):
         partition.slice_plane(nn.Sequential(nn.Linear(2, 2), nn.Sigmoid()).double(), little.box())
     with pytest.raises(NotPiecewiseAffineError, match="sort"):
-        partition.slice_plane(lambda x: x.sort(1).values, little.box())
+        partition.slice_plane(lambda x: x.sort(0).values, little.box())
 
 
 @pytest.mark.parametrize("side", [1.0, 10.0])

@@ -2,9 +2,10 @@ r"""The partition that a piecewise affine network makes of its input space: code
 
 The equations are those of Balestriero and Baraniuk, *A Spline Theory of Deep Networks* (ICML 2018), Section 7, under the
 paper's numbers. Every unit of a nonlinearity selects one of its affine pieces; the selections, unit by unit, are the *code*
-of an input (Eq. 14), and the inputs with one code form a convex *region*. What follows from it is here: a distance between
-codes (Eq. 15) with exact nearest neighbours, exact partitions of a segment, of a plane and of space, and the exact distance
-to the nearest wall of a region.
+of an input (Eq. 14), and the inputs with one code form a convex *region*. (Of an entry at some rank, such as a median, the
+code counts with the set of entries above it: the inputs where it has its place behind any set need not be convex.) What follows
+from it is here: a distance between codes (Eq. 15) with exact nearest neighbours, exact partitions of a segment, of a plane and of
+space, and the exact distance to the nearest wall of a region.
 """
 
 from deepatoms.theory.partition.codes import LayerCodes, distance, region_codes

@@ -18,7 +18,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepatoms.theory.arguments import refuse
-from deepatoms.theory.partition.rules import FIRST_ONLY, WALLS, Hold, bound
+from deepatoms.theory.partition.rules import FIRST_ONLY, WALLS, Hold, Ranked, bound
 from deepatoms.theory.piecewise import Exits, Model, NotPiecewiseAffineError, demand_model, told, trace
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
@@ -36,7 +36,9 @@ class Pieces:
         at: Values at the points, shape (points, units * walls) of what changes sign, or (points, windows, cells) of what
             competes.
         slopes: Change along each direction, shape (directions, *at.shape).
-        walls: How many walls each unit has, side by side: two for a clip, one for a rectifier or for what competes.
+        walls: How many walls each unit has, side by side: two for a clip, one for a rectifier or for what competes; for
+            cells of which several ranks are selected, how many windows.
+        ranks: The rank of the cell that each window selects, shape (windows,); None where it is the largest.
     """
 
     layer: int
@@ -44,20 +46,31 @@ class Pieces:
     at: torch.Tensor
     slopes: torch.Tensor
     walls: int = 1
+    ranks: torch.Tensor | None = None
 
     @property
     def competing(self) -> bool:
         """Tell whether cells compete for a maximum (pooling), rather than units for a sign."""
         return self.at.ndim == 3
 
+    @property
+    def winners(self) -> torch.Tensor:
+        """Return the cell that each window selects, shape (points, windows); the first of equal ones."""
+        if self.ranks is None:
+            return self.at.argmax(2)
+        order = self.at.sort(dim=2, descending=True, stable=True).indices
+        return order.gather(2, self.ranks[:, None].expand(len(order), -1, 1))[..., 0]
+
     def leads(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return by how much each window's winner leads each of its cells, and how that lead changes along each direction.
 
-        A cell behind its winner is a unit of one sign; the lead over a cell in the padding is 0 and never changes.
+        A cell behind its winner is a unit of one sign, and so is one ahead of a winner that is not the largest: there the lead
+        is the cell's. The lead over a cell in the padding is 0 and never changes.
         """
-        winner = self.at.argmax(2, keepdim=True)
+        winner = self.winners[..., None]
         gap = self.at.gather(2, winner) - self.at
         changes = self.slopes.gather(3, winner.expand(len(self.slopes), *winner.shape)) - self.slopes
+        gap, changes = gap.abs(), torch.where(gap < 0, -changes, changes)
         return torch.nan_to_num(gap, posinf=0.0), torch.where(gap.isfinite(), torch.nan_to_num(changes), 0.0)
 
 
@@ -131,14 +144,14 @@ def _called(model):
 
 
 def demand_known(model: Model, x: torch.Tensor) -> int:
-    """Refuse a network that is not piecewise affine, or has a nonlinearity whose walls are not known here; count them.
+    """Refuse a network that is not piecewise affine, or calls a nonlinearity in a way that is not known here; count them.
 
     A rehearsal on three inputs next to x, together and one by one, also refuses a network that does not treat the samples
     of a batch each by itself, row by row: columns, batch statistics, time first.
 
     Raises:
-        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine, its
-            walls are not known here, or samples are mixed.
+        deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine, is called with an
+            option that is not known here, or samples are mixed.
 
     Source:
         Standard.
@@ -164,12 +177,6 @@ def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
     demand_model(model)
     with untouched(model):
         found = trace(model, x[:1].detach().clone(), codes=False).nonlinearities
-        for each in found:
-            if each.operation not in WALLS:
-                known = ", ".join(sorted(WALLS))
-                raise NotPiecewiseAffineError(f"{each.operation} in layer {each.where!r} has walls that exact slices do not "
-                                              f"know; they know {known}; write it with one of these, or ask for less: "
-                                              "affine_map and region_codes know it")
         mode = _demand_by_itself(model, x[:1].detach(), found)
     return len(found), mode.bytes
 
@@ -309,7 +316,7 @@ class _Extension(TorchDispatchMode):
         named = bound(func, args, kwargs)
         if unknown := set(named) - WALLS[name].options:
             self._refuse(name, f"is called with {', '.join(sorted(unknown))}, which exact slices do not know")
-        if missing := WALLS[name].options - set(named):
+        if missing := WALLS[name].needed - set(named):
             self._refuse(name, f"is called without {', '.join(sorted(missing))}: its samples may be mixed")
         if name in FIRST_ONLY and self._kind(tuple(named.values())[1:]) == VARYING:
             self._refuse(name, "has a bound or a slope that depends on the input; for a bound use torch.maximum or torch.minimum")
@@ -324,6 +331,7 @@ class _Extension(TorchDispatchMode):
 
     def _note(self, operation, compared):
         layer, competing = len(self.found), WALLS[operation].competing
+        compared, ranks = compared if isinstance(compared, Ranked) else (compared, None)
         self.hold.first(compared)  # the rows are the points and their copies
         if self.last in (None, layer):
             cells = compared.shape[-1]
@@ -331,8 +339,10 @@ class _Extension(TorchDispatchMode):
             values = values if competing else values.flatten(2)
             self._demand_finite(operation, compared, competing)
             self.kept += _nbytes(values)
+            walls = cells if not competing else 1 if ranks is None else len(ranks)
+            every = None if ranks is None else torch.tensor(ranks, device=values.device).repeat(values.shape[2] // walls)
             # A copy: the operation may write its result over what it compares.
-            self.found.append(Pieces(layer, operation, values[0].clone(), values[1:] - values[:1], 1 if competing else cells))
+            self.found.append(Pieces(layer, operation, values[0].clone(), values[1:] - values[:1], walls, every))
         else:
             self.found.append(None)
         if layer == self.last:

@@ -78,12 +78,14 @@ def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None, 
 
     The slice is :math:`c_0 + u\,(c_1 - c_0) + v\,(c_2 - c_0)` with u, v in [0, 1]. Nonlinearity by nonlinearity, each region
     so far carries the affine map of everything before it, and is cut where a unit changes sign; under max-pooling where the
-    *winner* changes, so that crossings below the maximum make no wall. Regions are told apart by their codes; neighbours
+    *winner* changes, so that crossings below the maximum make no wall; under sorting where two entries tie, under ``topk``,
+    ``kthvalue`` and ``median`` where a selected one does. Regions are told apart by their codes; neighbours
     may share an affine map (a wall seen by no active unit). Walls nearer to each other than rounding (1e-13 of the numbers
     compared) are one; a unit that is constant on a region makes none there.
 
     Args:
-        model: A module in evaluation mode and float64: affine operations, skips, ReLU-like activations, max-pooling.
+        model: A module in evaluation mode and float64: affine operations, skips, ReLU-like activations, max-pooling,
+            sorting.
         corners: Three corners c0, c1, c2, shape (3, ...), float64.
         layers: Number of nonlinearities to take part; None for all.
         limit: The largest number of regions.

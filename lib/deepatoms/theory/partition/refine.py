@@ -166,7 +166,7 @@ class Observed:
             centres = part.centres
             pieces = observe(self.model, located(self.corners, centres), directions, layer)[0][layer]
             functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
-            split = Contest.of(functions) if pieces.competing else Units.of(functions)
+            split = Contest.of(functions, pieces.ranks) if pieces.competing else Units.of(functions)
             found.append(sweep(part, split, budget)[0])
         return type(cells).join(found)
 
@@ -377,36 +377,41 @@ class Units:
 
 @dataclass(frozen=True, eq=False)
 class Contest:
-    """The affine functions that compete for the maximum of windows, each about the centre of its region.
+    """The affine functions that compete for the maximum (or for another rank) of windows, each about the centre of its region.
 
     The parts of a region that its competitors win form a power diagram (Aurenhammer, 1987): where one is at least another
-    is a half-space, so a winner's part is what clipping by the walls against all its rivals leaves.
+    is a half-space, so a winner's part is what clipping by the walls against all its rivals leaves. The second of them, or the
+    third, has as many rivals ahead of it: its parts are what cutting by the same walls leaves with so many, one for each set of
+    rivals ahead.
 
     Attributes:
         functions: Values 0 in the padding.
         finite: Which cells compete; those in the padding stand at minus infinity and never win.
         scale: Size of the numbers that a window compares, shape (regions, windows): what rounding is measured by.
+        ranks: The rank that is sought in each window, 0 for the largest; shape (windows,).
     """
 
     functions: Functions
     finite: np.ndarray
     scale: np.ndarray
+    ranks: np.ndarray
 
     @classmethod
-    def of(cls, functions: Functions) -> Contest:
+    def of(cls, functions: Functions, ranks: Any = None) -> Contest:
         """Return the contest of values that are minus infinity in the padding."""
         at, slopes, centres = functions
         finite = np.isfinite(at)
         # Minus infinity times zero is no number: the padding competes as 0 and is told apart by ``finite``.
         at, slopes = np.where(finite, at, 0.0), np.where(finite, slopes, 0.0)
-        return cls(Functions(at, slopes, centres), finite, (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300))
+        ranks = np.zeros(at.shape[1], int) if ranks is None else ranks.cpu().numpy()
+        return cls(Functions(at, slopes, centres), finite, (abs(at) + abs(slopes).sum(0)).max(2, initial=1e-300), ranks)
 
     def one(self, places: np.ndarray) -> Contest:
         """Return the contest of the window of a region at each place, without the axis of windows."""
         at, slopes, centres = self.functions
         region, window = np.divmod(places, at.shape[1])
         return Contest(Functions(at[region, window], slopes[:, region, window], centres[region]),
-                       self.finite[region, window], self.scale[region, window])
+                       self.finite[region, window], self.scale[region, window], self.ranks[window])
 
     def between(self, rows: np.ndarray, cell: int, rival: int) -> AffineFunctions:
         """Return the lead of one cell of a single window over another on some regions."""
@@ -417,49 +422,66 @@ class Contest:
     def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the regions and places of windows of which a bounding box does not name the winner."""
         at, slopes, centres = self.functions
-        winner = np.where(self.finite, at, -np.inf).argmax(2)[..., None]
-        lead = np.take_along_axis(at, winner, 2) - at
+        winner = np.moveaxis(_holder(np.moveaxis(np.where(self.finite, at, -np.inf), 2, 0), self.ranks), 0, 2)
+        lead = abs(np.take_along_axis(at, winner, 2) - at)
         farthest = sum(abs(slope - np.take_along_axis(slope, winner, 2)) * reach[:, None, None]
                        for slope, reach in zip(slopes, cells.reach(centres).T, strict=True))
         rows, windows = np.nonzero((self.finite & (lead < farthest)).any(2))
         return rows, rows * at.shape[1] + windows
 
     def splits(self, cells: Cells, rows: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, None]:
-        """Tell of which windows no cell is largest at all corners of the region, pair by pair.
+        """Tell of which windows no cell has its rank, behind the same rivals, at all corners of the region, pair by pair.
 
-        A window that one cell wins at every corner it wins everywhere, for the region is convex: no cut, and no work.
+        Where one has it at every corner it has it everywhere, for the region is convex: no cut, and no work.
         """
         one = self.one(places)
         at, slopes, centres = one.functions
-        values = [np.where(cells.spread(rows, one.finite[:, cell]), cells.evaluate(
-            rows, AffineFunctions.about(at[:, cell], slopes[..., cell], centres)), -np.inf) for cell in range(at.shape[1])]
-        near = np.max(values, 0) - ROUNDING * cells.spread(rows, one.scale)
-        won = [cells.extremes(rows, each - near)[0] >= 0 for each in values]
-        return ~np.any(won, 0), None
+        values = np.array([np.where(cells.spread(rows, one.finite[:, cell]), cells.evaluate(
+            rows, AffineFunctions.about(at[:, cell], slopes[..., cell], centres)), -np.inf) for cell in range(at.shape[1])])
+        best, near = np.take_along_axis(values, _holder(values, cells.spread(rows, one.ranks)), 0)[0], ROUNDING * one.scale
+        low, high = np.array([cells.extremes(rows, each - best) for each in values]).swapaxes(0, 1)
+        above, below = low >= -near, high <= near
+        ahead, level = (above & ~below).sum(0), (above & below).sum(0)
+        return ~((above | below).all(0) & (ahead <= one.ranks) & (one.ranks < ahead + level)), None
 
     def split(self, cells: Many, places: np.ndarray, values: None, told: Count) -> tuple[Many, np.ndarray]:
-        """Give each cell of one window a region the part that it wins; the first of equal cells takes it all."""
+        """Give each cell of one window a region the parts where it has the rank; the first of equal cells takes all."""
         one, won = self.one(places), []
         for cell in range(one.finite.shape[1]):
             rows = np.flatnonzero(one.finite[:, cell])
-            part = cells.take(rows)
+            part, ahead = cells.take(rows), np.zeros(len(rows), int)
             for rival in range(one.finite.shape[1]):
                 if rival != cell and len(rows):
-                    part, rows = one.against(part, rows, cell, rival)
-            won.append((part, rows))
+                    part, rows, ahead = one.against(part, rows, ahead, cell, rival)
+            has = np.flatnonzero(ahead == one.ranks[rows])
+            won.append((part.take(has), rows[has]))
             told(sum(len(part) for part, _ in won))  # a wide window takes long: the limit holds inside of it as well
         return type(cells).join([part for part, _ in won]), np.concatenate([rows for _, rows in won])
 
-    def against(self, part: Many, rows: np.ndarray, cell: int, rival: int) -> tuple[Many, np.ndarray]:
-        """Keep the part of each region on which ``cell`` is at least ``rival``; on a draw everywhere the first keeps it."""
+    def against(self, part: Many, rows: np.ndarray, ahead: np.ndarray, cell: int,
+                rival: int) -> tuple[Many, np.ndarray, np.ndarray]:
+        """Part each region where ``rival`` goes ahead of ``cell``, and drop where too many are ahead; on a draw the first is."""
         every = np.arange(len(part))
         values = settle(part.evaluate(every, self.between(rows, cell, rival)), part.spread(every, self.scale[rows]))
         values = np.where(part.spread(every, self.finite[rows, rival]), values, 1.0)  # nobody loses to the padding
         low, high = part.extremes(every, values)
         # Equal on the whole region: as torch's pooling does, the first takes it, so that no part is given out twice.
-        whole = np.flatnonzero((high > 0) & (low >= 0) | ((high <= 0) & (low >= 0) & (cell < rival)))
-        upper, kept = part.cut(values)[0]
-        return type(part).join([part.take(whole), upper]), np.concatenate([rows[whole], rows[kept]])
+        first = (high > 0) & (low >= 0) | ((high <= 0) & (low >= 0) & (cell < rival))
+        whole = np.flatnonzero(first), np.flatnonzero((high <= 0) & ~first)
+        cut, found = part.cut(values), list[tuple[Many, np.ndarray, np.ndarray]]()
+        for also in range(1 + bool(self.ranks.any())):  # behind no more rivals than before, and behind one more
+            for half, origin in ((part.take(whole[also]), whole[also]), cut[also]):
+                few = np.flatnonzero(ahead[origin] + also <= self.ranks[rows[origin]])
+                found.append((half.take(few), rows[origin[few]], ahead[origin[few]] + also))
+        halves, origins, counts = zip(*found, strict=True)
+        return type(part).join(halves), np.concatenate(origins), np.concatenate(counts)
+
+
+def _holder(values, ranks):
+    """Return which cell, along the first axis, has a rank."""
+    if not ranks.any():
+        return values.argmax(0)[None]
+    return np.take_along_axis((-values).argsort(0, kind="stable"), np.broadcast_to(ranks, values.shape[1:])[None], 0)
 
 
 def winners(cells: Many, slopes: np.ndarray, offsets: np.ndarray, model: Model) -> tuple[Many, np.ndarray]:

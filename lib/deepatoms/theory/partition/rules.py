@@ -3,6 +3,9 @@ r"""Where the walls of torch's nonlinearities lie, and how the piece that a poin
 One table, :data:`WALLS`. Each rule takes an operation's arguments *by the names of torch's own schema*, every one of them: what
 the caller left out is filled in from the schema, so no default stands here, and an argument that a rule does not name refuses
 the call. A rule returns what is compared (units that change sign, or cells that compete) and the output of the selected pieces.
+
+An order of entries is kept as long as no two of them tie. Of the entry at some rank only its own ties count: its piece is where
+the same entries lie above it, a convex set, and where it ties with another one that one comes into its place.
 """
 
 import inspect
@@ -27,6 +30,24 @@ class WallRule(NamedTuple):
     def options(self) -> frozenset[str]:
         """Return the names of torch's arguments that the rule takes into account."""
         return frozenset(inspect.signature(self.function).parameters) - {"hold"}
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Return those of them that every overload of the operation must have."""
+        given = inspect.signature(self.function).parameters.values()
+        return frozenset(each.name for each in given if each.default is each.empty) - {"hold"}
+
+
+class Ranked(NamedTuple):
+    """Cells of which not the largest is selected, but those at some ranks.
+
+    Attributes:
+        values: Shape (..., ranks, cells).
+        ranks: The rank that each window selects, 0 for the largest.
+    """
+
+    values: torch.Tensor
+    ranks: range
 
 
 class Hold:
@@ -178,15 +199,86 @@ def _sign(hold, self):
     return _signs(self), hold(hold.first(self).sign())
 
 
+def _norm(hold, self, ord, dim, keepdim, dtype=None):
+    """The norm of order 1; the trace has refused the others, and conversions."""
+    dims = list(range(self.ndim)) if dim is None or dim == [] else dim
+    _demand_apart(dims, self)
+    return _signs(self), torch.where(hold(hold.first(self) > 0), self, -self).sum(dims, keepdim)
+
+
+def _norm_of_order_p(hold, self, p, dim, keepdim, dtype=None):
+    return _norm(hold, self, p, dim, keepdim)
+
+
+def _sort(hold, self, dim, descending, stable=None):
+    """The order of entries changes where any two of them tie."""
+    _demand_apart([dim], self)
+    chosen, moved = hold(hold.first(self).sort(dim=dim, descending=descending, stable=True).indices), self.movedim(dim, -1)
+    one, other = torch.triu_indices(moved.shape[-1], moved.shape[-1], 1, device=self.device)
+    levels = moved[..., one] - moved[..., other] if len(one) else torch.ones_like(moved)[..., None]
+    return levels, (self.gather(dim, chosen), chosen)
+
+
 def _along(sign):
     """The first of the largest (or smallest) entries along one dimension, and its position."""
     def rule(hold, self, dim, keepdim):
         _demand_apart([dim], self)
         chosen = hold((sign * hold.first(self)).max(dim, keepdim=True).indices)
-        values = self.gather(dim, chosen)
-        found = (values, chosen) if keepdim else (values.squeeze(dim), chosen.squeeze(dim))
-        return sign * self.movedim(dim, -1), found
+        return sign * self.movedim(dim, -1), _squeezed(self.gather(dim, chosen), chosen, dim, keepdim)
     return rule
+
+
+def _squeezed(values, chosen, dim, keepdim):
+    return (values, chosen) if keepdim else (values.squeeze(dim), chosen.squeeze(dim))
+
+
+def _position(sign):
+    def rule(hold, self, dim, keepdim):
+        if dim is None:
+            raise ValueError("goes over the batch as well; name a dimension")
+        compared, (_, chosen) = _along(sign)(hold, self, dim, keepdim)
+        return compared, chosen
+    return rule
+
+
+def _running(sign):
+    """The largest (or smallest) of the entries so far: for each entry a window of those up to it."""
+    def rule(hold, self, dim):
+        _demand_apart([dim], self)
+        moved, n = sign * self.movedim(dim, -1), self.shape[dim]
+        so_far = torch.ones(n, n, dtype=torch.bool, device=self.device).tril()
+        windows = torch.where(so_far, moved[..., None, :], -math.inf)
+        chosen = hold(hold.first(windows).max(-1).indices).movedim(-1, dim)
+        return windows, (self.gather(dim, chosen), chosen)
+    return rule
+
+
+def _at_ranks(hold, x, dim, sign, ranks):
+    """The entries at some ranks along one dimension, from the largest (or smallest) on, and their positions."""
+    _demand_apart([dim], x)
+    moved = sign * x.movedim(dim, -1)
+    order = hold.first(moved).sort(dim=-1, descending=True, stable=True).indices
+    chosen = hold(order[..., list(ranks)]).movedim(-1, dim)
+    windows = moved[..., None, :].expand(*moved.shape[:-1], len(ranks), -1)
+    return Ranked(windows, ranks), (x.gather(dim, chosen), chosen)
+
+
+def _topk(hold, self, k, dim, largest, sorted):
+    if not sorted:
+        raise ValueError("returns its entries in an order that torch leaves open; leave sorted=True")
+    if k == 0:
+        raise ValueError("returns nothing (k=0); take at least one entry")
+    return _at_ranks(hold, self, dim, 1 if largest else -1, range(k))
+
+
+def _kthvalue(hold, self, k, dim, keepdim):
+    compared, found = _at_ranks(hold, self, dim, -1, range(k - 1, k))
+    return compared, _squeezed(*found, dim, keepdim)
+
+
+def _median(hold, self, dim, keepdim):
+    """The lower one of two medians, as torch has it."""
+    return _kthvalue(hold, self, (self.shape[dim] + 1) // 2, dim, keepdim)
 
 
 def _extreme(sign):
@@ -272,9 +364,12 @@ SIGNS = {
     "threshold": _threshold, "hardtanh": _hardtanh, "hardsigmoid": _hardsigmoid, "clamp": _clamp, "clamp_min": _clamp_min,
     "clamp_max": _clamp_max, "softshrink": _softshrink, "maximum": _larger(1), "minimum": _larger(-1), "fmax": _larger(1),
     "fmin": _larger(-1), "gt": _comparison(torch.gt), "ge": _comparison(torch.ge), "lt": _comparison(torch.lt),
-    "le": _comparison(torch.le), "sign": _sign}
+    "le": _comparison(torch.le), "sign": _sign, "sgn": _sign, "linalg_vector_norm": _norm, "norm": _norm_of_order_p,
+    "sort": _sort}
 CONTESTS = {
-    "max": _along(1), "min": _along(-1), "amax": _extreme(1), "amin": _extreme(-1), "max_pool2d_with_indices": _max_pool(2),
+    "max": _along(1), "min": _along(-1), "argmax": _position(1), "argmin": _position(-1), "cummax": _running(1),
+    "cummin": _running(-1), "topk": _topk, "kthvalue": _kthvalue, "median": _median, "nanmedian": _median,
+    "amax": _extreme(1), "amin": _extreme(-1), "max_pool2d_with_indices": _max_pool(2),
     "max_pool3d_with_indices": _max_pool(3), "adaptive_max_pool2d": _adaptive(2), "adaptive_max_pool3d": _adaptive(3)}
 WALLS = {name: WallRule(function, function in CONTESTS.values()) for name, function in {**SIGNS, **CONTESTS}.items()}
 # Arguments of which only the first may depend on the input.

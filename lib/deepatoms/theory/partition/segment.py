@@ -165,7 +165,7 @@ def _digests(found, points):
     """Return what tells the codes of some points apart: a digest of all their layers."""
     digests = [hashlib.blake2b(digest_size=16) for _ in range(points)]
     for pieces in found:
-        bits = pieces.at.argmax(2).to(torch.int32) if pieces.competing else pieces.at > _noise(pieces)
+        bits = pieces.winners.to(torch.int32) if pieces.competing else pieces.at > _noise(pieces)
         for digest, row in zip(digests, bits.flatten(1).cpu().numpy(), strict=True):
             digest.update(row.tobytes())  # in the order of the units, however they lie in memory
     return [digest.digest() for digest in digests]

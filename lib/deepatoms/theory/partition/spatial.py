@@ -162,7 +162,8 @@ def slice_space(model: Model, corners: torch.Tensor, layers: int | None = None, 
     the slice has one region.
 
     Args:
-        model: A module in evaluation mode and float64: affine operations, skips, ReLU-like activations, max-pooling.
+        model: A module in evaluation mode and float64: affine operations, skips, ReLU-like activations, max-pooling,
+            sorting.
         corners: Four corners c0, c1, c2, c3, shape (4, ...), float64.
         layers: Number of nonlinearities to take part; None for all.
         limit: The largest number of regions.

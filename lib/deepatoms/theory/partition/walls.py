@@ -23,7 +23,8 @@ class Wall:
         step: The shortest step onto it, shape (points, ...); any longer step along it changes the code. It is 0 for a point
             that sits on a wall (radius 0) and where there is no wall.
         layer: Position of its nonlinearity, shape (points,); -1 where there is no wall.
-        unit: Its unit or window there, shape (points,): a unit with two walls, such as one that clips, is counted once.
+        unit: Its unit or window there, shape (points,): a unit with two walls, such as one that clips, is counted once, and so
+            are entries that are sorted together.
     """
 
     radius: torch.Tensor
