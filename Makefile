@@ -70,7 +70,7 @@ test: lint           ## everything that must hold before a change lands
 	  -p deepatoms.press.repeat notebooks
 	$(PRESS) regress --seed 1 --profile laptop --device cpu
 	$(PRESS) build
-	$(BIN)/python -m pytest -q -n 2 tests/site
+	$(BIN)/python -m pytest -q -n 2 --durations=12 tests/site
 
 quick: lint          ## unit tests, changed chapters, build: while working
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests lib --ignore=tests/site

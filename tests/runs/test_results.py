@@ -54,6 +54,12 @@ def test_a_record_says_where_it_comes_from():
     assert record["configuration"] == {"number": 0} and record["provenance"]["claims"] == ["dfp.eq2"]
 
 
+def test_a_record_names_the_commit_that_made_it():
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=record_files.PACKAGE, capture_output=True, text=True, check=False)
+    expected = found.stdout.strip()[:12] or "unknown"
+    assert record_files.place("cpu")["commit"] == expected
+
+
 def test_a_spent_budget_starts_nothing_and_parallel_runs_equal_serial_ones():
     with pytest.warns(RuntimeWarning, match="12 not started: the 0 minutes were over"):
         assert results.run("squares", CONFIGURATIONS, square, minutes=0) == []
