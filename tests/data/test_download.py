@@ -5,11 +5,14 @@ import hashlib
 import io
 import multiprocessing
 import os
+import random
 import signal
 import tarfile
+import threading
 import time
 
 import pytest
+from tqdm import tqdm
 
 from deepatoms.data import download, files
 from deepatoms.data.files import DamagedFileError, DownloadError, File
@@ -97,10 +100,20 @@ def test_two_processes_at_once_fetch_one_copy(cache, site, wanted):
     assert len(site.requests) == 1
 
 
+def process(wanted):
+    """Return a started process that downloads."""
+    def alone():
+        tqdm.set_lock(threading.RLock())  # forked, it shares that of the progress bars: killed, it would take it with it
+        files.locate(wanted)
+
+    child = multiprocessing.get_context("fork").Process(target=alone)
+    child.start()
+    return child
+
+
 def test_a_killed_download_is_continued(cache, site, wanted):
     site.delay = 0.05
-    child = multiprocessing.get_context("fork").Process(target=files.locate, args=(wanted,))
-    child.start()
+    child = process(wanted)
     part = cache / "set" / "data.bin.part"
     deadline = time.monotonic() + 20
     while not (part.exists() and part.stat().st_size > 20_000) and time.monotonic() < deadline:
@@ -111,6 +124,28 @@ def test_a_killed_download_is_continued(cache, site, wanted):
     site.delay = 0.0
     assert files.read([wanted]) == [CONTENT]
     assert int(site.requests[-1][1][6:-1]) >= 20_000
+
+
+def test_kills_at_random_moments_lose_nothing_that_arrived_and_leave_no_part_for_the_whole(cache, site, wanted):
+    site.delay, chance, kept, grown = 0.01, random.Random(0), 0, 0
+    whole, part = cache / "set" / "data.bin", cache / "set" / "data.bin.part"
+    for _ in range(int(os.environ.get("DEEPATOMS_KILLS", "5"))):
+        child = process(wanted)
+        time.sleep(chance.uniform(0.02, 0.15))
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        if whole.exists():
+            assert whole.read_bytes() == CONTENT
+            whole.unlink()
+            kept = 0
+        elif part.exists():
+            arrived = part.read_bytes()
+            assert len(arrived) >= kept and CONTENT.startswith(arrived)
+            grown += len(arrived) > kept
+            kept = len(arrived)
+    assert grown, "some kill met a download under way"
+    site.delay = 0.0
+    assert files.read([wanted]) == [CONTENT]
 
 
 def test_a_damaged_file_in_the_cache_is_refused_not_replaced(cache, site, wanted):

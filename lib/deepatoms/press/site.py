@@ -3,6 +3,7 @@
 import functools
 import http.server
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -10,11 +11,23 @@ from deepatoms.press import checkout
 
 
 def build():
-    """Build the site from stored outputs, warnings as errors; print where it is."""
-    root = str(checkout.ROOT)
+    """Build the site from stored outputs, warnings as errors; print where it is.
+
+    After a build that was broken off all is built anew: Sphinx takes a page that is half written for a whole one.
+    """
+    root, folder = str(checkout.ROOT), checkout.SITE.parent
+    begun = folder / "begun"
+    if begun.exists():
+        for part in ("html", ".doctrees"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    begun.touch()
     command = [pathlib.Path(sys.executable).with_name("jupyter-book"), "build", root,
                "--path-output", root, "-W", "-n", "--keep-going", "-q"]
-    if status := subprocess.run(command, cwd=checkout.ROOT, check=False).returncode:
+    status = subprocess.run(command, cwd=checkout.ROOT, check=False).returncode
+    if status >= 0:  # it ended by itself, and was not killed
+        begun.unlink()
+    if status:
         raise SystemExit(status)
     print(f"The book stands at {checkout.SITE / 'index.html'}")
 
