@@ -96,7 +96,7 @@ bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJ
 portable: .venv/installed ## tests, and every check measured, under other arithmetics: SETTING=aten-avx2 (default: all)
 	$(PRESS) portable $(if $(SETTING),--setting $(SETTING)) $(if $(CHAPTER),--chapter $(CHAPTER))
 
-faults: .venv/installed ## the long version of the tests that kill sweeps, downloads and make store, and fill disks
+faults: .venv/installed ## the long version of the tests that kill sweeps, trainings, downloads, make store and make book, and fill disks
 	DEEPATOMS_KILLS=50 $(BIN)/python -m pytest -q tests/runs tests/learning/test_resume.py \
 	  tests/data/test_download.py tests/press/test_faults.py -k "kill or full"
 

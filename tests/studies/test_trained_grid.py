@@ -194,9 +194,9 @@ def test_the_checks_of_fig_4(identifier, plain, regularised, result):
 
 
 @pytest.mark.parametrize("error, held", [
-    (lambda F, count: -count, [True, True, True]),
-    (lambda F, count: F, [False, True, True]),
-    (lambda F, count: -F, [True, False, True])])
+    (lambda F, count: -count, [True, True, True, True]),
+    (lambda F, count: count, [False, False, False, True]),
+    (lambda F, count: F, [False, False, True, True])])
 def test_the_figure_of_fig_4_is_contradicted_by_other_data(monkeypatch, error, held):
     monkeypatch.setattr(drawing.results, "records", lambda name: connected(error, error))
     figure = drawing.errors_of_fully_connected(checking.Setting())

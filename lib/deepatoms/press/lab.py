@@ -23,8 +23,7 @@ WORK = checkout.ROOT / "work"
 HERE = ("--ServerApp.ip=127.0.0.1", "--ServerApp.allow_remote_access=False")
 ROLE = re.compile(r"\{(func|class|meth|mod|eq|cite|doc)\}`([^`]+)`")
 EQUATION = re.compile(r"\$\$\n(.*?)\n\$\$ \(([\w-]+)\)", re.DOTALL)
-STORED = ("*This copy is yours. What it shows is stored and stands still until you run it: menu Run, Run All Cells"
-          " (about a minute).*")
+STORED = "*This copy is yours. What it shows is stored and stands still until you run it: menu Run, Run All Cells.*"
 BLOCK = re.compile(r"^(`{3,}|:{3,})\{(dropdown|admonition)\} *(.*?)\n(.*?)\n\1 *$", re.DOTALL | re.MULTILINE)
 
 

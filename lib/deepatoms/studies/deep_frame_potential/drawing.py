@@ -551,9 +551,9 @@ def errors_of_fully_connected(setting):
     panels[0].set(xlabel="least F (closed form)", ylabel="test error on CIFAR-10, %")
     panels[1].set(xlabel="parameters", xscale="log")
     panels[1].legend()
-    above = nets.potential > 0
+    above, every = nets.potential > 0, nets.potential >= 0
     found = {(kind, name): correlation(sign * values[chosen], errors[chosen], draw)
-             for kind, errors, chosen in (("plain", nets.plain, above | True), ("regularised", nets.regularised, above | True),
+             for kind, errors, chosen in (("plain", nets.plain, every), ("regularised", nets.regularised, every),
                                           ("above 0", nets.regularised, above))
              for name, sign, values in (("F", 1, nets.potential), ("count", -1, nets.parameters))}
     return figures.describe(figure, *_said_of_fully_connected(nets, above.sum(), found))
@@ -573,7 +573,9 @@ def _said_of_fully_connected(nets, above, found):
             f"Two scatter plots of test error, from {nets.plain.min():.0f} to {nets.plain.max():.0f} %, each network twice. Left "
             f"against the least F: a column of {len(column)} networks at 0, with errors from {column.min():.0f} to "
             f"{column.max():.0f} %, and a rising cloud of the others. Right against the number of parameters: the errors fall.",
-            {"parameters order the errors better than the least F, plain and regularised":
+            {"the errors fall with the number of parameters, plain and regularised":
+                 all(found[kind, "count"][1][0] > 0 for kind in ("plain", "regularised")),
+             "parameters order the errors better than the least F, plain and regularised":
                  all(found[kind, "count"][0] > found[kind, "F"][0] for kind in ("plain", "regularised")),
              "among networks of positive least F, the error rises with it": found["above 0", "F"][1][0] > 0,
              "the regulariser lowers the mean F reached": after < before})
