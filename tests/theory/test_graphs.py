@@ -10,8 +10,8 @@ from deepatoms.theory import frame_potential, induced
 from deepatoms.theory.frame_potential import Descent
 from deepatoms.theory.induced import graphs, interactions
 
-operations = st.sampled_from(["conv 3", "conv 1", "pool 3", "skip", "none"])
-SIDE = 6
+operations = st.sampled_from(["conv 3", "conv 1", "pool 3", "skip", "none", "separable 3", "dilated 3"])
+SIDE = 10
 
 
 @st.composite
@@ -23,17 +23,23 @@ def edge_lists(draw):
     return [*edges, (0, last, draw(st.sampled_from(["conv 3", "pool 3", "skip"])))]
 
 
-def image(operation, weight, unit):
-    """What an edge makes of the image of one unit: torch's own convolution or pooling, circular."""
-    padded = nn.pad(unit, [weight.shape[-1] // 2 if operation != "pool" else 1] * 4, mode="circular")
-    return nn.avg_pool2d(padded, 3, 1) if operation == "pool" else nn.conv2d(padded, weight)
+def image(operation, weights, unit):
+    """What an edge makes of the image of one unit: torch's own convolutions or pooling, circular."""
+    def padded(reach):
+        return nn.pad(unit, [reach] * 4, mode="circular")
+    if operation == "pool":
+        return nn.avg_pool2d(padded(1), 3, 1)
+    first, dilation = next(weights), 2 if operation == "dilated" else 1
+    if operation == "conv":
+        return nn.conv2d(padded(first.shape[-1] // 2), first)
+    each = nn.conv2d(padded(dilation), first, groups=len(first), dilation=dilation)
+    return nn.conv2d(each, next(weights))
 
 
 def reference(edges, channels, cells, weights):
     """F from the explicit Gram matrix: every unit's column filled by torch's layers, one after the other."""
     kept, rest = graphs.used(edges), iter(weights[1:])
     nodes = sorted({0} | {b for _, b, _ in kept})
-    eye = torch.eye(channels, dtype=torch.float64)[:, :, None, None]
     columns = torch.eye(channels * SIDE**2, dtype=torch.float64).reshape(-1, channels, SIDE, SIDE)
     n = (len(nodes) - 1) * cells
     B = torch.zeros(n + 1, channels * SIDE**2, n + 1, channels * SIDE**2, dtype=torch.float64)
@@ -41,11 +47,11 @@ def reference(edges, channels, cells, weights):
     for cell in range(cells):
         for a, b, operation in kept:
             i, j = (cell * (len(nodes) - 1) + nodes.index(node) for node in (a, b))
-            weight = next(rest) if operation.startswith("conv") else eye
-            B[j, :, i] -= image(operation.split()[0], weight, columns).flatten(1).T
+            edge = columns if operation == "skip" else image(operation.split()[0], rest, columns)
+            B[j, :, i] -= edge.flatten(1).T
     colours = torch.eye(3 * SIDE**2, dtype=torch.float64).reshape(-1, 3, SIDE, SIDE)
     stem = torch.zeros(3 * SIDE**2, n + 1, channels * SIDE**2, dtype=torch.float64)
-    stem[:, 0] = image("conv", weights[0], colours).flatten(1)
+    stem[:, 0] = image("conv", iter(weights[:1]), colours).flatten(1)
     whole = torch.cat([stem.flatten(1), B[1:].flatten(2).flatten(0, 1)])
     gram = nn.normalize(whole, dim=0).T @ nn.normalize(whole, dim=0)
     return (gram.fill_diagonal_(0) ** 2).sum() / (whole.bool().double().T @ whole.bool().double()).fill_diagonal_(0).bool().sum()
@@ -78,6 +84,24 @@ def test_potential_does_not_depend_on_the_grid():
     torch.testing.assert_close(torch.stack(values), values[0].expand(3))
 
 
+def test_a_separable_edge_counts_both_its_convolutions_and_unit_magnitudes_divide_what_leaves_a_channel():
+    net = induced.graph([(0, 1, "dilated 5")], 4, image=32)
+    assert net.parameter_count == 27 * 4 + 25 * 4 + 16 and net.multiply_adds == 32**2 * net.parameter_count
+    _, each, mixed = net.unit(net.init(0))
+    whole = interactions.separable(each, mixed, 2)
+    assert whole.shape[-1] == 9 and int((whole[0, 0] != 0).sum()) == 25
+    torch.testing.assert_close((whole**2).sum((0, 2, 3)), torch.ones(4, dtype=torch.float64))
+
+
+def test_a_graph_without_separable_edges_is_evaluated_at_a_stroke(monkeypatch):
+    monkeypatch.setattr(frame_potential.evaluation.one_grid, "energy_on_one_grid", lambda *_: torch.zeros(()))
+    values = []
+    for operation in ("conv 3", "separable 3"):
+        net = induced.graph([(0, 1, operation)], 2)
+        values.append(float(frame_potential.energy(net, net.init(0))))
+    assert values[0] == 0 < values[1]
+
+
 def test_unused_nodes_are_left_out():
     edges = [(0, 1, "conv 3"), (0, 2, "conv 1"), (1, 2, "none"), (1, 3, "none"), (2, 3, "skip"), (0, 3, "none")]
     assert graphs.used(edges) == [(0, 2, "conv 1"), (2, 3, "skip")]
@@ -101,7 +125,7 @@ def test_descent_lowers_the_energy(magnitudes):
 
 @pytest.mark.parametrize(("edges", "message"), [
     ([(0, 1, "conv 2")], "operation = 'conv 2' is unknown"),
-    ([(0, 1, "max pool 3")], "choose 'conv k' or 'pool k' with an odd k, 'skip' or 'none'"),
+    ([(0, 1, "max pool 3")], "choose 'conv k', 'separable k', 'dilated k' or 'pool k' with an odd k, 'skip' or 'none'"),
     ([(0, 1, None)], "operation = None is unknown"),
     ([(1, 0, "skip")], "leads back"),
     ([(0, 1, "skip"), (1, 2, "none")], "has no path from input to output"),

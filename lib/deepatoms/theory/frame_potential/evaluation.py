@@ -55,7 +55,7 @@ def sum_of_blocks(net: Net, weights: Sequence) -> torch.Tensor:
     """
     if net.image == 1 and net.form == "synthesis":
         return chains.synthesis_energy(weights)
-    if net.family == "graph":
+    if net.family == "graph" and all(block.kind != "separable weight" for block in net.blocks):
         return one_grid.energy_on_one_grid(net, weights)
     return sum(value for _, _, value in interactions.block_terms(net, weights))
 

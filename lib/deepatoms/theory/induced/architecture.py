@@ -38,8 +38,9 @@ class Block:
     """A block of the induced dictionary: row block, the columns of layers first..last, and what stands there.
 
     Kinds: ``weight``, ``identity``, ``pool`` (average pooling, then zero channels), ``pooled weight`` (1 x 1
-    convolution, then average pooling) and ``average`` (over ``size`` x ``size`` positions, grid and channels kept).
-    A transposed block maps backwards (synthesis form).
+    convolution, then average pooling), ``average`` (over ``size`` x ``size`` positions, grid and channels kept) and
+    ``separable weight`` (each channel filtered for itself by ``weight``, its taps ``dilation`` positions apart, then
+    mixed by the 1 x 1 convolution that follows in the list). A transposed block maps backwards (synthesis form).
     """
 
     row: int
@@ -50,6 +51,14 @@ class Block:
     transposed: bool = False
     sign: int = -1
     size: int = 1
+    dilation: int = 1
+
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        """The numbers of the weights that stand in the block: none, one, or the two of a separable weight."""
+        if self.weight is None:
+            return ()
+        return (self.weight, self.weight + 1) if self.kind == "separable weight" else (self.weight,)
 
 
 @dataclass(frozen=True)
@@ -95,8 +104,8 @@ class Net:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass (weights times the positions of their output)."""
-        return sum(math.prod(self.weights[block.weight].shape) * self._outputs(block) for block in self.blocks
-                   if block.weight is not None)
+        return sum(math.prod(self.weights[number].shape) * self._outputs(block) for block in self.blocks
+                   for number in block.parameters)
 
     def _outputs(self, block):
         """Positions at which a weight block's filters are evaluated: before the pooling, if one follows."""

@@ -8,6 +8,7 @@ import scipy.sparse as sparse
 import torch
 
 from deepatoms.theory import arguments
+from deepatoms.theory.induced import interactions
 from deepatoms.theory.induced.architecture import Net
 from deepatoms.theory.signatures import named
 
@@ -90,6 +91,8 @@ def _block(net, weights, boundary, block):
         eye = np.eye(net.layers[block.first].channels)[:, :, None, None] / block.size**2
         return block.sign * _convolution(np.tile(eye, (block.size, block.size)), fine, 1, boundary)
     weight = _numpy(weights[block.weight])
+    if block.kind == "separable weight":
+        weight = _numpy(interactions.separable(*(torch.as_tensor(weights[number]) for number in block.parameters), block.dilation))
     if block.kind == "pooled weight":
         return block.sign * sparse.kron(weight[:, :, 0, 0], _pooling(fine))
     # a transposed block is the forward map of its own weight, which starts on the grid of the layer before

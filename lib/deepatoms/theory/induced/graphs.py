@@ -8,6 +8,7 @@ from deepatoms.theory.induced.architecture import Block, Layer, Net, Weight, che
 from deepatoms.theory.signatures import named
 
 COLOURS = 3
+FIXED = {"skip": "identity", "pool": "average"}
 
 
 def graph(edges: Sequence[tuple[int, int, str]], channels: int, cells: int = 1, image: int = 32) -> Net:
@@ -24,7 +25,9 @@ def graph(edges: Sequence[tuple[int, int, str]], channels: int, cells: int = 1, 
 
     Args:
         edges: triples (from, to, operation), nodes numbered from 0 with from < to; node 0 is the input, the last the
-            output. Operations: "conv k" and "pool k" (average, stride 1) with an odd k, "skip" and "none".
+            output. Operations: "conv k", "separable k" (each channel filtered for itself, then mixed by a 1 x 1
+            convolution), "dilated k" (separable, with every second position left out), "pool k" (average), all of stride
+            1 with an odd k; "skip" and "none".
         channels: channels of every node.
         cells: copies, the output of one the input of the next.
         image: height and width of the image, of three channels.
@@ -62,19 +65,25 @@ def graph(edges: Sequence[tuple[int, int, str]], channels: int, cells: int = 1, 
 def _edge(first, row, operation, channels, weights):
     """Return the block of an edge, after adding its weight, if it has one, to the list."""
     kind, size = _parsed(operation)
-    if kind != "conv":
-        return Block(row, first, first, {"skip": "identity", "pool": "average"}[kind], size=size)
-    weights.append(Weight((channels, channels, size, size)))
-    return Block(row, first, first, "weight", len(weights) - 1)
+    if kind in FIXED:
+        return Block(row, first, first, FIXED[kind], size=size)
+    number = len(weights)
+    if kind == "conv":
+        weights.append(Weight((channels, channels, size, size)))
+        return Block(row, first, first, "weight", number)
+    # Unit magnitudes divide what leaves a channel: its own filter, and its column of the mixture.
+    weights += [Weight((channels, 1, size, size), per_output=True), Weight((channels, channels, 1, 1))]
+    return Block(row, first, first, "separable weight", number, dilation=2 if kind == "dilated" else 1)
 
 
 def _parsed(operation):
     """Return kind and size of an operation."""
-    found = re.fullmatch(r"(conv|pool) ([1-9][0-9]*)", operation) if isinstance(operation, str) else None
+    found = re.fullmatch(r"(conv|separable|dilated|pool) ([1-9][0-9]*)", operation) if isinstance(operation, str) else None
     if operation in ("skip", "none"):
         return operation, 1
     if found is None or int(found[2]) % 2 == 0:
-        arguments.refuse("operation", operation, "is unknown", "choose 'conv k' or 'pool k' with an odd k, 'skip' or 'none'")
+        arguments.refuse("operation", operation, "is unknown",
+                         "choose 'conv k', 'separable k', 'dilated k' or 'pool k' with an odd k, 'skip' or 'none'")
     return found[1], int(found[2])
 
 

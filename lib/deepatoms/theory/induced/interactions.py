@@ -88,10 +88,34 @@ def natural(net: Net, block: Block, weights: Sequence) -> Kernel:
         arguments.refuse("block.kind", block.kind, "is unknown", "see the kinds of induced.Block")
     weight = weights[block.weight]
     weight = weight[:, :, None, None] if weight.ndim == 2 else weight
+    weight = separable(*(weights[number] for number in block.parameters), block.dilation) if (
+        block.kind == "separable weight") else weight
     if block.kind == "pooled weight":
         return Kernel((block.sign / 4) * weight.expand(-1, -1, 2, 2), -1, level)
     weight = weight.transpose(0, 1) if block.transposed else weight.flip(-1, -2)
     return Kernel(block.sign * weight, -(weight.shape[-1] // 2), level)
+
+
+def separable(each: torch.Tensor, mixed: torch.Tensor, dilation: int = 1) -> torch.Tensor:
+    r"""Return the convolution that a depthwise separable one amounts to, :math:`W[o, i, u] = m[o, i]\, d[i, u]`.
+
+    Args:
+        each: one filter a channel, :math:`d`, shape (channels, 1, size, size).
+        mixed: the 1 x 1 convolution :math:`m` after it, shape (outputs, channels, 1, 1).
+        dilation: distance between the taps of ``each``.
+
+    Returns:
+        Tensor of shape (outputs, channels, width, width), width = dilation (size - 1) + 1.
+
+    Source: standard (Chollet, 2017; Liu, Simonyan and Yang, 2019, take nothing between the two but after them).
+
+    >>> separable(torch.ones(1, 1, 3, 3), torch.full((1, 1, 1, 1), 2.0), 2)[0, 0, 0]
+    tensor([2., 0., 2., 0., 2.])
+    """
+    size = each.shape[-1]
+    place = torch.arange(dilation * (size - 1) + 1, device=each.device)
+    index = torch.where(place % dilation == 0, place // dilation, size)  # where there is no tap, the zero beside the filter
+    return mixed * nn.pad(each, (0, 1, 0, 1))[..., index[:, None], index].transpose(0, 1)
 
 
 def _averaging(channels, size, like):
