@@ -11,7 +11,7 @@ from deepatoms.theory.frame_potential import Descent
 from deepatoms.theory.induced import graphs, interactions
 
 operations = st.sampled_from(["conv 3", "conv 1", "pool 3", "skip", "none", "separable 3", "dilated 3"])
-SIDE = 10
+SIDE = 9
 
 
 @st.composite

@@ -62,7 +62,11 @@ def overlaps(edges):
 
 def potentials(edges, configuration, device="cpu"):
     """Return F at the start and F reached, for each seed, to six digits."""
-    net = induced.graph(edges, configuration["channels"], configuration["cells"], IMAGE)
+    return potentials_of(induced.graph(edges, configuration["channels"], configuration["cells"], IMAGE), configuration, device)
+
+
+def potentials_of(net, configuration, device="cpu"):
+    """The same for a network of ``theory.induced``."""
     descent = frame_potential.Descent(configuration["iterations"], configuration["rate"], configuration["gain"])
     found = frame_potential.minimize(net, configuration["magnitudes"], configuration["seeds"], descent=descent, device=device)
     ends = ([history[0] for history in found.histories], found.energies)

@@ -92,7 +92,8 @@ def _block(net, weights, boundary, block):
         return block.sign * _convolution(np.tile(eye, (block.size, block.size)), fine, 1, boundary)
     weight = _numpy(weights[block.weight])
     if block.kind == "separable weight":
-        weight = _numpy(interactions.separable(*(torch.as_tensor(weights[number]) for number in block.parameters), block.dilation))
+        each, mixed = (torch.as_tensor(weights[number]) for number in block.parameters)
+        weight = _numpy(interactions.separable(each, mixed, block.dilation))
     if block.kind == "pooled weight":
         return block.sign * sparse.kron(weight[:, :, 0, 0], _pooling(fine))
     # a transposed block is the forward map of its own weight, which starts on the grid of the layer before

@@ -88,8 +88,8 @@ def natural(net: Net, block: Block, weights: Sequence) -> Kernel:
         arguments.refuse("block.kind", block.kind, "is unknown", "see the kinds of induced.Block")
     weight = weights[block.weight]
     weight = weight[:, :, None, None] if weight.ndim == 2 else weight
-    weight = separable(*(weights[number] for number in block.parameters), block.dilation) if (
-        block.kind == "separable weight") else weight
+    if block.kind == "separable weight":
+        weight = separable(weight, weights[block.weight + 1], block.dilation)
     if block.kind == "pooled weight":
         return Kernel((block.sign / 4) * weight.expand(-1, -1, 2, 2), -1, level)
     weight = weight.transpose(0, 1) if block.transposed else weight.flip(-1, -2)

@@ -5,6 +5,7 @@ from deepatoms.studies.deep_frame_potential.checks import (
     benchmarks,
     blocks,
     bounds,
+    darts,
     descent,
     dictionaries,
     forward_pass,
@@ -12,6 +13,6 @@ from deepatoms.studies.deep_frame_potential.checks import (
     trained,
 )
 
-__all__ = ["benchmarks", "blocks", "bounds", "forward_pass", "descent", "dictionaries", "grid", "trained"]
+__all__ = ["benchmarks", "blocks", "bounds", "darts", "forward_pass", "descent", "dictionaries", "grid", "trained"]
 
 prefetch.plan("deep-frame-potential", (descent.unit_runs,), (descent.free_runs,))

@@ -28,26 +28,27 @@ SETS = benchmarks.SOURCES["nas201"].sets
 CONVOLUTIONS, POOLING = (2, 3), 4
 
 
-class Cells:
-    """F and everything it is compared with, for the cells that lead somewhere; scores are high where good."""
+class Networks:
+    """F of a benchmark's networks and what it is compared with, for those that lead somewhere; scores are high where good."""
 
-    def __init__(self, records):
-        self.table = benchmarks.load("nas201")
+    def __init__(self, table, lead, records):
+        self.table, self.lead = benchmarks.load(table), lead
         self.results = {results.key(record["configuration"]): record["result"] for record in records}
         self.known = min(sum(each is not None for each in record["result"]["reached"]) for record in records)
-        self.kept = np.array([start is not None for start in self._result(recorded.LEAD)["reached"]])
+        self.kept = np.array([start is not None for start in self._result(lead)["reached"]])
 
     def _result(self, configuration):
         return self.results[results.key(configuration)]
 
-    def seeds(self, configuration=recorded.LEAD, which="reached"):
-        """Return F for each cell and seed, NaN where a setting leaves the cell out: array (cells, seeds)."""
+    def seeds(self, configuration=None, which="reached"):
+        """Return F for each network and seed, NaN where a setting leaves it out: array (networks, seeds); default: the lead."""
+        configuration = configuration or self.lead
         found = np.full((len(self.table), len(configuration["seeds"])), np.nan)
         for index, values in enumerate(self._result(configuration)[which]):
             found[index * configuration.get("every", 1)] = np.nan if values is None else values
         return found[self.kept]
 
-    def low(self, configuration=recorded.LEAD):
+    def low(self, configuration=None):
         """Return minus the lowest F over the seeds."""
         return -self.seeds(configuration).min(1)
 
@@ -58,6 +59,21 @@ class Cells:
     def accuracies(self, name):
         """Return the validation accuracies on a data set."""
         return self.column(f"{name} accuracy")
+
+    def scores(self, name):
+        """Return F and its rivals on a data set, by their names, high where good."""
+        own = {"F, minimum": self.low(), "F, random filters": -self.seeds(which="initial").mean(1),
+               "few poolings": -self.poolings.astype(float),
+               "parameters": self.column("params"), "multiply-adds": self.column("flops")}
+        published = (("SynFlow", "synflow"), ("NASWOT", "nwot"), ("jacov", "jacov"))
+        return own | {title: self.column(f"{name} {column}") for title, column in published}
+
+
+class Cells(Networks):
+    """The cells of NAS-Bench-201."""
+
+    def __init__(self, records):
+        super().__init__("nas201", recorded.LEAD, records)
 
     @cached_property
     def names(self):
@@ -82,14 +98,10 @@ class Cells:
         counts = np.stack([(self.operations == kind).sum(1) for kind in CONVOLUTIONS], 1)
         return {"equal parameters": _numbered(counts), "same operations": _numbered(np.sort(self.operations, 1))}
 
-    def scores(self, name):
-        """Return F and its rivals on a data set, by their names, high where good."""
-        start = -self.seeds(which="initial").mean(1)
-        poolings = -(self.operations == POOLING).sum(1).astype(float)
-        own = {"F, minimum": self.low(), "F, random filters": start, "few poolings": poolings,
-               "parameters": self.column("params"), "multiply-adds": self.column("flops")}
-        published = (("SynFlow", "synflow"), ("NASWOT", "nwot"), ("jacov", "jacov"))
-        return own | {title: self.column(f"{name} {column}") for title, column in published}
+    @cached_property
+    def poolings(self):
+        """The number of average poolings in each cell."""
+        return (self.operations == POOLING).sum(1)
 
 
 def _numbered(rows):
@@ -118,75 +130,83 @@ def on_cells(identifier, records=recorded.NAME, networks=724):
     return decorate
 
 
-def _draws(setting):
+def draws(setting):
+    """Return the generator of the bootstrap."""
     return setting.numpy("resamples of cells")
 
 
-def _measured(found, control):
+def judged(found, control):
+    """Return the measurement of two pairs (value, interval): found, and of the control."""
     return Measurement(found[0], control[0], found[1], control[1])
 
 
 # ---- over all cells ----
 
-def _ranks(setting, scores, accuracies):
+def ranked(setting, scores, accuracies):
+    """Correlate the ranks of a score and of accuracy; control: accuracies shuffled."""
     scores, accuracies = valid(scores, accuracies)
     mixed = setting.numpy("shuffled accuracies").permutation(accuracies)
-    found = _measured(correlation(scores, accuracies, _draws(setting)), correlation(scores, mixed, _draws(setting)))
+    found = judged(correlation(scores, accuracies, draws(setting)), correlation(scores, mixed, draws(setting)))
     return replace(found, count=len(scores))
 
 
 @on_cells("dfp.nas201_rank/cifar10")
 def ranks_cifar10(setting, cells):
     """Correlate the ranks of minus F and of accuracy; control: accuracies shuffled."""
-    return _ranks(setting, cells.low(), cells.accuracies("cifar10"))
+    return ranked(setting, cells.low(), cells.accuracies("cifar10"))
 
 
 @on_cells("dfp.nas201_rank/cifar100")
 def ranks_cifar100(setting, cells):
     """The same on CIFAR-100."""
-    return _ranks(setting, cells.low(), cells.accuracies("cifar100"))
+    return ranked(setting, cells.low(), cells.accuracies("cifar100"))
 
 
 @on_cells("dfp.nas201_rank/imagenet16", networks=723)
 def ranks_imagenet16(setting, cells):
     """The same on ImageNet16-120."""
-    return _ranks(setting, cells.low(), cells.accuracies("ImageNet16-120"))
+    return ranked(setting, cells.low(), cells.accuracies("ImageNet16-120"))
 
 
 @on_cells("dfp.nas201_rank/free", recorded.NAME_FREE)
 def ranks_free(setting, cells):
     """The same with free magnitudes, on CIFAR-10."""
-    return _ranks(setting, cells.low(recorded.FREE), cells.accuracies("cifar10"))
+    return ranked(setting, cells.low(recorded.FREE), cells.accuracies("cifar10"))
+
+
+def gained(setting, networks):
+    """Compare the minimum with F of random filters, on CIFAR-10; control: one seed's random filters with another's."""
+    accuracies, start = networks.accuracies("cifar10"), -networks.seeds(which="initial")
+    return judged(difference(networks.low(), start.mean(1), accuracies, draws(setting)),
+                  difference(start[:, 0], start[:, 1], accuracies, draws(setting)))
 
 
 @on_cells("dfp.nas201_initial/gain_of_minimising")
 def gain_of_minimising(setting, cells):
     """Compare the minimum with F of random filters; control: one seed's random filters with another's."""
-    accuracies, start = cells.accuracies("cifar10"), -cells.seeds(which="initial")
-    return _measured(difference(cells.low(), start.mean(1), accuracies, _draws(setting)),
-                     difference(start[:, 0], start[:, 1], accuracies, _draws(setting)))
+    return gained(setting, cells)
 
 
-def _against(setting, cells, rival, choose):
+def against(setting, networks, rival, choose=max, names=SETS):
     """Compare F with a rival on the data set that ``choose`` picks; control: the accuracy itself, or minus it."""
     def compared(scores, name):
-        return difference(*valid(scores, cells.scores(name)[rival], cells.accuracies(name)), _draws(setting))
-    found = {name: compared(cells.low(), name) for name in SETS}
-    name = choose(SETS, key=lambda each: found[each][0])
+        return difference(*valid(scores, networks.scores(name)[rival], networks.accuracies(name)), draws(setting))
+    found = {name: compared(networks.low(), name) for name in names}
+    name = choose(names, key=lambda each: found[each][0])
     sign = -1 if found[name][1][0] > 0 else 1
-    return _measured(found[name], compared(sign * cells.accuracies(name), name))
+    return judged(found[name], compared(sign * networks.accuracies(name), name))
 
 
 @on_cells("dfp.nas201_count/beats_parameters")
 def beats_parameters(setting, cells):
     """Compare F with the number of parameters; control: the accuracy, or minus it where F wins."""
-    return _against(setting, cells, "parameters", max)
+    return against(setting, cells, "parameters", max)
 
 
 @on_cells("dfp.nas201_pooling/beats_poolings")
 def beats_poolings(setting, cells):
     """Compare F with the number of poolings; control: the accuracy, or minus it where F wins."""
-    return _against(setting, cells, "few poolings", min)
+    return against(setting, cells, "few poolings", min)
 
 
 # ---- within groups, and beside the parameters ----
@@ -194,11 +214,11 @@ def beats_poolings(setting, cells):
 def _within(setting, cells, kind):
     def ordered(accuracies):
         scores, known, groups = valid(cells.low(), accuracies, cells.groups[kind].astype(float))
-        return concordance(scores, known, groups, _draws(setting))
+        return concordance(scores, known, groups, draws(setting))
     found = {name: ordered(cells.accuracies(name)) for name in SETS}
     name = min(SETS, key=lambda each: found[each][0])
     mixed = shuffled(cells.accuracies(name), cells.groups[kind], setting.numpy("shuffled within groups"))
-    return _measured(found[name], ordered(mixed))
+    return judged(found[name], ordered(mixed))
 
 
 @on_cells("dfp.nas201_beyond/equal_parameters")
@@ -219,64 +239,71 @@ def wiring_only(setting, cells):
     return _within(setting, cells, "same operations")
 
 
+def beside(setting, networks, names=SETS):
+    """Measure what the ranks of minus F add to those of the parameters, on the worst data set; control: F shuffled."""
+    def added(low, name):
+        low, parameters, accuracies = valid(low, networks.column("params"), networks.accuracies(name))
+        return difference(rankdata(low) + rankdata(parameters), parameters, accuracies, draws(setting))
+    found = {name: added(networks.low(), name) for name in names}
+    name = min(names, key=lambda each: found[each][0])
+    return judged(found[name], added(setting.numpy("shuffled F").permutation(networks.low()), name))
+
+
 @on_cells("dfp.nas201_beyond/beside_parameters")
 def beside_parameters(setting, cells):
     """Add the ranks of minus F to those of the parameters; control: F shuffled among the cells."""
-    def gained(low, name):
-        low, parameters, accuracies = valid(low, cells.column("params"), cells.accuracies(name))
-        return difference(rankdata(low) + rankdata(parameters), parameters, accuracies, _draws(setting))
-    found = {name: gained(cells.low(), name) for name in SETS}
-    name = min(SETS, key=lambda each: found[each][0])
-    return _measured(found[name], gained(setting.numpy("shuffled F").permutation(cells.low()), name))
+    return beside(setting, cells)
 
 
 # ---- choosing ----
 
-def _regret(setting, cells, rival):
-    accuracies = cells.accuracies("cifar10")
-    draws = candidates(len(accuracies), 10, 2000, setting.numpy("candidates"))
-    others = accuracies[draws].max(1) - accuracies[draws].mean(1) if rival is None else regrets(rival, accuracies, draws)
-    found = ratio(regrets(cells.low(), accuracies, draws), others, _draws(setting))
+def regret(setting, networks, rival):
+    """Measure the regret of a choice among ten by F, as a share of that by a rival score (None: at random), on CIFAR-10."""
+    accuracies = networks.accuracies("cifar10")
+    drawn = candidates(len(accuracies), 10, 2000, setting.numpy("candidates"))
+    others = accuracies[drawn].max(1) - accuracies[drawn].mean(1) if rival is None else regrets(rival, accuracies, drawn)
+    found = ratio(regrets(networks.low(), accuracies, drawn), others, draws(setting))
     limit = 0.5 if rival is None else 1.0
     control = -accuracies if found[1][1] <= limit else accuracies
-    return _measured(found, ratio(regrets(control, accuracies, draws), others, _draws(setting)))
+    return judged(found, ratio(regrets(control, accuracies, drawn), others, draws(setting)))
 
 
 @on_cells("dfp.nas201_choice/regret_random")
 def regret_random(setting, cells):
     """Choose among ten cells by F, or at random; control: the best chosen, or the worst where F is good."""
-    return _regret(setting, cells, None)
+    return regret(setting, cells, None)
 
 
 @on_cells("dfp.nas201_choice/regret_count")
 def regret_count(setting, cells):
     """Choose among ten cells by F, or by the most parameters; control: the best chosen, or the worst."""
-    return _regret(setting, cells, cells.column("params"))
+    return regret(setting, cells, cells.column("params"))
 
 
 # ---- does the setting matter? ----
 
-def _agreement(cells, *columns):
+def agreement(networks, *columns):
+    """Take the smallest rank correlation of two columns; control: F of random filters against the minimum."""
     found = min(float(spearman(*valid(a, b))) for index, a in enumerate(columns) for b in columns[:index])
-    return Measurement(found, float(spearman(-cells.seeds(which="initial").mean(1), cells.low())))
+    return Measurement(found, float(spearman(-networks.seeds(which="initial").mean(1), networks.low())))
 
 
 @on_cells("dfp.nas201_settled/seeds")
 def seeds_agree(_, cells):
     """Correlate the ranks of F between seeds; control: F of random filters against the minimum."""
-    return _agreement(cells, *cells.seeds().T)
+    return agreement(cells, *cells.seeds().T)
 
 
 @on_cells("dfp.nas201_settled/copies", recorded.NAME_SETTINGS, networks=242)
 def copies_agree(_, cells):
     """Correlate the ranks of F of one, two and three cells; control: F of random filters against the minimum."""
-    return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
+    return agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
 
 
 @on_cells("dfp.nas201_settled/channels", recorded.NAME_SETTINGS, networks=242)
 def channels_agree(_, cells):
     """Correlate the ranks of F of four and eight channels; control: F of random filters against the minimum."""
-    return _agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
+    return agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
 
 
 # ---- the rivals ----
