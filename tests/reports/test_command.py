@@ -421,10 +421,11 @@ def test_an_interrupted_ranking_shows_what_it_has(nets, capsys, monkeypatch):
 
 def test_what_choosing_by_f_was_worth_is_measured_from_the_records():
     found = worth.sentences()
-    assert len(found) == 5 and found[0].startswith("Measured on 724 cells of NAS-Bench-201")
+    assert len(found) == 6 and found[0].startswith("Measured on 724 cells of NAS-Bench-201")
     assert all(re.search(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", sentence) for sentence in found[1:])
     assert found[2].startswith("F ranks worse than the number of parameters")
     assert found[3].startswith("F knows something about wiring")
+    assert found[5].startswith("On 725 networks of the DARTS space")
 
 
 class Outcome:
@@ -439,6 +440,12 @@ class Outcome:
 def test_the_words_follow_the_interval(tell, middle, words):
     for shift, word in zip((-1, 0, 1), words, strict=True):
         assert word in tell(Outcome(middle + shift - 0.5, middle + shift + 0.5))
+
+
+def test_in_the_darts_space_the_words_follow_the_difference_and_not_the_rank():
+    for shift, word in ((-1, "worse than"), (0, "like"), (1, "better than")):
+        told = worth.in_darts(Outcome(0.3, 0.5), Outcome(shift - 0.5, shift + 0.5))
+        assert f"F ranks {word} the number of parameters" in told and "0.40 [0.30, 0.50]" in told
 
 
 def test_a_ranking_tells_its_worth_or_which_package_is_missing(nets, capsys):

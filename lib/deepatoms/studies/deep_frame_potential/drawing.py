@@ -13,9 +13,10 @@ from deepatoms.pages.figures import COLOURS
 from deepatoms.pages.tables import Table
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as others
+from deepatoms.studies.deep_frame_potential import darts as darts_recorded
 from deepatoms.studies.deep_frame_potential import fully_connected
 from deepatoms.studies.deep_frame_potential import minima as recorded
-from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, forward_pass, trained
+from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, darts, forward_pass, trained
 from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
 from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets, spearman
@@ -661,7 +662,16 @@ def choosing(setting):
         f"Choose by F? Over {len(accuracies)} networks of NAS-Bench-201, which others trained, low minimum F ranks the accuracy "
         f"on CIFAR-10 with correlation {low}; the number of parameters with {count}; F of random filters with {start}. Of two "
         f"networks made of the same operations, which differ in their wiring only, F orders more pairs rightly than wrongly by "
-        f"{same} (1 would be all of them, 0 a coin).", 74)
+        f"{same} (1 would be all of them, 0 a coin). {_in_darts(draw)}", 74)
+
+
+def _in_darts(draw):
+    """Return the same in a sentence for the DARTS space."""
+    own = darts_networks()
+    scores, accuracies = own.scores("cifar10"), own.accuracies("cifar10")
+    low, count = (_with_interval(correlation(scores[name], accuracies, draw)) for name in ("F, minimum", "parameters"))
+    return (f"Over {len(accuracies)} networks of the DARTS space, whose accuracies a surrogate tells, the correlations are {low} "
+            f"and, of the number of parameters, {count}.")
 
 
 def accuracy_against_potential(setting):
@@ -725,6 +735,58 @@ def settings(setting):
         lines.append((name, _with_interval(rank), f"{same:.2f}"))
     return Table(("setting", "rank correlation [95 %]", "same operations"), lines,
                  f"How F ranks the accuracies of {len(accuracies):,} cells on CIFAR-10, by how it was computed.")
+
+
+@functools.lru_cache(maxsize=1)
+def darts_networks():
+    """Return F and its rivals on the networks of the DARTS space, as recorded."""
+    return darts.DartsNetworks([darts_recorded.merged(results.records(darts_recorded.NAME))])
+
+
+POOLINGS = {"to 2": (0, 2), "3 or 4": (3, 4), "5 or 6": (5, 6), "7 and more": (7, 16)}
+
+
+def accuracy_in_darts(setting):
+    """Accuracy of networks of the DARTS space against the minimum F and against the number of parameters."""
+    figure, panels = figures.subplots(1, 2, size=(7.4, 3.6), sharey=True)
+    own, draw = darts_networks(), setting.numpy("accuracy in the DARTS space")
+    accuracies, lowest = own.accuracies("cifar10"), 90
+    columns = {"minimum F": -own.low(), "million parameters": own.column("params")}
+    for panel, (title, values) in zip(panels, columns.items(), strict=True):
+        for (name, (least, most)), colour in zip(POOLINGS.items(), ("blue", "green", "orange", "red"), strict=True):
+            chosen = (own.poolings >= least) & (own.poolings <= most)
+            panel.plot(values[chosen], accuracies[chosen], ".", color=COLOURS[colour], markersize=4, label=name)
+        panel.set(xlabel=title, ylim=(lowest, None))
+    panels[0].set_ylabel("accuracy on CIFAR-10, %")
+    panels[0].legend(title="poolings", fontsize=8, markerscale=2, loc="lower left")
+    found = [correlation(sign * values, accuracies, draw) for sign, values in zip((-1, 1), columns.values(), strict=True)]
+    F, parameters = map(_with_interval, found)
+    fewest, most = (columns["minimum F"][chosen].mean() for chosen in (own.poolings <= 2, own.poolings >= 7))
+    return figures.describe(
+        figure, f"Rank correlation with accuracy: low F {F}, parameters {parameters}, on {len(accuracies)} networks of the DARTS "
+        f"space. (A normal and a reduction cell of four channels, unit magnitudes, lowest of three seeds; accuracies of the "
+        f"surrogate; {sum(accuracies < lowest)} networks below {lowest} % not shown.)",
+        f"Two scatter plots of accuracy, coloured by the number of poolings in both cells. Left against minimum F, right against "
+        f"the number of parameters. Mean F with at most two poolings {fewest:.4f}, with seven or more {most:.4f}.")
+
+
+def rivals_in_darts(setting):
+    """Return the table of scores in the DARTS space: rank correlations, Kendall's, and the regret of choosing."""
+    own, draw = darts_networks(), setting.numpy("rivals in the DARTS space")
+    scores, accuracies = own.scores("cifar10"), own.accuracies("cifar10")
+    drawn = candidates(len(accuracies), 10, 2000, draw)
+    lines = []
+    for name, score in scores.items():
+        rank = _with_interval(correlation(*benchmarks.valid(score, accuracies), draw))
+        tau = kendalltau(*benchmarks.valid(score, accuracies)).statistic
+        loss = regrets(np.nan_to_num(score, nan=-np.inf), accuracies, drawn).mean()
+        lines.append((name, rank, f"{tau:.2f}", f"{loss:.2f}"))
+    chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
+    lines.append(("chance", "0", "0", f"{chance:.2f}"))
+    with_count, with_poolings = (float(spearman(scores["F, minimum"], scores[name])) for name in ("parameters", "few poolings"))
+    return Table(("score", "rank correlation [95 %]", "Kendall", "regret, points"), lines,
+                 f"Rank correlation with accuracy in the DARTS space, and the accuracy lost by choosing one of ten networks. Low F "
+                 f"itself correlates {with_count:.2f} with the number of parameters, {with_poolings:.2f} with few poolings.")
 
 
 def ranking(found):

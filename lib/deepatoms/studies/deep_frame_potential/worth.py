@@ -2,24 +2,31 @@
 
 from deepatoms.claims import checking
 from deepatoms.claims.checking import Outcome, Setting
+from deepatoms.data.benchmarks import load
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks
 
 RANK, COUNT = "dfp.nas201_rank/cifar10", "dfp.nas201_count/beats_parameters"
 WIRING, REGRET = "dfp.nas201_beyond/wiring", "dfp.nas201_choice/regret_count"
+DARTS_RANK, DARTS_COUNT = "dfp.nas301_rank/cifar10", "dfp.nas301_count/beats_parameters"
 
 
 def sentences() -> list[str]:
-    """Return what the book measured on the trained networks of NAS-Bench-201, a sentence each; none without the records.
+    """Return what the book measured on networks that others trained, a sentence each; none without the records.
 
     Raises:
         ModuleNotFoundError: a package of the data extra is missing.
     """
     entries = {entry.id: entry for entry in checking.registered("deep-frame-potential") if entry.scale == "laptop"}
+    found = {identifier: checking.run(entries[identifier], Setting())
+             for identifier in (RANK, COUNT, WIRING, REGRET, DARTS_RANK, DARTS_COUNT)}
     tellers = {RANK: ranking, COUNT: counting, WIRING: wiring, REGRET: regret}
-    outcomes = [(tell, checking.run(entries[identifier], Setting())) for identifier, tell in tellers.items()]
-    told = [tell(outcome) for tell, outcome in outcomes if outcome is not None]
-    return [f"Measured on {_cells()} cells of NAS-Bench-201 that others trained; 95 % intervals.", *told] if told else []
+    told = [tell(found[identifier]) for identifier, tell in tellers.items() if found[identifier] is not None]
+    if told:
+        told.insert(0, f"Measured on {_cells()} cells of NAS-Bench-201 that others trained; 95 % intervals.")
+    if found[DARTS_RANK] is not None:
+        told.append(in_darts(found[DARTS_RANK], found[DARTS_COUNT]))
+    return told
 
 
 def _cells():
@@ -52,6 +59,14 @@ def regret(outcome: Outcome) -> str:
     word = _side(outcome, "costs more accuracy than", "costs less accuracy than", "costs as much accuracy as", middle=1)
     return (f"Of ten cells, the one of lowest F {word} the one of most parameters: it is {_with(outcome)} times as far from the "
             f"best of the ten.")
+
+
+def in_darts(rank: Outcome, count: Outcome) -> str:
+    """Say how low F ranks accuracy in the DARTS space, and beside the number of parameters."""
+    word = _side(count, "better than the number of parameters", "worse than the number of parameters",
+                 "like the number of parameters, as far as these networks tell")
+    return (f"On {len(load('nas301'))} networks of the DARTS space (accuracies of the surrogate of NAS-Bench-301) the rank correlation is "
+            f"{_with(rank)}; F ranks {word}: the difference is {_with(count)}.")
 
 
 def _side(outcome, above, below, neither, middle=0.0):
