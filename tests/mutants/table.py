@@ -23,6 +23,7 @@ TESTS = {
     "theory/splines.py": ("tests/theory/test_splines.py",),
     "theory/stability.py": ("tests/theory/test_stability.py",),
     "theory/untouched.py": ("tests/theory/test_guarantee.py",),
+    "site/folds.py": ("tests/press/test_folds.py", "tests/press/test_ways.py", "tests/press/test_extensions.py"),
     "site/reference.py": ("tests/press/test_extensions.py",),
     "site/theme.py": ("tests/press/test_extensions.py", "tests/press/test_ways.py"),
     "claims": ("tests/claims",),
@@ -33,7 +34,7 @@ TESTS = {
     "press": ("tests/press",),
     "reports": ("tests/reports",),
     "site": ("tests/press/test_scoreboard.py", "tests/press/test_views.py", "tests/press/test_words.py",
-             "tests/press/test_ways.py", "tests/pages/test_escaping.py"),
+             "tests/press/test_ways.py", "tests/press/test_extensions.py", "tests/pages/test_escaping.py"),
 }
 
 
