@@ -122,3 +122,11 @@ def test_the_curves_are_the_singular_values_with_and_without_the_identity_and_th
         assert np.allclose(drawn, skip_dictionaries.singular_values(matrices))
     bars = [bar.get_height() for bar in panel("ResNEsts").patches]
     assert np.allclose(bars, planar.risks(model, *views.moons.moons(0)))
+
+
+def test_the_dictionary_is_shown_by_its_entries_sizes_and_the_codes_by_their_own():
+    model, (image,) = views.trained(0), panel("frame potential").images
+    assert np.allclose(image.get_array(), abs(planar.dictionary(model))) and image.get_clim()[1] == 1
+    assert (planar.dictionary(model) < 0).any(), "a sign would be seen"
+    heights = [bar.get_height() for bar in panel("ML-CSC").patches]
+    assert np.allclose(heights, np.concatenate(planar.codes(model, X)))
