@@ -81,6 +81,7 @@ def test_bars_are_no_marks_anywhere_and_stars_none_where_words_are_of_checks():
         return lines
     assert told("deepatoms.theory.pursuit") == [r"\|x\| and *y*, `|a*|`", ">>> |x| * 2"]
     assert told(CHECKS) == [r"\|x\| and \*y\*, `|a*|`", ">>> |x| * 2"]
+    assert reference._plain("|x| in `", "|") == r"\|x\| in `", "a backquote that the next line closes holds nothing before it"
 
 
 def test_the_modules_of_checks_are_those_that_register_checks():
