@@ -27,7 +27,8 @@ def test_an_absolute_tolerance_leaves_its_decimals_and_three_digits_at_most(allo
     assert claim_html.number(value, made(">=", -1e9, abs=allowed)) == shown
 
 
-@pytest.mark.parametrize(("share", "shown"), [(0.5, "2.7"), (0.1, "2.7"), (0.05, "2.72"), (0.01, "2.72"), (1.0, "3"), (1e-6, "2.72")])
+@pytest.mark.parametrize(("share", "shown"), [(0.5, "2.7"), (0.1, "2.7"), (0.05, "2.72"), (0.01, "2.72"), (1.0, "3"),
+    (1e-6, "2.72")])
 def test_a_relative_tolerance_leaves_one_digit_more_than_it_moves(share, shown):
     assert claim_html.number(2.71828, made(">=", -1e9, rel=share)) == shown
 
@@ -35,14 +36,16 @@ def test_a_relative_tolerance_leaves_one_digit_more_than_it_moves(share, shown):
 @pytest.mark.parametrize(("value", "check", "shown"), [
     (9e-4, made("<=", 1.0, abs=1e-9), "at most 0.001"), (1.1e-3, made("<=", 1.0, abs=1e-9), "0.0011"),  # of the criterion
     (9e-4, made(">=", -1.0, abs=1e-9), "0.0009"), (1e-13, made(">=", -1.0, abs=0.01), "0"),
-    (1e-13, made("<=", 1.0), "1e-13"), (4e-3, made(">=", -1.0, abs=0.01), "at most 0.01"), (6e-3, made(">=", -1.0, abs=0.01), "0.006"),
+    (1e-13, made("<=", 1.0), "1e-13"), (4e-3, made(">=", -1.0, abs=0.01), "at most 0.01"),
+    (6e-3, made(">=", -1.0, abs=0.01), "0.006"),
     (9e-4, made("<", 1.0, abs=1e-9, rel=0.0), "at most 0.001"), (-9e-4, made("<", 1.0, abs=1e-9), "at most 0.001")])
 def test_what_vanishes_beside_the_criterion_or_the_tolerance_is_a_bound(value, check, shown):
     assert claim_html.number(value, check) == shown
 
 
 @pytest.mark.parametrize(("check", "words"), [
-    (made("<=", 0.5), "at most 0.5"), (made(">=", -2.0), "at least −2"), (made("==", 0.0), "0"), (made("<", 1e-9), "below 10<sup>−9</sup>"),
+    (made("<=", 0.5), "at most 0.5"), (made(">=", -2.0), "at least −2"), (made("==", 0.0), "0"),
+    (made("<", 1e-9), "below 10<sup>−9</sup>"),
     (made(">", 1.5), "above 1.5"), (made("in", [-1.0, 1.0]), "in [−1, 1]")])
 def test_a_criterion_is_said_in_words(check, words):
     assert claim_html.criterion(check) == words
@@ -79,3 +82,20 @@ def test_a_single_check_that_holds_stands_open_and_two_wait_under_one_line():
     other = row.replace("a<", "b<")
     assert claim_html.check_list([row]) == f'<div class="deepatoms-checks">\n{row}\n</div>'
     assert "2 checks</summary>" in claim_html.check_list([row, other])
+
+
+@pytest.mark.parametrize(("recorded", "vacuous", "said"), [
+    (False, False, "1 &amp; 2, full scale, measured when the chapter ran"), (True, False, "1 &amp; 2, full scale, recorded"),
+    (True, True, "1 &amp; 2, full scale, recorded; vacuous, because nothing is claimed")])
+def test_evidence_says_where_it_comes_from(recorded, vacuous, said):
+    outcome = Outcome(CHECK.id, 0.0, 1.0, "holds", "1 & 2", "full", 0)
+    for name, value in (("recorded", recorded), ("vacuous", vacuous)):
+        object.__setattr__(outcome, name, value)
+    assert claim_html._evidence(outcome) == said
+
+
+def test_a_list_of_no_claims_is_nothing_and_broken_ones_stand_open_before_the_others():
+    found = [(CLAIM, verdicts.Verdict(said)) for said in ("holds", "false", "holds")]
+    shown = claim_html.verdict_list(found)
+    assert claim_html.verdict_list([]) == "" and shown.count("<li") == 3 and "2 of 3 claims" in shown
+    assert shown.index('data-verdict="false"') < shown.index("<details") and shown.count("<details") == 1

@@ -195,7 +195,8 @@ def test_numbers_of_numpy_become_plain_ones_and_words_stay():
 
 
 @pytest.mark.parametrize(("ends", "stops"), [
-    ((1, 2), []), ((1, 3), [2]), ((0, 8), [2, 4, 6]), ((8, 0), [6, 4, 2]), ((0.0, 1.0), [0.25, 0.5, 0.75]), ((1, 2.0), [1.25, 1.5, 1.75]),
+    ((1, 2), []), ((1, 3), [2]), ((0, 8), [2, 4, 6]), ((8, 0), [6, 4, 2]), ((0.0, 1.0), [0.25, 0.5, 0.75]),
+    ((1, 2.0), [1.25, 1.5, 1.75]),
     ((1.0, 0.0), [0.75, 0.5, 0.25]), (("a", "b"), []), ((True, 3), []), ((3, None), [])])
 def test_between_two_numbers_lie_quarters_and_between_two_integers_integers(ends, stops):
     from deepatoms.pages.explore import _between
@@ -210,3 +211,12 @@ def test_a_word_has_nothing_between_and_each_stop_names_the_nearer_stored_number
     assert [stop["stored"] for stop in kind] == [True, True]
     with pytest.raises(ValueError, match="between = 'kind' is unknown"):
         Explorer(lambda depth, kind: draw(depth), {"depth": [0, 8], "kind": ["a", "b"]}, between=["kind"])
+
+
+@pytest.mark.parametrize(("shell", "static", "live"), [
+    (type("Shell", (), {"kernel": 1}), None, True), (type("Shell", (), {"kernel": 1}), "0", True),
+    (type("Shell", (), {"kernel": 1}), "1", False), (type("Shell", (), {}), None, False), (None, None, False)])
+def test_a_kernel_makes_it_live_unless_outputs_are_stored(monkeypatch, shell, static, live):
+    monkeypatch.setattr("deepatoms.pages.explore.get_ipython", lambda: shell)
+    monkeypatch.delenv("DEEPATOMS_STATIC", raising=False) if static is None else monkeypatch.setenv("DEEPATOMS_STATIC", static)
+    assert is_live() is live

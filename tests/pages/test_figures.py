@@ -180,3 +180,24 @@ def test_lesser_ticks_go_from_two_decades_on(high, minor):
     figures.svg(figures.describe(figure, "a", "b"))
     assert bool(len(axes.xaxis.get_minorticklocs())) == minor and isinstance(axes.xaxis.get_major_formatter(), figures.Powers)
     assert not isinstance(axes.yaxis.get_major_formatter(), figures.Powers)
+
+
+def test_a_rasterised_artist_has_two_pixels_for_each_of_the_page():
+    import base64
+    import io
+
+    from PIL import Image
+    figure, axes = figures.subplots(size=(2, 1))
+    figure.set_layout_engine("none")
+    axes.set_position([0, 0, 1, 1])
+    axes.axis("off")
+    axes.pcolormesh(np.eye(2), rasterized=True)
+    found = re.search(r'href="data:image/\w+;base64,([^"]+)"', figures.svg(figures.describe(figure, "a", "b")))[1]
+    assert Image.open(io.BytesIO(base64.b64decode(found))).size == (288, 144)
+
+
+def test_a_falling_logarithmic_axis_is_as_wide_as_a_rising_one():
+    figure, axes = figures.subplots()
+    axes.set(xscale="log", xlim=(1000, 1))
+    figures.svg(figures.describe(figure, "a", "b"))
+    assert not len(axes.xaxis.get_minorticklocs())

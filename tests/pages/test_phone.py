@@ -165,3 +165,35 @@ def test_one_pair_of_names_that_meet_is_enough(places, meet):
     axes.set_xticks(places, ["name"] * len(places))
     figure.draw_without_rendering()
     assert phone._meet(axes.xaxis, "x0", "x1") == meet
+
+
+@pytest.mark.parametrize("title", ["", "a", "a name", "a longer name", "a name that takes an inch", LONG])
+def test_pictures_stand_beside_each_other_as_far_as_their_titles_do(title):
+    figure, axes = figures.subplots(1, 4, (7, 2))
+    for each in axes:
+        each.imshow(np.eye(3))
+        each.set_title(title)
+    FigureCanvasAgg(figure)
+    wide = phone._inches(figure, axes[0].title) + 0.1  # a title and the gap beside it
+    found = phone._columns(figure, [[each] for each in axes])
+    assert 1 <= found <= 4 and (found == 1 or found * wide <= phone.WIDTH) and (found == 4 or (found + 1) * wide > phone.WIDTH)
+
+
+def test_names_beside_an_axis_get_the_height_of_their_lines_and_no_more():
+    figure, axes = figures.subplots(size=(7, 3))
+    axes.barh(range(4), range(4))
+    axes.set_yticks(range(4), [LONG] * 4)
+    measured(figure)
+    lines = sum(label.get_text().count("\n") + 1 for label in axes.get_yticklabels())
+    assert figure.get_size_inches()[1] == pytest.approx(3 * max(1, phone.LINE * lines / (3 - 0.5)))
+
+
+def test_numbers_are_not_turned_and_names_are():
+    figure, axes = figures.subplots(1, 2)
+    for each in axes:
+        each.plot([0, 1], [0, 1])
+    axes[0].set_xticks([0, 0.01, 1], ["a name", "a name", "a name"])
+    axes[1].set(xscale="log", xlim=(1, 9))
+    axes[1].xaxis.set_minor_locator(type(axes[1].xaxis.get_major_locator())(subs=np.arange(1, 9.9, 0.1)))
+    measured(figure)
+    assert [each.get_xticklabels()[0].get_rotation() for each in axes] == [90, 0]

@@ -96,7 +96,8 @@ def test_the_cost_of_a_norm_grows_with_what_it_is_made_of():
     cost = skip_dictionaries._norm_cost
     small = cost(convolution(torch.ones(4, 2, 3, 3)))
     assert cost(convolution(torch.ones(4, 2, 3, 3), grid=(16, 8))) == 2 * small == cost(convolution(torch.ones(8, 2, 3, 3)))
-    assert cost(convolution(torch.ones(4, 4, 3, 3))) == 4 * small and cost(convolution(torch.ones(4, 2, 3, 3), groups=2)) == small / 2
+    assert cost(convolution(torch.ones(4, 4, 3, 3))) == 4 * small and cost(convolution(torch.ones(4, 2, 3, 3),
+        groups=2)) == small / 2
     assert cost(linear(torch.ones(6, 4))) == cost(linear(torch.ones(4, 6))) == 4 * 6 * 4 * 4  # a singular value decomposition
 
 
@@ -148,7 +149,8 @@ def test_zero_atoms_are_left_out_and_counted_and_parallel_ones_saturate():
         sparse_coding.coherence(linear(weight[:2]))
 
 
-@pytest.mark.parametrize(("mu", "counts", "share"), [(0.5, [1, 2, 1], 2 / 3), (1.0, [0, 1, 2], 1 / 3), (0.0, [5, 9], 1.0), (1 / 3, [2, 1], 0.5)])
+@pytest.mark.parametrize(("mu", "counts", "share"), [(0.5, [1, 2, 1], 2 / 3), (1.0, [0, 1, 2], 1 / 3), (0.0, [5, 9], 1.0),
+    (1 / 3, [2, 1], 0.5)])
 def test_a_code_is_sparse_enough_below_the_threshold_and_not_at_it(mu, counts, share):
     assert sparse_coding._share(linear(torch.ones(2, 2)), mu, np.array(counts)).value == pytest.approx(share)
 
@@ -181,7 +183,8 @@ def test_two_outputs_have_templates_and_one_has_none():
         splines.templates(View(chain(nn.Linear(6, 1)), X), 5)
 
 
-@pytest.mark.parametrize(("labels", "said"), [([0, 1, 2], "labelled"), ([0, 1, 3], "predicted"), ([-1, 1, 2], "predicted"), (None, "predicted")])
+@pytest.mark.parametrize(("labels", "said"), [([0, 1, 2], "labelled"), ([0, 1, 3], "predicted"), ([-1, 1, 2], "predicted"),
+    (None, "predicted")])
 def test_classes_are_the_labels_where_these_name_outputs(labels, said):
     scores = torch.eye(3)[[2, 0, 1]]
     classes, how = splines._classes(View(None, X, None if labels is None else torch.tensor(labels)), 3, scores)
@@ -193,7 +196,8 @@ def test_regions_are_counted_and_saturated_where_each_input_has_its_own():
     view.model[0].weight.data, view.model[0].bias.data[:] = torch.eye(2, dtype=torch.float64), 0
     found = splines.regions(view, 3)["regions that the inputs lie in"]
     assert found.value == 2 and "each of the 2 inputs" in found.saturated
-    assert not splines.regions(View(view.model, view.x[[0, 0, 0]] + torch.arange(3)[:, None]), 3)["regions that the inputs lie in"].saturated
+    assert not splines.regions(View(view.model, view.x[[0, 0, 0]] + torch.arange(3)[:, None]),
+        3)["regions that the inputs lie in"].saturated
 
 
 def test_a_plane_goes_through_the_first_three_different_inputs():

@@ -65,7 +65,8 @@ def test_what_a_function_needs_is_what_has_no_default(written):
     assert loading._needed(lambda *rest, **more: 0) == [] == loading._needed(dict)
 
 
-@pytest.mark.parametrize(("made", "said"), [("3", "is neither a torch module nor a function"), ("lambda: 3", "is no torch.nn.Module")])
+@pytest.mark.parametrize(("made", "said"), [("3", "is neither a torch module nor a function"),
+    ("lambda: 3", "is no torch.nn.Module")])
 def test_what_gives_no_module_is_refused(written, made, said):
     path = written(f"made = {made}\n")
     with pytest.raises(TypeError, match=said):
@@ -117,7 +118,8 @@ def test_a_vector_s_length_tells_channels_and_side(length, size, channels, side)
     assert inputs._channels(length, size) == channels and inputs._side(inputs.Need(length=length)) == side
 
 
-@pytest.mark.parametrize(("there", "count", "at"), [(10, 3, [0, 4, 9]), (3, 10, [0, 1, 2]), (5, 1, [0]), (1, 1, [0]), (4, 4, [0, 1, 2, 3])])
+@pytest.mark.parametrize(("there", "count", "at"), [(10, 3, [0, 4, 9]), (3, 10, [0, 1, 2]), (5, 1, [0]), (1, 1, [0]),
+    (4, 4, [0, 1, 2, 3])])
 def test_what_is_taken_is_spread_from_the_first_to_the_last(there, count, at):
     assert inputs._spread(there, count) == at
 
@@ -132,7 +134,8 @@ def test_the_first_layer_says_what_it_needs(model, need):
 def test_none_is_no_data_and_an_array_is(tmp_path):
     found = inputs.load("none", nn.Linear(3, 1))
     assert (found.x, found.y, found.name, found.notes) == (None, None, "no data", [])
-    for dtype, notes, value in ((np.uint8, ["x holds bytes: divided by 255"], 51 / 255), (np.int32, [], 51.0), (np.float32, [], 51.0)):
+    for dtype, notes, value in ((np.uint8, ["x holds bytes: divided by 255"], 51 / 255), (np.int32, [], 51.0),
+        (np.float32, [], 51.0)):
         np.savez(tmp_path / "a.npz", x=np.full((2, 3), 51, dtype), y=np.array([1, 0]))
         found = inputs.load(str(tmp_path / "a.npz"), nn.Linear(3, 1))
         assert found.notes == notes and found.x.unique().tolist() == pytest.approx([value]) and found.x.dtype == torch.float32

@@ -52,7 +52,8 @@ def test_a_threshold_is_drawn_within_twice_the_numbers_span(threshold, drawn):
 def test_a_strip_has_every_mark_at_its_place_on_the_one_scale_of_its_entry():
     given = entry(1.0, threshold=2.0, nulls={"x": [0.0, math.nan, 3.0], "y": [4.0]})
     strip = strips.strip(given, "x")
-    places = {value: round(between(value, 0, 4, strips.EDGE, strips.WIDTH - strips.EDGE), 1) for value in (0.0, 1.0, 2.0, 3.0, 4.0)}
+    places = {value: round(between(value, 0, 4, strips.EDGE, strips.WIDTH - strips.EDGE), 1) for value in (0.0, 1.0, 2.0, 3.0,
+        4.0)}
     assert re.findall(r'class="other" cx="([\d.]+)"', strip) == [str(places[0.0]), str(places[3.0])]
     assert f'd="M{places[1.0] - 5:.1f} ' in strip and f'x1="{places[2.0]}" x2="{places[2.0]}"' in strip
     assert re.findall(r'cx="([\d.]+)"', strips.strip(given, "y")) == [str(places[4.0])]
@@ -133,7 +134,8 @@ def test_a_spectrum_s_values_stand_at_their_heights_and_rows_of_another_length_a
     drawing = spectrum(3.0, 2.0, 1.0, rows=[(5.0, 4.0, 1.0), (9.0, 1.0)])
     kinds = dict(re.findall(r'<polyline class="(\w+)" points="([^"]+)"', drawing))
     for kind, row in (("line", (3, 2, 1)), ("faint", (5, 4, 1))):
-        expected = [f"{round(between(i, 0, 2, *SIDES), 1)},{round(between(value, 1, 5, *ENDS), 1)}" for i, value in enumerate(row)]
+        expected = [f"{round(between(i, 0, 2, *SIDES), 1)},{round(between(value, 1, 5, *ENDS), 1)}" for i,
+            value in enumerate(row)]
         assert kinds[kind].split() == expected
     assert drawing.count('class="faint"') == 1 and "thin: networks" in drawing and "thin" not in spectrum(3.0, 2.0)
     assert [said for *_, said in re.findall(r"<text(.*?)>(.*?)</text>", drawing)] == ["1", "5", "first", "number 3"]

@@ -11,7 +11,8 @@ from deepatoms.reports import tracing
 from deepatoms.reports.lenses.skip_dictionaries import _Gains, norm
 from deepatoms.reports.tracing import Layer
 
-W, X = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+W = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+X = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
 
 
 class Run(nn.Module):
@@ -35,7 +36,8 @@ def gain(function, x=X):
     return _Gains(found.layers).of(found.flow.gain)
 
 
-ACTIVATIONS = [nn.ReLU(), nn.Threshold(0, 0), nn.Hardtanh(-2, 2), nn.ReLU6(), nn.Hardsigmoid(), nn.Hardswish(), nn.GELU(), nn.SiLU(),
+ACTIVATIONS = [nn.ReLU(), nn.Threshold(0, 0), nn.Hardtanh(-2, 2), nn.ReLU6(), nn.Hardsigmoid(), nn.Hardswish(), nn.GELU(),
+    nn.SiLU(),
                nn.Mish(), nn.Softplus(), nn.Tanh(), nn.Sigmoid(), nn.Softshrink(), nn.LogSigmoid(), nn.LeakyReLU(0.1),
                nn.LeakyReLU(3.0), nn.LeakyReLU(-2.0), nn.ELU(), nn.ELU(2.0), nn.ELU(0.5), nn.SELU(), nn.CELU(2.0)]
 
@@ -63,7 +65,8 @@ def test_the_gain_of_arithmetic_is_what_it_does_to_a_difference(function, most):
     assert gain(function) == most
 
 
-@pytest.mark.parametrize("function", [lambda x, _: 1 / x, lambda x, _: torch.exp(x), lambda x, _: x * x, lambda x, _: torch.softmax(x, 1),
+@pytest.mark.parametrize("function", [lambda x, _: 1 / x, lambda x, _: torch.exp(x), lambda x, _: x * x, lambda x,
+    _: torch.softmax(x, 1),
                                       lambda x, _: functional.celu(x, -1.0)])
 def test_what_has_no_known_gain_says_so(function):
     with pytest.raises(ValueError, match="has no bound that is known here"):
@@ -82,20 +85,25 @@ def test_a_product_s_weight_is_the_matrix_that_meets_the_input_and_its_rows_are_
 
 
 @pytest.mark.parametrize(("pool", "most"), [(nn.MaxPool2d(2), 1), (nn.MaxPool2d(3, 1), 3), (nn.MaxPool2d(3, 2), 2),
-                                            (nn.AvgPool2d(2), 1), (nn.MaxPool2d((3, 1), 1), 3**0.5), (nn.AdaptiveAvgPool2d(1), 1)])
+                                            (nn.AvgPool2d(2), 1), (nn.MaxPool2d((3, 1), 1), 3**0.5),
+                                            (nn.AdaptiveAvgPool2d(1), 1)])
 def test_a_cell_counts_once_for_each_window_that_it_can_win(pool, most):
     assert gain(lambda x, _: pool(x), torch.zeros(1, 1, 8, 8)) == pytest.approx(most)
 
 
 def handmade(shape, kind="convolution", activation=None, **options):
-    return Layer("a", torch.ones(shape), kind, None, {"stride": 1, "padding": 0, "dilation": 1, "transposed": False, "groups": 1} | options,
+    return Layer("a", torch.ones(shape), kind, None, {"stride": 1, "padding": 0, "dilation": 1, "transposed": False,
+        "groups": 1} | options,
                  ((8, 9), (4, 5)), activation=activation)
 
 
 @pytest.mark.parametrize(("layer", "odd", "strided"), [
-    (handmade((2, 3, 3, 3)), "", False), (handmade((2, 3), "linear"), "", False), (handmade((2, 3), "columns"), "from the left", False),
-    (handmade((2, 3, 3, 3), stride=2), "stride 2", True), (handmade((2, 3, 3, 3), stride=2, groups=3), "stride 2, groups 3", False),
-    (handmade((2, 3, 3, 3), dilation=2), "dilation 2", False), (handmade((2, 3, 3, 3), transposed=True), "transposed True", False),
+    (handmade((2, 3, 3, 3)), "", False), (handmade((2, 3), "linear"), "", False),
+    (handmade((2, 3), "columns"), "from the left", False),
+    (handmade((2, 3, 3, 3), stride=2), "stride 2", True),
+    (handmade((2, 3, 3, 3), stride=2, groups=3), "stride 2, groups 3", False),
+    (handmade((2, 3, 3, 3), dilation=2), "dilation 2", False),
+    (handmade((2, 3, 3, 3), transposed=True), "transposed True", False),
     (handmade((2, 3, 3, 3, 3)), "three axes", False), (handmade((2, 3, 3, 3, 3), stride=2), "stride 2", False)])
 def test_a_layer_says_what_keeps_it_from_being_a_dictionary(layer, odd, strided):
     assert (odd in layer.odd if odd else layer.odd == "") and layer.strided == strided
@@ -105,7 +113,8 @@ def test_a_weight_is_used_once_for_each_output_and_a_transposed_one_for_each_inp
     assert (handmade((2, 3, 3, 3)).positions, handmade((2, 3, 3, 3), transposed=True).positions) == (20, 72)
 
 
-@pytest.mark.parametrize(("given", "short"), [((1, 1), 1), ([2, 2, 2], 2), ((1, 2), (1, 2)), (3, 3), (False, False), ("same", "same")])
+@pytest.mark.parametrize(("given", "short"), [((1, 1), 1), ([2, 2, 2], 2), ((1, 2), (1, 2)), (3, 3), (False, False),
+    ("same", "same")])
 def test_equal_numbers_are_written_as_one(given, short):
     assert tracing._short({"a": given}) == {"a": short}
 
