@@ -300,3 +300,51 @@ def test_an_identity_of_float64_is_not_copied_and_another_is():
     assert View(same, None).double is same and View(other, None).double.weight.dtype == torch.float64
     assert other.weight.dtype == torch.float32
     assert tracing.registered(nn.Sequential(nn.Conv1d(1, 1, 3, stride=2)))[0].options["stride"] == 2
+
+
+# ---- shortcuts ----
+
+class Shortcut(nn.Module):
+    """Layers with ReLUs, each with what the rule adds before it is activated."""
+
+    def __init__(self, count, added):
+        super().__init__()
+        self.layers, self.added = nn.ModuleList(nn.Linear(4, 4) for _ in range(count)), added
+
+    def forward(self, x):
+        codes = [x]
+        for number, layer in enumerate(self.layers, 1):
+            more = self.added(number)
+            codes.append((layer(codes[-1]) + (0 if more is None else codes[more])).relu())
+        return codes[-1]
+
+
+@pytest.mark.parametrize(("added", "family"), [
+    (lambda j: j - 2 if j >= 3 and j % 2 else None, "residual"), (lambda j: None, "chain"),
+    (lambda j: j - 2 if j == 3 else None, None), (lambda j: j - 2 if j == 4 else None, None),
+    (lambda j: 1 if j in (3, 5) else None, None)])
+def test_the_shortcuts_of_the_paper_make_a_residual_network_and_no_others(added, family):
+    view = View(chain(Shortcut(5, added)), X[:, :4])
+    if family:
+        net, weights = frame_potential.dictionary(view)
+        assert net.family == family and all(torch.equal(*pair) for pair in zip(
+            weights, [layer.weight for layer in view.model[0].layers], strict=True))
+    else:
+        with pytest.raises(ValueError, match="adds .* before it is activated, where the residual network of the paper adds"):
+            frame_potential.dictionary(view)
+
+
+def test_the_measured_gain_is_the_largest_over_the_inputs_and_along_no_direction_less():
+    model = chain(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
+    model[0].weight.data, model[2].weight.data = torch.eye(2).double(), torch.diag(torch.tensor([3.0, 5.0])).double()
+    found = skip_dictionaries.gain(View(model, torch.tensor([[1.0, -1], [1.0, 1], [-1, -1]]).double()), 3)["measured gain"]
+    assert (found.value, found.threshold) == (pytest.approx(5), pytest.approx(5)) and found.reason == "3 inputs"
+
+
+@pytest.mark.parametrize(("widest", "said"), [(3, "largest ||S(h)W||"), (2, "by Lanczos")])
+def test_a_block_is_written_out_up_to_a_width_and_multiplied_beyond(monkeypatch, widest, said):
+    monkeypatch.setattr(skip_dictionaries, "WIDEST", widest)
+    about = Subject(chain(outside.Residual(3), nn.Linear(3, 2)), X[:, :3], None, 0)
+    entries = {f"{each.name}, 0": (each, Yardstick()) for each in (skip_dictionaries.CONDITION, skip_dictionaries.SPREAD)}
+    condition, spread = skip_dictionaries._block(about, entries, "0")
+    assert said in condition.reason and (spread.verdict == "skipped") == (widest == 2)

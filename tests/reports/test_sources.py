@@ -1,14 +1,17 @@
 """Networks and inputs that somebody names: each rule of reading them at both of its sides, without a report."""
 
 import argparse
+import inspect
 import json
 import pathlib
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from deepatoms import reports
 from deepatoms.reports import choosing, command, given, inputs, loading
 from deepatoms.theory import induced
 
@@ -248,3 +251,30 @@ def test_only_a_ranking_that_is_not_whole_is_called_partial(tmp_path, capsys, mo
     status = choosing.command(options, lambda: ["It was worth it."])
     said = capsys.readouterr().out
     assert status == (130 if stopped else 0) and ("PARTIAL" in said) == stopped == ("It was worth it." not in said)
+
+
+def test_the_command_asks_as_the_function_does():
+    asked = vars(command.parser().parse_args(["report"]))
+    usual = inspect.signature(reports.report).parameters
+    assert asked["nulls"] == usual["nulls"].default == 9 and asked["inputs"] == inputs.INPUTS and asked["seed"] == 0
+    assert (asked["data"], asked["trust"]) == ("none", False)
+    assert [name for name, value in asked.items() if value is None] == ["model", "size", "checkpoint", "html", "json"]
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("asked", [(), ("html",), ("json",), ("html", "json")])
+def test_what_is_asked_for_is_written_and_nothing_else(tmp_path, monkeypatch, capsys, asked, partial):
+    found = reports.Report(reports.Network("net", 1, ()), "Data.", (), partial)
+    monkeypatch.setattr(command, "looked_at", lambda *_: found)
+    words = [word for name in asked for word in (f"--{name}", str(tmp_path / f"out.{name}"))]
+    assert command.main(["report", "torch.nn:Identity", *words]) == (130 if partial else 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"out.{name}" for name in asked]
+    assert "html" not in asked or "<!doctype html>" in (tmp_path / "out.html").read_text()
+    assert "json" not in asked or json.loads((tmp_path / "out.json").read_text())["partial"] is partial
+    assert "net: 1 parameters" in capsys.readouterr().out
+
+
+def test_a_network_of_as_many_channels_as_no_image_has_is_refused(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="channels of the network's first layer = 2"):
+        inputs.load(str(tmp_path), nn.Conv2d(2, 1, 1))
