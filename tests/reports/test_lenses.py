@@ -348,3 +348,10 @@ def test_a_block_is_written_out_up_to_a_width_and_multiplied_beyond(monkeypatch,
     entries = {f"{each.name}, 0": (each, Yardstick()) for each in (skip_dictionaries.CONDITION, skip_dictionaries.SPREAD)}
     condition, spread = skip_dictionaries._block(about, entries, "0")
     assert said in condition.reason and (spread.verdict == "skipped") == (widest == 2)
+
+
+def test_a_plane_of_too_many_regions_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(splines, "LIMIT", 3)
+    about = Subject(outside.mlp(), X, None, 0)
+    with pytest.raises(subject.TooLongError, match="more than 3 regions; call deepatoms.slice_plane yourself"):
+        splines.plane(about.own, about)

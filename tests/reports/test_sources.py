@@ -4,6 +4,7 @@ import argparse
 import inspect
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -278,3 +279,12 @@ def test_a_network_of_as_many_channels_as_no_image_has_is_refused(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="channels of the network's first layer = 2"):
         inputs.load(str(tmp_path), nn.Conv2d(2, 1, 1))
+
+
+def test_a_checkpoint_that_is_not_there_or_needs_a_package_says_so(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="is not a file; name a .safetensors file"):
+        loading.checkpoint(tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ModuleNotFoundError, match="deepatoms report --checkpoint"):
+        loading.checkpoint(tmp_path / "a.safetensors")

@@ -161,3 +161,8 @@ def test_batch_norm_is_folded_into_the_layer_before_it_once():
     (lambda x, w: torch.cat([x @ w, x @ w], 0), 0), (lambda x, w: torch.cat([torch.zeros(3, 1), x @ w], 1), 0)])
 def test_a_concatenation_of_channels_remembers_its_parts(function, parts):
     assert len(seen(function).flow.parts) == parts
+
+
+def test_a_sparse_tensor_on_the_way_is_followed():
+    found = seen(lambda x, w: torch.sparse.mm(x.to_sparse(), w))
+    assert found.flow is not None and found.output.shape == (3, 4)

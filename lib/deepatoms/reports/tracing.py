@@ -203,7 +203,7 @@ class _Watcher(TorchDispatchMode):
                 key = storage_name(each)
                 if key not in self.flows:  # kept alive, because identities are used again
                     self.alive.append(each.untyped_storage() if each.layout == torch.strided else each)
-                    self.bytes += each.nbytes
+                    self.bytes += each.numel() * each.element_size()  # a sparse tensor has no nbytes
                 elif written:
                     self.flows[key].clear()
                 self.flows.setdefault(key, {})[_place(each)] = flow
