@@ -142,6 +142,7 @@ def moody(x):
 TESTS = '''
 import os
 import subprocess
+import types
 import sys
 import pytest
 from deepatoms.theory import little
@@ -209,6 +210,19 @@ def test_the_quickest_tests_come_first_and_what_is_beyond_the_budget_is_left_out
     seen = {name: {"cpu": cpu, "seconds": 2 * cpu} for name, cpu in (("a", 3), ("b", 1), ("c", 2), ("d", 9))}
     assert workers._within(seen, seen) == ["b", "c"] and workers._within(seen, ["d"]) == ["d"]
     assert workers._usual(seen, ["b", "c"]) == (3, 6) and workers._within(seen, []) == []
+
+
+def test_a_fault_that_no_test_reaches_survives(tmp_path, monkeypatch):
+    """It ended in an error, and what ends in an error counts as killed."""
+    monkeypatch.setattr(workers, "exchanged", lambda *_: True)
+    monkeypatch.setattr(workers, "_forget", lambda: None)
+    fault = types.SimpleNamespace(applied=lambda whole: whole)
+    assert workers._Server(tmp_path, [], {}, [])._run(fault, b"", tmp_path, [], []) == workers.SURVIVED
+
+
+def test_a_place_for_the_report_may_be_relative():
+    """The tests run in another folder."""
+    assert mutants._options(["--into", "a.json"]).into == pathlib.Path("a.json").absolute()
 
 
 @pytest.mark.slow

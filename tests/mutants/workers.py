@@ -352,7 +352,7 @@ class _Server(_Fast):
         _forget()
         if not exchanged(functions, whole, fault.applied(whole), str(path)):
             return ALONE
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):  # no test at all where none reaches the fault
             self.last.write_text(item.nodeid)
             if _fails(item, following):
                 return KILLED
