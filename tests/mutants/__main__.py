@@ -52,7 +52,7 @@ def _options(arguments):
     parser.add_argument("--module", default="theory", help="a part of lib/deepatoms: theory, runs/sweeps.py ...")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--into", type=pathlib.Path, default=ROOT / "_build" / "mutants.json")
+    parser.add_argument("--into", type=lambda text: pathlib.Path(text).absolute(), default=ROOT / "_build" / "mutants.json")
     return parser.parse_args(arguments)
 
 

@@ -23,6 +23,9 @@ TESTS = {
     "theory/splines.py": ("tests/theory/test_splines.py",),
     "theory/stability.py": ("tests/theory/test_stability.py",),
     "theory/untouched.py": ("tests/theory/test_guarantee.py",),
+    "press/__init__.py": ("tests/package/test_doors.py",),
+    "site/__init__.py": ("tests/package/test_doors.py",),
+    "site/folds.py": ("tests/press/test_folds.py", "tests/press/test_ways.py", "tests/press/test_extensions.py"),
     "site/reference.py": ("tests/press/test_extensions.py",),
     "site/theme.py": ("tests/press/test_extensions.py", "tests/press/test_ways.py"),
     "claims": ("tests/claims",),
@@ -30,10 +33,12 @@ TESTS = {
     "data": ("tests/data",),
     "learning": ("tests/learning",),
     "pages": ("tests/pages",),
-    "press": ("tests/press",),
+    "press": ("tests/press/test_press.py", "tests/press/test_normal_form.py", "tests/press/test_portable.py",
+              "tests/press/test_repeat.py", "tests/press/test_servers.py", "tests/press/test_wheelhouse.py",
+              "tests/press/test_faults.py", "tests/press/test_pdf.py"),
     "reports": ("tests/reports",),
     "site": ("tests/press/test_scoreboard.py", "tests/press/test_views.py", "tests/press/test_words.py",
-             "tests/press/test_ways.py", "tests/pages/test_escaping.py"),
+             "tests/press/test_ways.py", "tests/press/test_extensions.py", "tests/pages/test_escaping.py"),
 }
 
 

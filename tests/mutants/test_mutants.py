@@ -1,10 +1,14 @@
 """The sampler of faults: its faults are faults, its sample repeats, and a weak test lets one through that a strong one kills."""
 
 import ast
+import contextlib
 import mmap
 import os
 import pathlib
+import signal
 import subprocess
+import time
+import types
 
 import pytest
 import yaml
@@ -138,6 +142,7 @@ def moody(x):
 TESTS = '''
 import os
 import subprocess
+import types
 import sys
 import pytest
 from deepatoms.theory import little
@@ -207,6 +212,19 @@ def test_the_quickest_tests_come_first_and_what_is_beyond_the_budget_is_left_out
     assert workers._usual(seen, ["b", "c"]) == (3, 6) and workers._within(seen, []) == []
 
 
+def test_a_fault_that_no_test_reaches_survives(tmp_path, monkeypatch):
+    """It ended in an error, and what ends in an error counts as killed."""
+    monkeypatch.setattr(workers, "exchanged", lambda *_: True)
+    monkeypatch.setattr(workers, "_forget", lambda: None)
+    fault = types.SimpleNamespace(applied=lambda whole: whole)
+    assert workers._Server(tmp_path, [], {}, [])._run(fault, b"", tmp_path, [], []) == workers.SURVIVED
+
+
+def test_a_place_for_the_report_may_be_relative():
+    """The tests run in another folder."""
+    assert mutants._options(["--into", "a.json"]).into == pathlib.Path("a.json").absolute()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ,
                     reason="it forks its process, which must hold no other tests: pytest tests/mutants runs it")
@@ -228,6 +246,59 @@ def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tmp_path, monkey
     found = [(each["place"].split(" | ")[2], each["fate"]) for each in mutants._judged(tree, chosen)]
     assert len(found) == len(FATES) and dict(found) == FATES
     assert pathlib.Path(tree, "lib/deepatoms/theory/little.py").read_text() == MODULE == little.read_text()
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="children are told where there is a /proc")
+def test_a_test_starts_what_it_starts_and_sets_to_work_not_what_an_earlier_one_left_alive(monkeypatch, tmp_path):
+    """The same holds for a fixture that several tests share: each of them has what it started."""
+    watcher, shared = workers._Watcher(tmp_path, [], tmp_path / "seen.json"), object()
+
+    def starts(work, *definitions):
+        monkeypatch.setattr(workers, "_fails", lambda item, following: bool(work()))
+        fixtures = types.SimpleNamespace(name2fixturedefs={"given": definitions})
+        return watcher._watched(types.SimpleNamespace(_fixtureinfo=fixtures), None)["starts"]
+
+    def set_up(work):
+        setting = watcher.pytest_fixture_setup(shared)
+        next(setting)
+        work()
+        with pytest.raises(StopIteration):
+            setting.send(None)
+
+    with contextlib.ExitStack() as left:
+        def start():
+            left.child = left.enter_context(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            work()
+
+        def work():
+            left.child.stdin.write(b"1\n")
+            left.child.stdin.flush()
+            assert left.child.stdout.readline() == b"1\n"
+            time.sleep(0.1)  # until it stands still again
+
+        assert not starts(lambda: None) and starts(start)
+        assert [starts(lambda: None), starts(work), starts(lambda: None)] == [False, True, False]
+        set_up(start)
+        assert starts(lambda: None, shared) and not starts(lambda: None)
+
+
+@pytest.mark.parametrize(("end", "said"), [(lambda: os._exit(3), "exit status 3"),
+                                           (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL")])
+def test_it_is_told_how_a_process_of_tests_has_ended_early_and_what_to_run(monkeypatch, tmp_path, end, said):
+    monkeypatch.setattr(workers, "_pytest", lambda tree, chosen, plugin: end())
+    chosen = [types.SimpleNamespace(module="runs/x.py")]
+    for begun in (lambda: workers._seen(tmp_path, chosen, tmp_path / "kept"),
+                  lambda: list(workers._served(tmp_path, chosen, types.SimpleNamespace()))):
+        with pytest.raises(SystemExit, match=f"the tests of runs/x.py ended early, with {said}; .*: pytest tests/runs$"):
+            begun()
+
+
+def test_what_is_kept_may_be_named_from_where_one_stands(monkeypatch, tmp_path):
+    """The process that writes it stands in the copy of the tree."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "_pytest", lambda tree, chosen, plugin: (
+        os.chdir("/"), plugin.path.write_text("[[], {}]"), os._exit(0)))
+    assert workers._seen(tmp_path, [types.SimpleNamespace(module="runs/x.py")], pathlib.Path("kept")) == ({}, [])
 
 
 def test_a_process_that_holds_much_already_has_its_room_beside_it():

@@ -79,7 +79,15 @@ def _served(tree, chosen, server):
         yield from map(json.loads, lines)
     _, status = os.waitpid(child, 0)
     if status:
-        raise SystemExit(f"the tests of {chosen[0].module} ended early; run them without any fault first")
+        raise SystemExit(_early(chosen[0].module, status))
+
+
+def _early(module, status):
+    """Return in words that a process of a module's tests ended before its work was done, and how (a waitpid's status)."""
+    code = os.waitstatus_to_exitcode(status)
+    how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+    tests = " ".join(own_tests(module))
+    return f"the tests of {module} ended early, with {how}; run them without any fault first: pytest {tests}"
 
 
 def _seen(tree, chosen, kept):
@@ -88,15 +96,15 @@ def _seen(tree, chosen, kept):
     for path in sorted([*(tree / "lib").rglob("*.py"), *(tree / "tests").rglob("*.py")]):
         if path.is_relative_to(tree / "lib") or any(str(path).startswith(str(tree / own)) for own in own_tests(chosen[0].module)):
             digest.update(path.read_bytes())
-    path = kept / f"{digest.hexdigest()[:20]}.json"
+    path = kept.absolute() / f"{digest.hexdigest()[:20]}.json"  # it is written from another folder
     if not path.exists():
         kept.mkdir(parents=True, exist_ok=True)
         child = os.fork()
         if not child:
             _pytest(tree, chosen, _Watcher(tree, chosen, path))
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
         if not path.exists():
-            raise SystemExit(f"the tests of {chosen[0].module} cannot be collected")
+            raise SystemExit(_early(chosen[0].module, status))
     imports, seen = json.loads(path.read_text())
     if failing := [name for name, each in seen.items() if each["fails"]]:
         print(f"left out, for they fail without any fault: {' '.join(failing)}", flush=True)
@@ -267,7 +275,7 @@ class _Watcher(_Fast):
 
     def _watched(self, item, following):
         _forget()
-        self.lines, self.starts, start, cpu = set(), False, time.monotonic(), _all_cpu()
+        self.lines, self.starts, start, cpu, before = set(), False, time.monotonic(), _all_cpu(), _children()
         threading.settrace(self._trace)
         sys.settrace(self._trace)
         try:
@@ -275,10 +283,13 @@ class _Watcher(_Fast):
         finally:
             sys.settrace(None)
             threading.settrace(None)
-        for definitions in item._fixtureinfo.name2fixturedefs.values():
-            self.lines.update(*(self.fixtures.get(id(definition), ()) for definition in definitions))
-        return {"fails": fails, "starts": self.starts or _has_children(), "seconds": time.monotonic() - start,
-                "cpu": _all_cpu() - cpu, "lines": self._places()}
+        # A child of an earlier test that has stood still since is none of this one's; one that worked was given work by it.
+        starts = self.starts or not _children().items() <= before.items()
+        for definition in itertools.chain(*item._fixtureinfo.name2fixturedefs.values()):
+            lines, started = self.fixtures.get(id(definition), (set(), False))
+            self.lines, starts = self.lines | lines, starts or started
+        return {"fails": fails, "starts": starts, "seconds": time.monotonic() - start, "cpu": _all_cpu() - cpu,
+                "lines": self._places()}
 
     def _places(self):
         return sorted({f"{self.files[name]}:{line}" for name, line in self.lines})
@@ -291,11 +302,11 @@ class _Watcher(_Fast):
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
-        """What a fixture that several tests share reaches, each of them reaches."""
-        outer, self.lines = self.lines, set()
+        """What a fixture that several tests share reaches and starts, each of them reaches and starts."""
+        outer, self.lines, started, self.starts, before = self.lines, set(), self.starts, False, _children()
         result = yield
-        self.fixtures[id(fixturedef)] = self.lines
-        self.lines = outer | self.lines
+        self.fixtures[id(fixturedef)] = self.lines, self.starts or not _children().items() <= before.items()
+        self.lines, self.starts = outer | self.lines, self.starts or started
         return result
 
 
@@ -341,7 +352,7 @@ class _Server(_Fast):
         _forget()
         if not exchanged(functions, whole, fault.applied(whole), str(path)):
             return ALONE
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):  # no test at all where none reaches the fault
             self.last.write_text(item.nodeid)
             if _fails(item, following):
                 return KILLED
@@ -371,13 +382,14 @@ def _forget():
                     value.cache_clear()
 
 
-def _has_children():
-    with contextlib.suppress(OSError):
-        for task in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{task}/children") as children:
-                if children.read().strip():
-                    return True
-    return False
+def _children():
+    """Return the living children of this process, each with the time it has worked (none where there is no /proc)."""
+    found = {}
+    for listed in pathlib.Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in listed.read_text().split():
+                found[child] = pathlib.Path(f"/proc/{child}/schedstat").read_text().split()[0]
+    return found
 
 
 def exchanged(functions, before, after, path):

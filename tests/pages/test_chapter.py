@@ -113,3 +113,20 @@ def test_no_shown_number_crosses_its_criterion(check):
             shown = claim_html.number(value, check)
             ends = [float(shown.removeprefix("at most "))] * 2 if "at" in shown else [float(shown)]
             assert {check.criterion.accepts(end) for end in ends} == {check.criterion.accepts(value)}
+
+
+def test_a_setting_is_asked_for_after_the_beginning(begun, monkeypatch):
+    assert chapter.setting().seed == 0
+    monkeypatch.setattr(chapter, "_state", {})
+    with pytest.raises(RuntimeError, match="no chapter has begun"):
+        chapter.setting()
+    with pytest.raises(RuntimeError, match="no chapter has begun"):
+        chapter.verdicts(CHAPTER)
+
+
+def test_the_outcomes_of_a_notebook_are_found_by_check_and_scale():
+    import nbformat
+    held = {"check": CHECK, "scale": "full", "result": "holds"}
+    outputs = [{"metadata": {chapter.METADATA: {"outcomes": [held]}}}, {"metadata": {}}, {}]
+    notebook = nbformat.from_dict({"cells": [{"outputs": outputs}, {}]})
+    assert chapter.stored(notebook) == chapter.outcomes(outputs) == {(CHECK, "full"): held}

@@ -181,3 +181,42 @@ def test_under_a_kernel_the_widget_draws_what_was_not_stored(grid, monkeypatch):
     widget._answer(widget, {"at": [2, 1]}, [])
     assert sent[1] == {"error": "ZeroDivisionError: division by zero"}
     assert widget.page == grid.page() and "application/vnd.jupyter.widget-view+json" in widget.bundle()
+
+
+def test_a_frame_that_a_kernel_draws_has_no_drawing_for_a_phone_and_a_stored_one_has(grid):
+    assert grid.frame([1, 0.5]).narrow == "" and all(frame.narrow for frame in grid.frames)
+
+
+def test_numbers_of_numpy_become_plain_ones_and_words_stay():
+    from deepatoms.pages.explore import _values
+    found = _values("depth", np.array([1, 2])), _values("sigma", np.array([0.5, 1.0])), _values("kind", ("a", "b"))
+    assert [[type(value) for value in values] for values in found] == [[int] * 2, [float] * 2, [str] * 2]
+    assert _values("depth", [3, 2, 1]) == [3, 2, 1]
+
+
+@pytest.mark.parametrize(("ends", "stops"), [
+    ((1, 2), []), ((1, 3), [2]), ((0, 8), [2, 4, 6]), ((8, 0), [6, 4, 2]), ((0.0, 1.0), [0.25, 0.5, 0.75]),
+    ((1, 2.0), [1.25, 1.5, 1.75]),
+    ((1.0, 0.0), [0.75, 0.5, 0.25]), (("a", "b"), []), ((True, 3), []), ((3, None), [])])
+def test_between_two_numbers_lie_quarters_and_between_two_integers_integers(ends, stops):
+    from deepatoms.pages.explore import _between
+    assert _between(*ends) == stops
+
+
+def test_a_word_has_nothing_between_and_each_stop_names_the_nearer_stored_number():
+    explorer = Explorer(lambda depth, kind: draw(depth), {"depth": [0, 8], "kind": ["a", "b"]}, between=["depth"])
+    depth, kind = explorer.stops()
+    assert [(stop["value"], stop["nearest"], stop["stored"]) for stop in depth] == [
+        (0, 0, True), (2, 0, False), (4, 0, False), (6, 1, False), (8, 1, True)]
+    assert [stop["stored"] for stop in kind] == [True, True]
+    with pytest.raises(ValueError, match="between = 'kind' is unknown"):
+        Explorer(lambda depth, kind: draw(depth), {"depth": [0, 8], "kind": ["a", "b"]}, between=["kind"])
+
+
+@pytest.mark.parametrize(("shell", "static", "live"), [
+    (type("Shell", (), {"kernel": 1}), None, True), (type("Shell", (), {"kernel": 1}), "0", True),
+    (type("Shell", (), {"kernel": 1}), "1", False), (type("Shell", (), {}), None, False), (None, None, False)])
+def test_a_kernel_makes_it_live_unless_outputs_are_stored(monkeypatch, shell, static, live):
+    monkeypatch.setattr("deepatoms.pages.explore.get_ipython", lambda: shell)
+    monkeypatch.delenv("DEEPATOMS_STATIC", raising=False) if static is None else monkeypatch.setenv("DEEPATOMS_STATIC", static)
+    assert is_live() is live

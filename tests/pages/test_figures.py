@@ -122,3 +122,82 @@ def test_what_has_a_zero_is_drawn_in_colours_that_vanish_there():
     studies = pathlib.Path(figures.__file__).parents[1] / "studies"
     named = [found for path in studies.rglob("drawing.py") for found in re.findall(r'cmap="(\w+)"', path.read_text("utf-8"))]
     assert named and set(named) == {"gray"}
+
+
+def test_several_contradicted_findings_stand_in_order_before_the_caption():
+    figure = figures.describe(figures.subplots()[0], "It falls.", "A line.", {"a": False, "b": True, "c": np.False_})
+    assert figure.caption == "Not in this run: a. Not in this run: c. It falls." and figure.findings == {
+        "a": False, "b": True, "c": False}
+    assert figures.describe(figures.subplots()[0], "It falls.", "A line.", {"a": True}).caption == "It falls."
+
+
+@pytest.mark.parametrize("add", [lambda figure, axes: axes.set_title("a"), lambda figure, axes: axes.text(0, 0, "a"),
+                                 lambda figure, axes: figure.suptitle("a"), lambda figure, axes: axes.axis("on"),
+                                 lambda figure, axes: axes.legend([axes.plot([0, 1])[0]], ["a"]),
+                                 lambda figure, axes: figure.legend([axes.plot([0, 1])[0]], ["a"])])
+def test_any_word_makes_a_figure_one_with_words(add):
+    figure, axes = figures.subplots()
+    axes.axis("off")
+    assert figures.wordless(figure)
+    add(figure, axes)
+    assert not figures.wordless(figure)
+
+
+def test_axes_take_the_places_of_as_many_others_and_keep_their_own_otherwise():
+    figure, axes = figures.subplots(1, 2)
+    there = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.2, 0.1]]
+    before = [axes[0].get_position().bounds, axes[1].get_position().bounds]
+    figures.place(figure, there[:1])
+    assert [box.bounds for box in figures.layout(figure)] == before and figure.get_layout_engine() is not None
+    figures.place(figure, [type(axes[0].get_position()).from_bounds(*each) for each in there])
+    assert [box.bounds for box in figures.layout(figure)] == [pytest.approx(tuple(each)) for each in there]
+    assert figure.get_layout_engine() is None or not figure.get_layout_engine().adjust_compatible
+
+
+def test_a_drawing_s_ids_begin_as_asked_or_with_its_own_hash():
+    own, asked = figures.svg(example()), figures.svg(example(), "mine-")
+    assert set(re.findall(r'id="(mine-)', asked)) == {"mine-"} and "mine-" not in own
+    assert re.search(r'id="f[0-9a-f]{8}-', own)
+
+
+def test_what_has_no_caption_is_not_drawn():
+    with pytest.raises(ValueError, match="has no caption and no description"):
+        figures.svg(figures.subplots()[0])
+
+
+@pytest.mark.parametrize(("caption", "shown"), [
+    ("1e-4", "10<sup>−4</sup>"), ("1e-3", "0.001"), ("2.5e+05", "250000"), ("2.5e+06", "2.5 × 10<sup>6</sup>"),
+    ("1.25e1", "12.5"), ("x1e-2", "x1e-2"), ("a-1 and -1", "a-1 and −1"), ("1.0e-7", "1.0 × 10<sup>−7</sup>")])
+def test_numbers_of_a_caption_are_set_as_a_printer_would(caption, shown):
+    assert figures.inline(caption) == shown
+
+
+@pytest.mark.parametrize(("high", "minor"), [(99, True), (100, False)])
+def test_lesser_ticks_go_from_two_decades_on(high, minor):
+    figure, axes = figures.subplots()
+    axes.plot([1, high], [1, 2])
+    axes.set(xscale="log", xlim=(1, high))
+    figures.svg(figures.describe(figure, "a", "b"))
+    assert bool(len(axes.xaxis.get_minorticklocs())) == minor and isinstance(axes.xaxis.get_major_formatter(), figures.Powers)
+    assert not isinstance(axes.yaxis.get_major_formatter(), figures.Powers)
+
+
+def test_a_rasterised_artist_has_two_pixels_for_each_of_the_page():
+    import base64
+    import io
+
+    from PIL import Image
+    figure, axes = figures.subplots(size=(2, 1))
+    figure.set_layout_engine("none")
+    axes.set_position([0, 0, 1, 1])
+    axes.axis("off")
+    axes.pcolormesh(np.eye(2), rasterized=True)
+    found = re.search(r'href="data:image/\w+;base64,([^"]+)"', figures.svg(figures.describe(figure, "a", "b")))[1]
+    assert Image.open(io.BytesIO(base64.b64decode(found))).size == (288, 144)
+
+
+def test_a_falling_logarithmic_axis_is_as_wide_as_a_rising_one():
+    figure, axes = figures.subplots()
+    axes.set(xscale="log", xlim=(1000, 1))
+    figures.svg(figures.describe(figure, "a", "b"))
+    assert not len(axes.xaxis.get_minorticklocs())

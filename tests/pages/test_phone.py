@@ -123,3 +123,77 @@ def test_what_has_no_words_is_drawn_once():
     assert not figures.wordless(figure)
     bare, worded = (explore.Frame("<svg>wide</svg>", "", narrow).drawn for narrow in ("", "<svg>narrow</svg>"))
     assert bare == "<svg>wide</svg>" and "narrow" in worded
+
+
+def test_a_column_s_label_comes_from_its_last_panel_and_a_row_s_from_its_first():
+    figure, axes = figures.subplots(2, 2, (7, 4), sharex="col", sharey="row")
+    for number, each in enumerate(axes.flat):
+        each.plot([0, 1], [0, number])
+    for place in (0, 1):
+        axes[1, place].set_xlabel(f"column {place}")
+        axes[place, 0].set_ylabel(f"row {place}")
+    measured(figure)
+    assert [[each.get_xlabel() for each in row] for row in axes] == [["column 0", "column 1"]] * 2
+    assert [[each.get_ylabel() for each in row] for row in axes] == [["row 0", "row 0"], ["row 1", "row 1"]]
+
+
+def test_panels_that_share_nothing_keep_their_own_labels():
+    figure, axes = figures.subplots(1, 2, (7, 3))
+    axes[0].set(xlabel="a", ylabel="b")
+    axes[1].set(xlabel="c")
+    measured(figure)
+    assert [(each.get_xlabel(), each.get_ylabel()) for each in axes] == [("a", "b"), ("c", "")]
+
+
+@pytest.mark.parametrize("room", [0.5, 1.0, 2.0, 100.0])
+def test_a_broken_text_keeps_its_words_and_no_line_of_several_words_takes_more_than_the_room(room):
+    figure, axes = figures.subplots()
+    FigureCanvasAgg(figure)
+    whole = axes.set_title("one two three four five six seven eight nine ten eleven twelve")
+    lines = phone._lines(figure, whole, room).split("\n")
+    assert " ".join(lines) == whole.get_text() and (len(lines) == 1) == (room == 100.0)
+    long = [phone._inches(figure, axes.set_title(line)) for line in lines if " " in line]
+    assert all(each <= 1.2 * room for each in long)
+    assert len(lines) <= 2 * 1.05 * phone._inches(figure, axes.set_title(" ".join(lines))) / room + 2
+
+
+@pytest.mark.parametrize(("places", "meet"), [([0, 1, 2], False), ([0, 1, 1.02], True), ([0, 0.01, 2], True), ([0], False)])
+def test_one_pair_of_names_that_meet_is_enough(places, meet):
+    figure, axes = figures.subplots()
+    FigureCanvasAgg(figure)
+    axes.set_xlim(-1, 3)
+    axes.set_xticks(places, ["name"] * len(places))
+    figure.draw_without_rendering()
+    assert phone._meet(axes.xaxis, "x0", "x1") == meet
+
+
+@pytest.mark.parametrize("title", ["", "a", "a name", "a longer name", "a name that takes an inch", LONG])
+def test_pictures_stand_beside_each_other_as_far_as_their_titles_do(title):
+    figure, axes = figures.subplots(1, 4, (7, 2))
+    for each in axes:
+        each.imshow(np.eye(3))
+        each.set_title(title)
+    FigureCanvasAgg(figure)
+    wide = phone._inches(figure, axes[0].title) + 0.1  # a title and the gap beside it
+    found = phone._columns(figure, [[each] for each in axes])
+    assert 1 <= found <= 4 and (found == 1 or found * wide <= phone.WIDTH) and (found == 4 or (found + 1) * wide > phone.WIDTH)
+
+
+def test_names_beside_an_axis_get_the_height_of_their_lines_and_no_more():
+    figure, axes = figures.subplots(size=(7, 3))
+    axes.barh(range(4), range(4))
+    axes.set_yticks(range(4), [LONG] * 4)
+    measured(figure)
+    lines = sum(label.get_text().count("\n") + 1 for label in axes.get_yticklabels())
+    assert figure.get_size_inches()[1] == pytest.approx(3 * max(1, phone.LINE * lines / (3 - 0.5)))
+
+
+def test_numbers_are_not_turned_and_names_are():
+    figure, axes = figures.subplots(1, 2)
+    for each in axes:
+        each.plot([0, 1], [0, 1])
+    axes[0].set_xticks([0, 0.01, 1], ["a name", "a name", "a name"])
+    axes[1].set(xscale="log", xlim=(1, 9))
+    axes[1].xaxis.set_minor_locator(type(axes[1].xaxis.get_major_locator())(subs=np.arange(1, 9.9, 0.1)))
+    measured(figure)
+    assert [each.get_xticklabels()[0].get_rotation() for each in axes] == [90, 0]

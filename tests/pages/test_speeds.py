@@ -40,3 +40,17 @@ def test_a_task_measured_again_stands_once():
                      for configuration, groups, seconds in (({}, ("codes", "planar"), 7.0),
                                                             ({"tasks": ["planar"]}, ("planar",), 3.0)))
     assert [row[:2] for row in speeds.rows([first, second])] == [("codes: deepatoms", "7"), ("planar: deepatoms", "3")]
+
+
+def test_a_result_s_ways_are_found_at_any_depth_and_other_numbers_are_none():
+    result = {"dense": {"ways": {"ours": {"seconds": 2.0, "work": 4, "unit": "signals"}}, "note": {"seed": 3}}, "seed": 1}
+    row, = speeds.rows([{"configuration": {"problem": "large"}, "result": result}])
+    assert row == ("large: ours", "2", "1.00", "", "4 signals")
+
+
+def test_a_row_says_what_more_was_counted_and_its_memory():
+    found = {"seconds": 0.5, "iterations": 7, "objective": 1.25, "mebibytes": 12.6}
+    row, = speeds.rows([{"configuration": {}, "result": {"convolutional": {"peer": found}}}])
+    assert row == ("convolutional: peer", "0.5", "–", "13", "1 image to one objective, objective 1.25, iterations 7")
+    del found["objective"]
+    assert speeds.rows([{"configuration": {}, "result": {"convolutional": {"peer": found}}}])[0][-1] == "7 iterations"

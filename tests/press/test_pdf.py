@@ -1,6 +1,7 @@
 """The book as one PDF, on a sample of two pages: order, bookmarks, links inside, and codes of the live pages."""
 
 import shutil
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -89,3 +90,45 @@ def test_an_answer_that_fades_in_is_printed_and_a_name_stands_with_what_it_says(
     sheets = [sheet.extract_text() for sheet in written(sample, "").pages]
     assert "".join(sheets).count("Seven.") == 2
     assert all((f"name{n}." in sheet) == (f"says{n}." in sheet) for sheet in sheets for n in range(200))
+
+
+class _Tab:
+    """A page of a browser whose PDF is the scale it was asked for."""
+
+    def __init__(self):
+        self.told = []
+
+    def pdf(self, scale, **settings):
+        return scale
+
+    def evaluate(self, *words):
+        self.told.append(words)
+        return "title"
+
+    def __getattr__(self, name):
+        return lambda *words, **settings: None
+
+
+@pytest.mark.parametrize(("left_over", "scale"), [((), 0.8), ((0.8,), 0.78), (pdf.SCALES, pdf.SCALES[-1])])
+def test_a_page_is_printed_at_the_first_scale_that_leaves_no_lines_over_or_at_the_smallest(monkeypatch, left_over, scale):
+    monkeypatch.setattr(pdf, "_ends_in_a_few_lines", lambda data: data in left_over)
+    live = "https://example.org/book/page.html"
+    for address, told in (("", []), ("https://example.org/", [[live, pdf.code(live)]])):
+        browser, tab = MagicMock(), _Tab()
+        browser.new_page.return_value = tab
+        assert pdf._printed(browser, "http://here/", "book/page", address) == ("title", scale)
+        assert [words[1] for words in tab.told if len(words) > 1] == told
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_pdf_stands_where_it_is_asked_for_or_beside_the_site(sample, monkeypatch, given):
+    (sample / "_config.yml").write_text("sphinx: {config: {}}\n")
+    written = []
+    monkeypatch.setattr(pdf, "_browser", pdf.contextlib.nullcontext)
+    monkeypatch.setattr(pdf, "_printed", lambda browser, root, page, address: page)
+    monkeypatch.setattr(pdf, "_joined", lambda printed, root: type("Whole", (), {
+        "write": lambda self, out: written.append((printed, out))})())
+    out = sample / "mine.pdf" if given else None
+    expected = out or sample / "deep-atoms.pdf"
+    assert pdf.write(sample / "html", out, sample / "_config.yml") == expected
+    assert written == [({"one": "one", "two": "two"}, expected)]

@@ -83,3 +83,50 @@ def test_each_block_is_named_under_the_middle_of_its_bars_and_its_units_are_on_o
     off = bars.ravel()[[bar.get_height() == 0 for bar in axes.patches]]
     assert sorted(crossed) == pytest.approx(sorted(off))
     assert figure.get_figwidth() < 8, "the column of a page is no wider"
+
+
+def panel(title):
+    return next(axes for axes in views.draw(0).axes if axes.get_title() == title)
+
+
+def test_the_network_s_parts_stand_in_order_each_led_to_the_next_and_each_block_has_its_arc():
+    axes = next(axes for axes in views.draw(0).axes if any(text.get_text() == "scores" for text in axes.texts))
+    names = {text.get_text(): text.get_position()[1] for text in axes.texts if text.get_text()}
+    heights = [names[name] for name in ("input", "block 1", "block 2", "block 3", "scores")]
+    assert heights == sorted(heights, reverse=True) and len(names) == 6
+    arrows = [text for text in axes.texts if not text.get_text()]
+    ends = [(arrow.xyann[1], arrow.xy[1]) for arrow in arrows]
+    for (start, end), above, below in zip(ends[:4], heights, heights[1:], strict=False):
+        assert above > start > end > below and above - start == pytest.approx(end - below)
+    for (start, end), height in zip(ends[4:], heights[1:-1], strict=True):
+        assert start > height > end and start - height == pytest.approx(height - end)
+
+
+def test_the_regions_drawn_fill_the_box_and_the_arrow_goes_along_the_template():
+    axes = panel("splines")
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    polygons = [line.get_xydata() for line in axes.lines if line.get_linewidth() == 0.5]
+    assert all((polygon[0] == polygon[-1]).all() for polygon in polygons)
+    areas = [abs(np.linalg.det(np.stack([polygon[:-1], polygon[1:]], -1)).sum()) / 2 for polygon in polygons]
+    assert sum(areas) == pytest.approx((right - left) * (high - low), rel=0.01)
+    arrow, row = next(text for text in axes.texts if hasattr(text, "arrow_patch")), planar.template(views.trained(0), X)
+    along = np.array(arrow.xy) - arrow.xyann
+    assert along @ row == pytest.approx(np.linalg.norm(along) * np.linalg.norm(row)) and arrow.xyann == pytest.approx(views.AT)
+
+
+def test_the_curves_are_the_singular_values_with_and_without_the_identity_and_the_bars_the_risks():
+    model, lines = views.trained(0), panel("skip dictionaries").lines
+    terms = planar.matrices(model, X)
+    for marker, matrices in (("o", skip_dictionaries.residual_dictionary(terms)), ("x", terms)):
+        drawn = [line.get_ydata() for line in lines if line.get_marker() == marker and len(line.get_ydata())]
+        assert np.allclose(drawn, skip_dictionaries.singular_values(matrices))
+    bars = [bar.get_height() for bar in panel("ResNEsts").patches]
+    assert np.allclose(bars, planar.risks(model, *views.moons.moons(0)))
+
+
+def test_the_dictionary_is_shown_by_its_entries_sizes_and_the_codes_by_their_own():
+    model, (image,) = views.trained(0), panel("frame potential").images
+    assert np.allclose(image.get_array(), abs(planar.dictionary(model))) and image.get_clim()[1] == 1
+    assert (planar.dictionary(model) < 0).any(), "a sign would be seen"
+    heights = [bar.get_height() for bar in panel("ML-CSC").patches]
+    assert np.allclose(heights, np.concatenate(planar.codes(model, X)))

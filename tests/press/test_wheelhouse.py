@@ -25,11 +25,21 @@ def test_pip_is_asked_for_the_pinned_wheels_of_another_python(tmp_path, monkeypa
     asked = []
     monkeypatch.setattr(wheelhouse.subprocess, "run", lambda command, check: asked.append(command))
     monkeypatch.setattr(wheelhouse, "closure", lambda needed, without: {"torch": "2.13.0+cpu", "deepatoms": "1"})
-    (tmp_path / "one.whl").write_bytes(bytes(5))
-    assert wheelhouse.fetch(tmp_path, "3.12", ()) == 5
+    for name, size in (("one.whl", 5), ("two.whl", 7), ("note.txt", 9)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert wheelhouse.fetch(tmp_path, "3.12", ()) == 12
     command, = asked
     assert "torch==2.13.0" in command and not [word for word in command if word.startswith("deepatoms")]
     assert command[command.index("--python-version") + 1] == "3.12" and "--no-deps" in command
+
+
+def test_each_need_of_a_need_is_brought_once_by_its_extras_and_markers_and_none_of_what_is_left_out(monkeypatch):
+    needs = {"a": ["b[more]", "c; extra == 'more'", "B", "w; sys_platform == 'none'"], "b": ["a", "d; extra == 'more'"],
+             "d": ["Left_Out"], "left-out": ["e"]}
+    monkeypatch.setattr(wheelhouse.importlib.metadata, "requires", needs.get)
+    monkeypatch.setattr(wheelhouse.importlib.metadata, "version", lambda name: f"1-{name}")
+    assert wheelhouse.closure("a", ["Left.Out"]) == {name: f"1-{name}" for name in "abd"}
+    assert set(wheelhouse.closure("a[more]")) == {"a", "b", "c", "d", "left-out", "e"}
 
 
 def script(*words, **environment):

@@ -203,7 +203,7 @@ class _Watcher(TorchDispatchMode):
                 key = storage_name(each)
                 if key not in self.flows:  # kept alive, because identities are used again
                     self.alive.append(each.untyped_storage() if each.layout == torch.strided else each)
-                    self.bytes += each.nbytes
+                    self.bytes += each.numel() * each.element_size()  # a sparse tensor has no nbytes
                 elif written:
                     self.flows[key].clear()
                 self.flows.setdefault(key, {})[_place(each)] = flow
@@ -336,6 +336,8 @@ def _slope(name, args):
         return SLOPES[name]
     if name == "leaky_relu":
         return max(1.0, abs(float(args[1]))) if len(args) > 1 else 1.0
+    if name == "celu":
+        return 1.0 if len(args) < 2 or float(args[1]) > 0 else None  # exp(x / alpha) where x is negative
     if name == "_prelu_kernel":
         return max(1.0, float(args[1].abs().max()))
     return max(1.0, abs(float(args[1]))) * (abs(float(args[2])) if len(args) > 2 else 1.0) if name == "elu" and len(args) > 1 \

@@ -114,7 +114,7 @@ def _concatenated(kept, starts):
     for number, start in enumerate(starts[1:], 1):
         blocks += [Block(number, start + 1, number, "weight", number), Block(number, number + 1, number + 1, "identity", sign=1)]
         clusters.append([number + 1, number + 1])
-        while start < number - 1 and clusters[-2][0] > start + 1:  # what stands side by side is one group of columns
+        while clusters[-2][0] > start + 1:  # what stands side by side is one group of columns
             clusters[-3:-1] = [[clusters[-3][0], clusters[-2][1]]]
     rules = tuple(replace(rule, shape=tuple(layer.weight.shape)) for rule, layer in zip(net.weights, kept, strict=True))
     return replace(net, family="dense", blocks=tuple(blocks), clusters=tuple(map(tuple, clusters)), weights=rules)

@@ -1,0 +1,185 @@
+"""What is measured elsewhere or again: the commands that are run, the spreads, the differences, and what fails a run."""
+
+import json
+import math
+import types
+
+import nbformat
+import pytest
+from nbval.plugin import NbCellError
+
+from deepatoms.pages.chapter import METADATA
+from deepatoms.press import __main__ as press
+from deepatoms.press import arithmetic, checkout, portable, regress, repeat, site
+
+ONE, OTHER = "dfp.eq2/two_forms", "rsc.fig2/centre"  # tolerances of 1e-9 and 0.05, both absolute
+
+
+def outcome(check=ONE, **changes):
+    return {"check": check, "measured": 1e-16, "control": 1.0, "result": "holds", "scale": "laptop", "seed": 0,
+            "recorded": False} | changes
+
+
+def done(returncode=0, stdout=""):
+    return types.SimpleNamespace(returncode=returncode, stdout=stdout)
+
+
+def test_a_chapter_is_measured_in_a_process_under_its_setting_whose_last_line_is_read(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(portable.subprocess, "run", lambda command, **how: asked.update(how, command=command) or done(
+        stdout='a warning\nanother\n{"outcomes": 1}\n'))
+    assert portable.under("aten-avx2", "atoms") == {"outcomes": 1}
+    assert asked["command"][1:] == ["-m", "deepatoms.press.portable", "atoms"] and asked["check"] is True
+    assert asked["env"] == arithmetic.environment("aten-avx2")
+
+
+def test_each_command_passes_by_its_own_status(monkeypatch):
+    monkeypatch.setattr(portable, "commands", lambda chapters: {"good": ["0"], "bad": ["1"]})
+    monkeypatch.setattr(portable.subprocess, "run", lambda command, **how: done(int(command[1])))
+    assert portable.passes("default", []) == {"good": True, "bad": False}
+
+
+@pytest.mark.parametrize(("values", "width", "part"), [
+    ((0.0, 0.0), 0.0, 0.0), ((1.0, 1.025), 0.025, 0.5), ((1.2, 1.0, 1.1), 0.2, 4.0), ((math.inf, math.inf), 0.0, 0.0)])
+def test_a_spread_is_the_distance_of_the_farthest_over_what_the_tolerance_allows(values, width, part):
+    found = portable.spread({str(place): outcome(OTHER, measured=value) for place, value in enumerate(values)})
+    assert (found["spread"], found["of_tolerance"]) == (pytest.approx(width), pytest.approx(part))
+    assert list(found["values"].values()) == list(values) and found["results"] == ["holds"] and found["check"] == OTHER
+
+
+def test_what_moves_where_nothing_may_is_beyond_every_tolerance(monkeypatch):
+    monkeypatch.setattr(portable.regress, "allowed", lambda check, value: 0)
+    assert portable.spread({"a": outcome(), "b": outcome(measured=1.0)})["of_tolerance"] == math.inf
+
+
+def test_rows_are_in_the_order_of_what_they_use_of_their_tolerance_then_of_what_they_move(monkeypatch):
+    moves = {"a": (0.5, 1e-9), "b": (2.0, 1e-9), "c": (0.5, 3.0), "d": (0.0, 0.0)}
+    monkeypatch.setattr(portable, "spread", lambda each: dict(zip(("of_tolerance", "spread"), moves[each["here"]], strict=True),
+                                                              check=each["here"], results=["holds"], values={"here": 1.0}))
+    rows = portable.table({"here": {name: name for name in moves}})
+    assert [row["check"] for row in rows] == ["b", "c", "a", "d"]
+    assert portable.lines(rows)[0] == "4 checks: 3 move, 1 beyond their tolerance, 0 change result"
+    assert [line.split()[0] for line in portable.lines(rows)[1:]] == ["b", "c", "a"]
+
+
+def test_what_is_kept_and_printed_is_what_was_measured_here_and_all_that_fails(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(checkout, "SITE", tmp_path / "new" / "html")
+    (tmp_path / "new").mkdir()
+    stored = {(ONE, "laptop"): outcome(), ("dfp.welch/is_bound", "laptop"): outcome("dfp.welch/is_bound", recorded=True),
+              (OTHER, "full"): outcome(OTHER)}
+    monkeypatch.setattr(regress, "read", lambda path: stored)
+    monkeypatch.setattr(portable, "under", lambda setting, chapter: {"arithmetic": {"of": setting}, "outcomes": {ONE: outcome()},
+                                                                     "broken": {}})
+    monkeypatch.setattr(portable, "passes", lambda setting, chapters: {"good": True, "bad": setting == "default"})
+    assert not portable.write(checkout.chapters(["atoms"]), ["default", "plainest"])
+    kept = json.loads((tmp_path / "new" / "portable.json").read_text())
+    assert kept["failed"] == ["plainest: bad fail"] and [row["check"] for row in kept["checks"]] == [ONE]
+    assert kept["arithmetic"] == {"default": {"of": "default"}, "plainest": {"of": "plainest"}}
+    assert set(kept["checks"][0]["values"]) == {"stored", "default", "plainest"}
+    assert "plainest: bad fail" in capsys.readouterr().out
+
+
+def test_differences_are_told_in_order_those_of_fresh_outcomes_first():
+    before = {("z", "laptop"): outcome("z"), ("y", "laptop"): outcome("y"), (ONE, "laptop"): outcome()}
+    now = {(OTHER, "laptop"): outcome(OTHER), (ONE, "laptop"): outcome(result="fails"), ("a", "full"): outcome("a", scale="full")}
+    assert [said.split()[0].rstrip(":") for said in regress.differences(before, now, 0)] == ["a", ONE, OTHER, "y", "z"]
+
+
+@pytest.mark.parametrize(("recorded", "seed", "told"), [(False, 0, True), (False, 1, False), (True, 1, True)])
+def test_numbers_are_compared_at_the_same_seed_or_where_they_are_recorded(recorded, seed, told):
+    assert bool(regress.difference(outcome(), outcome(measured=1e-3, recorded=recorded), seed)) == told
+    assert regress.difference(outcome(), outcome(recorded=recorded), seed) == ""
+
+
+def test_a_tolerance_is_absolute_relative_or_both_and_reaches_to_its_end():
+    def check(**tolerance):
+        return types.SimpleNamespace(tolerance=tolerance)
+
+    assert regress.allowed(check(abs=1), -8) == 1 and regress.allowed(check(rel=0.5), -8) == 4
+    assert regress.allowed(check(abs=1, rel=0.5), -8) == 5
+    assert [regress.within(check(abs=1), 2, now) for now in (0, 1, 3, 3.5)] == [False, True, True, False]
+    assert regress.within(check(), math.inf, math.inf) and not regress.within(check(), math.inf, 1.0)
+
+
+def test_a_control_that_is_computed_from_the_measured_number_is_named_at_two_seeds_only():
+    before = {(ONE, "laptop"): outcome(measured=0.3, control=0.6)}
+    for change, told in (({"seed": 1}, 1), ({"seed": 0}, 0), ({"seed": 1, "control": 1.1}, 0)):
+        now = {(ONE, "laptop"): outcome(**({"measured": 0.5, "control": 1.0} | change))}
+        assert len(regress.mirrored(before, now)) == told
+
+
+def test_a_cell_is_failed_by_outcomes_that_differ_and_by_none_that_do_not():
+    made = [nbformat.v4.new_output("display_data", {}, metadata={METADATA: {"outcomes": [outcome(result=result)]}})
+            for result in ("holds", "fails")]
+    item = types.SimpleNamespace(cell=types.SimpleNamespace(outputs=made[:1], source="x"), cell_num=1)
+    repeat._compare(item, made[:1])
+    with pytest.raises(NbCellError) as told:
+        repeat._compare(item, made[1:])
+    assert "now fails" in told.value.inner_traceback
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    monkeypatch.setattr(checkout, "SITE", tmp_path / "_build" / "html")
+    return tmp_path / "_build"
+
+
+@pytest.mark.parametrize(("status", "begun"), [(0, False), (1, False), (-9, True)])
+def test_a_build_tells_its_status_and_only_one_that_was_killed_stays_begun(book, monkeypatch, capsys, status, begun):
+    monkeypatch.setattr(site.subprocess, "run", lambda command, **how: done(status))
+    if status:
+        with pytest.raises(SystemExit) as told:
+            site.build()
+        assert told.value.code == status
+    else:
+        site.build()
+    assert (book / "begun").exists() == begun and ("The book stands at" in capsys.readouterr().out) == (status == 0)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_a_killed_build_left_is_taken_away_and_nothing_else(book, monkeypatch, begun):
+    for part in ("html", ".doctrees", "other"):
+        (book / part).mkdir(parents=True)
+    if begun:
+        (book / "begun").touch()
+    monkeypatch.setattr(site.subprocess, "run", lambda command, **how: done())
+    site.build()
+    assert {path.name for path in book.iterdir()} == ({"other"} if begun else {"html", ".doctrees", "other"})
+
+
+def test_a_command_must_be_named_and_its_options_have_their_defaults():
+    with pytest.raises(SystemExit):
+        press.main([])
+    full = press._parser().parse_args(["full", "x"])
+    assert (full.experiment, full.device, full.minutes, full.jobs, full.shard) == ("x", "auto", None, 1, None)
+    again = press._parser().parse_args(["regress"])
+    assert (again.seed, again.profile, again.device, again.chapter, again.results) == (1, "laptop", "auto", [], None)
+    portable_one = press._parser().parse_args(["portable", "--no-tests", "--chapter", "a", "--chapter", "b"])
+    assert (portable_one.tests, portable_one.chapter, portable_one.setting) == (False, ["a", "b"], None)
+
+
+@pytest.mark.parametrize(("failed", "broken"), [(0, []), (1, ["x"])])
+def test_what_failed_is_the_command_s_status(monkeypatch, failed, broken):
+    summary = type("Summary", (), {"failed": failed, "traces": [], "__str__": lambda self: "done"})()
+    chosen = types.SimpleNamespace(name="x", configurations=[], function=None, claims=())
+    monkeypatch.setattr(press.results, "experiments", lambda: {"x": chosen})
+    monkeypatch.setattr(press.results, "sweep", lambda *given: summary)
+    monkeypatch.setattr(press, "_list_records", lambda options: None)
+    chapter = {"chapter": "atoms", "checks": 1, "seconds": 1.0, "broken": broken}
+    report = {"chapters": [chapter, chapter | {"broken": []}], "arithmetic": arithmetic.describe()}
+    monkeypatch.setattr(press.regress, "regress", lambda *given: report)
+    monkeypatch.setattr(press.regress, "write", lambda report: checkout.ROOT / "there")
+    monkeypatch.setattr(press.portable, "write", lambda *given: not broken)
+    for command in (["full", "x"], ["regress", "--chapter", "atoms"], ["portable", "--chapter", "atoms"]):
+        if failed:
+            with pytest.raises(SystemExit) as told:
+                press.main(command)
+            assert told.value.code == 1
+        else:
+            press.main(command)
+
+
+def test_an_experiment_that_is_unknown_is_refused():
+    with pytest.raises(SystemExit, match="experiment = 'x' is unknown; make full lists them"):
+        press.main(["full", "x"])
