@@ -750,24 +750,24 @@ def accuracy_in_darts(setting):
     """Accuracy of networks of the DARTS space against the minimum F and against the number of parameters."""
     figure, panels = figures.subplots(1, 2, size=(7.4, 3.6), sharey=True)
     own, draw = darts_networks(), setting.numpy("accuracy in the DARTS space")
-    accuracies, lowest = own.accuracies("cifar10"), 90
+    accuracies = own.accuracies("cifar10")
     columns = {"minimum F": -own.low(), "million parameters": own.column("params")}
     for panel, (title, values) in zip(panels, columns.items(), strict=True):
         for (name, (least, most)), colour in zip(POOLINGS.items(), ("blue", "green", "orange", "red"), strict=True):
             chosen = (own.poolings >= least) & (own.poolings <= most)
             panel.plot(values[chosen], accuracies[chosen], ".", color=COLOURS[colour], markersize=4, label=name)
-        panel.set(xlabel=title, ylim=(lowest, None))
+        panel.set_xlabel(title)
     panels[0].set_ylabel("accuracy on CIFAR-10, %")
-    panels[0].legend(title="poolings", fontsize=8, markerscale=2, loc="lower left")
-    found = [correlation(sign * values, accuracies, draw) for sign, values in zip((-1, 1), columns.values(), strict=True)]
-    F, parameters = map(_with_interval, found)
+    panels[1].legend(title="poolings", fontsize=8, markerscale=2, loc="lower right")
+    F, parameters = (correlation(sign * values, accuracies, draw) for sign, values in zip((-1, 1), columns.values(), strict=True))
     fewest, most = (columns["minimum F"][chosen].mean() for chosen in (own.poolings <= 2, own.poolings >= 7))
     return figures.describe(
-        figure, f"Rank correlation with accuracy: low F {F}, parameters {parameters}, on {len(accuracies)} networks of the DARTS "
-        f"space. (A normal and a reduction cell of four channels, unit magnitudes, lowest of three seeds; accuracies of the "
-        f"surrogate; {sum(accuracies < lowest)} networks below {lowest} % not shown.)",
+        figure, "Low F ranks the accuracies worse than the number of parameters does: rank correlation "
+        f"{_with_interval(F)} against {_with_interval(parameters)}, on {len(accuracies)} networks of the DARTS space. (A normal and a reduction cell of four "
+        "channels, unit magnitudes, lowest of three seeds; accuracies of the surrogate.)",
         f"Two scatter plots of accuracy, coloured by the number of poolings in both cells. Left against minimum F, right against "
-        f"the number of parameters. Mean F with at most two poolings {fewest:.4f}, with seven or more {most:.4f}.")
+        f"the number of parameters. Mean F with at most two poolings {fewest:.4f}, with seven or more {most:.4f}.",
+        {"low F ranks the accuracies worse than the number of parameters does": F[0] < parameters[0]})
 
 
 def rivals_in_darts(setting):
@@ -785,8 +785,8 @@ def rivals_in_darts(setting):
     lines.append(("chance", "0", "0", f"{chance:.2f}"))
     with_count, with_poolings = (float(spearman(scores["F, minimum"], scores[name])) for name in ("parameters", "few poolings"))
     return Table(("score", "rank correlation [95 %]", "Kendall", "regret, points"), lines,
-                 f"Rank correlation with accuracy in the DARTS space, and the accuracy lost by choosing one of ten networks. Low F "
-                 f"itself correlates {with_count:.2f} with the number of parameters, {with_poolings:.2f} with few poolings.")
+                 "Rank correlation with accuracy in the DARTS space, and the accuracy lost by choosing one of ten networks. "
+                 f"Low F itself correlates {with_count:.2f} with the number of parameters, {with_poolings:.2f} with few poolings.")
 
 
 def ranking(found):

@@ -65,8 +65,8 @@ def in_darts(rank: Outcome, count: Outcome) -> str:
     """Say how low F ranks accuracy in the DARTS space, and beside the number of parameters."""
     word = _side(count, "better than the number of parameters", "worse than the number of parameters",
                  "like the number of parameters, as far as these networks tell")
-    return (f"On {len(load('nas301'))} networks of the DARTS space (accuracies of the surrogate of NAS-Bench-301) the rank correlation is "
-            f"{_with(rank)}; F ranks {word}: the difference is {_with(count)}.")
+    return (f"On {len(load('nas301'))} networks of the DARTS space (accuracies of the surrogate of NAS-Bench-301) the rank "
+            f"correlation is {_with(rank)}; F ranks {word}: the difference is {_with(count)}.")
 
 
 def _side(outcome, above, below, neither, middle=0.0):

@@ -12,13 +12,13 @@ from deepatoms.studies.deep_frame_potential import darts
 from deepatoms.studies.deep_frame_potential.checks.benchmarks import (
     Networks,
     against,
-    agreement,
     beside,
     gained,
     ranked,
     regret,
     valid,
 )
+from deepatoms.studies.deep_frame_potential.rankings import spearman
 
 SETS = benchmarks.SOURCES["nas301"].sets
 
@@ -84,14 +84,20 @@ def regret_count(setting, networks):
     return regret(setting, networks, networks.column("params"))
 
 
+def agreement(setting, *columns):
+    """Take the smallest rank correlation of two columns; control: the last shuffled, against the first."""
+    found = min(float(spearman(a, b)) for index, a in enumerate(columns) for b in columns[:index])
+    return Measurement(found, float(spearman(columns[0], setting.numpy("shuffled F").permutation(columns[-1]))))
+
+
 @on_darts("dfp.nas301_settled/seeds")
-def seeds_agree(_, networks):
-    """Correlate the ranks of F between seeds; control: F of random filters against the minimum."""
-    return agreement(networks, *networks.seeds().T)
+def seeds_agree(setting, networks):
+    """Correlate the ranks of F between seeds; control: one seed's shuffled."""
+    return agreement(setting, *networks.seeds().T)
 
 
 def _beside_other_setting(identifier, name):
-    """Register a check of the ranks of F at the lead and at another setting."""
+    """Register a check of the ranks of F at the lead and at another setting; control: the other's shuffled."""
     @check(identifier, benchmark(61, of="networks"), records=darts.NAME_SETTINGS)
     def measure(setting, found):
         lead = results.complete(darts.NAME, setting)
@@ -99,7 +105,7 @@ def _beside_other_setting(identifier, name):
             return None
         networks = DartsNetworks([darts.merged(lead), *found])
         columns = valid(networks.low(), networks.low(darts.OTHERS[name]))
-        return replace(agreement(networks, *columns), count=len(columns[0]))
+        return replace(agreement(setting, *columns), count=len(columns[0]))
     return measure
 
 
