@@ -7,7 +7,7 @@ from deepatoms.claims import catalogue, checking
 from deepatoms.claims.checking import Setting
 from deepatoms.data import benchmarks
 from deepatoms.runs import results
-from deepatoms.studies.deep_frame_potential import darts
+from deepatoms.studies.deep_frame_potential import darts, drawing
 from deepatoms.studies.deep_frame_potential.checks import darts as checks
 from deepatoms.theory import induced
 
@@ -96,3 +96,13 @@ def test_a_small_run_records_what_the_checks_read():
     assert found["reached"][0] == darts.potentials_of(net, one)[1]
     assert len({results.key(each) for name in (darts.NAME, darts.NAME_SETTINGS)
                 for each in results.experiments()[name].configurations}) == darts.PARTS + 3
+
+
+def test_the_figure_is_contradicted_where_low_f_ranks_better_than_parameters(monkeypatch):
+    accuracies = TABLE.columns["cifar10 accuracy"]
+    for values, held in ((1 / accuracies, False), (accuracies, True)):
+        drawing.darts_networks.cache_clear()
+        lead = made_up(values, values)[0]
+        monkeypatch.setattr(drawing.results, "records", lambda name, lead=lead: lead)
+        assert list(drawing.accuracy_in_darts(Setting()).findings.values()) == [held]
+    drawing.darts_networks.cache_clear()

@@ -763,8 +763,8 @@ def accuracy_in_darts(setting):
     fewest, most = (columns["minimum F"][chosen].mean() for chosen in (own.poolings <= 2, own.poolings >= 7))
     return figures.describe(
         figure, "Low F ranks the accuracies worse than the number of parameters does: rank correlation "
-        f"{_with_interval(F)} against {_with_interval(parameters)}, on {len(accuracies)} networks of the DARTS space. (A normal and a reduction cell of four "
-        "channels, unit magnitudes, lowest of three seeds; accuracies of the surrogate.)",
+        f"{_with_interval(F)} against {_with_interval(parameters)}, on {len(accuracies)} networks of the DARTS space. (A normal "
+        "and a reduction cell of four channels, unit magnitudes, lowest of three seeds; accuracies of the surrogate.)",
         f"Two scatter plots of accuracy, coloured by the number of poolings in both cells. Left against minimum F, right against "
         f"the number of parameters. Mean F with at most two poolings {fewest:.4f}, with seven or more {most:.4f}.",
         {"low F ranks the accuracies worse than the number of parameters does": F[0] < parameters[0]})
@@ -785,8 +785,8 @@ def rivals_in_darts(setting):
     lines.append(("chance", "0", "0", f"{chance:.2f}"))
     with_count, with_poolings = (float(spearman(scores["F, minimum"], scores[name])) for name in ("parameters", "few poolings"))
     return Table(("score", "rank correlation [95 %]", "Kendall", "regret, points"), lines,
-                 "Rank correlation with accuracy in the DARTS space, and the accuracy lost by choosing one of ten networks. "
-                 f"Low F itself correlates {with_count:.2f} with the number of parameters, {with_poolings:.2f} with few poolings.")
+                 "Rank correlation with accuracy in the DARTS space, and the accuracy lost by choosing among ten. Low F "
+                 f"itself correlates {with_count:.2f} with the number of parameters, {with_poolings:.2f} with few poolings.")
 
 
 def ranking(found):
