@@ -107,7 +107,7 @@ def separable(each: torch.Tensor, mixed: torch.Tensor, dilation: int = 1) -> tor
     Returns:
         Tensor of shape (outputs, channels, width, width), width = dilation (size - 1) + 1.
 
-    Source: standard (Chollet, 2017; Liu, Simonyan and Yang, 2019, take nothing between the two but after them).
+    Source: Liu, Simonyan and Yang (2019), whose networks take nothing between the two.
 
     >>> separable(torch.ones(1, 1, 3, 3), torch.full((1, 1, 1, 1), 2.0), 2)[0, 0, 0]
     tensor([2., 0., 2., 0., 2.])
