@@ -9,7 +9,7 @@ from deepatoms.claims.checking import Setting
 from deepatoms.data import benchmarks
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as recorded
-from deepatoms.studies.deep_frame_potential import rankings, rivals
+from deepatoms.studies.deep_frame_potential import drawing, rankings, rivals
 from deepatoms.studies.deep_frame_potential.checks import benchmarks as checks
 
 TABLE = benchmarks.load("nas201")
@@ -121,3 +121,10 @@ def test_a_small_run_records_what_the_checks_read():
     first, last = recorded.potentials(recorded.cell(TABLE.architectures[0]), one)
     assert len(first) == len(last) == 3 and all(b <= a for a, b in zip(first, last, strict=True))
     assert len({results.key(each) for each in CONFIGURATIONS}) == 5
+
+
+@pytest.mark.parametrize(("sign", "held"), [(1, True), (-1, False)])
+def test_the_figure_is_contradicted_where_low_f_goes_with_low_accuracy(monkeypatch, start, sign, held):
+    low_where_good = 1 - sign * TABLE.columns["cifar10 accuracy"] / 1000
+    monkeypatch.setattr(drawing, "cells", lambda: checks.Cells(made_up(low_where_good, start)))
+    assert list(drawing.accuracy_against_potential(Setting()).findings.values()) == [held]

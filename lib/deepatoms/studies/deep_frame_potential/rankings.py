@@ -1,5 +1,7 @@
 """How well a score ranks networks: correlations of ranks and concordant pairs with bootstrap intervals, and regret."""
 
+import itertools
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -16,6 +18,15 @@ def spearman(scores, accuracies):
     first, second = (ranks - ranks.mean(-1, keepdims=True) for ranks in (first, second))
     # A score without any difference ranks nothing.
     return (first * second).sum(-1) / np.maximum(np.sqrt((first**2).sum(-1) * (second**2).sum(-1)), 1e-300)
+
+
+def least_agreement(columns):
+    """Return the smallest correlation of ranks between two of some columns.
+
+    >>> least_agreement([np.array([1, 2, 3]), np.array([2, 4, 9]), np.array([3, 2, 1])])
+    -1.0
+    """
+    return min(float(spearman(one, other)) for one, other in itertools.combinations(columns, 2))
 
 
 def correlation(scores, accuracies, draw):

@@ -17,6 +17,7 @@ from deepatoms.studies.deep_frame_potential.rankings import (
     concordance,
     correlation,
     difference,
+    least_agreement,
     ratio,
     regrets,
     shuffled,
@@ -284,8 +285,8 @@ def regret_count(setting, cells):
 
 def agreement(networks, *columns):
     """Take the smallest rank correlation of two columns; control: F of random filters against the minimum."""
-    found = min(float(spearman(*valid(a, b))) for index, a in enumerate(columns) for b in columns[:index])
-    return Measurement(found, float(spearman(-networks.seeds(which="initial").mean(1), networks.low())))
+    start = -networks.seeds(which="initial").mean(1)
+    return Measurement(least_agreement(valid(*columns)), least_agreement([start, networks.low()]))
 
 
 @on_cells("dfp.nas201_settled/seeds")

@@ -18,7 +18,7 @@ from deepatoms.studies.deep_frame_potential.checks.benchmarks import (
     regret,
     valid,
 )
-from deepatoms.studies.deep_frame_potential.rankings import spearman
+from deepatoms.studies.deep_frame_potential.rankings import least_agreement
 
 SETS = benchmarks.SOURCES["nas301"].sets
 
@@ -37,7 +37,8 @@ def on_darts(identifier, networks=725):
         @check(identifier, benchmark(networks, of="networks"), records=darts.NAME)
         @wraps(function)
         def measure(setting, found):
-            return replace(function(setting, DartsNetworks([darts.merged(found)])), count=len(benchmarks.load("nas301")))
+            recorded = DartsNetworks([darts.merged(found)])
+            return replace(function(setting, recorded), count=recorded.known)
         return measure
     return decorate
 
@@ -86,8 +87,8 @@ def regret_count(setting, networks):
 
 def agreement(setting, *columns):
     """Take the smallest rank correlation of two columns; control: the last shuffled, against the first."""
-    found = min(float(spearman(a, b)) for index, a in enumerate(columns) for b in columns[:index])
-    return Measurement(found, float(spearman(columns[0], setting.numpy("shuffled F").permutation(columns[-1]))))
+    mixed = setting.numpy("shuffled F").permutation(columns[-1])
+    return Measurement(least_agreement(columns), least_agreement([columns[0], mixed]))
 
 
 @on_darts("dfp.nas301_settled/seeds")
