@@ -241,6 +241,18 @@ def test_the_maps_into_a_linear_stream_are_its_terms_and_a_rectified_one_is_refu
         residual_features.entering(View(chain(nn.Linear(6, 2)), X))
 
 
+def test_a_stream_that_changes_its_width_is_refused():
+    class Broadcast(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.thin = nn.Linear(6, 6), nn.Linear(6, 1)
+
+        def forward(self, x):
+            return self.wide(x) + self.thin(x.relu())
+    with pytest.raises(ValueError, match="the residual stream changes its width"):
+        residual_features.entering(View(chain(Broadcast()), X))
+
+
 @pytest.mark.parametrize(("needed", "there", "full"), [(4, 4, True), (5, 4, False)])
 def test_more_features_than_channels_have_no_full_rank(needed, there, full):
     weights = [torch.ones(there, needed - 1, 1, 1), torch.ones(there, 1, 1, 1)]
@@ -295,6 +307,13 @@ def test_what_takes_too_long_is_skipped(needed, skipped):
     assert (found.verdict == "skipped") == skipped and (found.value is None) == skipped
 
 
+def test_what_was_not_interrupted_does_not_say_so():
+    about = Subject(chain(nn.Linear(6, 2)), X, None, 2)
+    entry = Entry("splines", "a", None)
+    found, = about.measure({"a": (entry, Yardstick("null"))}, lambda view: {"a": Found(float(view.model[0].weight.sum()))})
+    assert "interrupted" not in (found.reason or "") and {len(ones) for ones in found.nulls.values()} == {2}
+
+
 def test_an_identity_of_float64_is_not_copied_and_another_is():
     same, other = chain(nn.Linear(2, 2)), nn.Linear(2, 2)
     assert View(same, None).double is same and View(other, None).double.weight.dtype == torch.float64
@@ -339,6 +358,75 @@ def test_the_measured_gain_is_the_largest_over_the_inputs_and_along_no_direction
     model[0].weight.data, model[2].weight.data = torch.eye(2).double(), torch.diag(torch.tensor([3.0, 5.0])).double()
     found = skip_dictionaries.gain(View(model, torch.tensor([[1.0, -1], [1.0, 1], [-1, -1]]).double()), 3)["measured gain"]
     assert (found.value, found.threshold) == (pytest.approx(5), pytest.approx(5)) and found.reason == "3 inputs"
+
+
+class Calls(nn.Module):
+    """A block that is called with as many tensors, and returns as many, as it is told."""
+
+    def __init__(self, given, returned):
+        super().__init__()
+        self.given, self.block = given, self.Block(returned)
+
+    def forward(self, x):
+        found = self.block(*[x] * self.given)
+        return found[0] if isinstance(found, tuple) else found
+
+    class Block(nn.Module):
+        def __init__(self, returned):
+            super().__init__()
+            self.returned = returned
+
+        def forward(self, *given):
+            return sum(given) if self.returned == 1 else given * self.returned
+
+
+@pytest.mark.parametrize(("given", "returned"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_a_block_takes_one_tensor_to_one(given, returned):
+    view = View(chain(Calls(given, returned)), X)
+    if (given, returned) == (1, 1):
+        assert torch.equal(skip_dictionaries._arriving(view, view.double[0].block), view.inputs(skip_dictionaries.FEW))
+    else:
+        with pytest.raises(ValueError, match="does not take one tensor to another of the same shape"):
+            skip_dictionaries._arriving(view, view.double[0].block)
+
+
+def test_a_derivative_with_a_zero_entry_is_none_that_vanishes():
+    """Of three inputs one lies where the second output is off, one where both are: that one is left out and told."""
+    model = chain(nn.Linear(2, 2, bias=False), nn.ReLU())
+    model[0].weight.data = torch.diag(torch.tensor([2.0, 1.0])).double()
+    every = skip_dictionaries.end_to_end(View(model, torch.tensor([[1.0, 1], [2, 3], [3, 1]]).double()), 3)
+    assert every[skip_dictionaries.END_CONDITION.name].value == pytest.approx(2)
+    some = skip_dictionaries.end_to_end(View(model, torch.tensor([[1.0, 1], [2, 3], [-1, -1]]).double()), 3)
+    assert some[skip_dictionaries.END_CONDITION.name].value == pytest.approx(2)
+    assert some[skip_dictionaries.END_CONDITION.name].reason == "2 inputs, 1 where it is 0 left out"
+
+
+class Told(Subject):
+    """Measures nothing: keeps what each measure says it costs."""
+
+    def measure(self, entries, compute, cost=lambda: 0.0, parts=1):
+        self.__dict__.setdefault("costs", {})[tuple(entries)] = cost()
+        return iter(())
+
+
+def costs(room, inputs, width):
+    about = Told(chain(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 2)), random(inputs, 6), torch.arange(inputs) % 2, 1)
+    list(room.lens(about))
+    return about.costs
+
+
+@pytest.mark.parametrize("room", [frame_potential, residual_features, skip_dictionaries, sparse_coding, splines],
+                         ids=lambda room: room.__name__.split(".")[-1])
+def test_more_inputs_and_wider_networks_cost_no_less(room):
+    few, many, wide = costs(room, 8, 5), costs(room, 16, 5), costs(room, 8, 10)
+    assert all(0 <= few[name] <= min(many[name], wide[name]) < float("inf") for name in few)
+    assert room is frame_potential or any(few[name] < wide[name] for name in few)  # F costs no forward pass
+
+
+def test_what_is_done_for_each_input_costs_twice_as_much_for_twice_as_many():
+    few, many = costs(sparse_coding, 8, 5), costs(sparse_coding, 16, 5)
+    names = next(name for name in few if sparse_coding.MODEL.name in name)
+    assert many[names] == 2 * few[names] > 0
 
 
 @pytest.mark.parametrize(("widest", "said"), [(3, "largest ||S(h)W||"), (2, "by Lanczos")])

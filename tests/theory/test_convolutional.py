@@ -300,3 +300,40 @@ def test_a_stride_that_does_not_fit_is_refused():
         convolutional.unstrided(np.ones((1, 1, 3)), (2, 2))
     with pytest.raises(ValueError, match="stride"):
         convolutional.unstrided(np.ones((1, 1, 3)), 0)
+
+
+@pytest.mark.parametrize(("kernel", "grid", "lags"), [((3,), (9,), (5,)), ((3,), (5,), (5,)), ((3,), (4,), (4,)),
+                                                      ((2, 4), (8, 6), (3, 6)), ((1, 2), (4, 7), (1, 3))])
+def test_correlations_have_the_lags_at_which_filters_meet(kernel, grid, lags):
+    filters = np.random.default_rng(0).normal(size=(2, 3, *kernel))
+    found = convolutional.ConvolutionalDictionary(torch.from_numpy(filters), grid).correlations().numpy()
+    assert found.shape == (2, 2, *lags)
+    D = convolutional.matrix(filters, grid)
+    gram = (D.T @ D).reshape(2, *grid, 2, *grid)[(slice(None), *[slice(None)] * len(grid), slice(None), *[0] * len(grid))]
+    gram = np.moveaxis(gram, -1, 1)  # atom a at a lag, atom b at 0
+    for lag in np.ndindex(*lags):
+        signed = tuple(each if each <= side // 2 or side == whole else each - side
+                       for each, side, whole in zip(lag, lags, grid, strict=True))
+        np.testing.assert_allclose(found[(..., *lag)], gram[(..., *signed)], atol=1e-12)
+
+
+def test_the_limit_of_a_matrix_counts_its_entries():
+    """300 positions of one atom make 90,000 entries; 4,097 make 16,785,409, one position more than 4,096 = 2**12."""
+    assert convolutional.matrix(np.ones((1, 1, 1)), (300,)).shape == (300, 300)
+    with pytest.raises(ValueError, match="16,785,409 entries"):
+        convolutional.matrix(np.ones((1, 1, 1)), (4097,))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_descent_that_says_it_ended_gains_nothing_from_more_steps(seed):
+    """Few steps, so that each of the two limits of the solver, its steps and its evaluations, ends some of the descents."""
+    filters = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, 3, 1, 4)))
+    for exponent, iterations in itertools.product((4, 16), range(1, 16)):
+        free = filters.clone().requires_grad_()
+        ended = convolutional._descend(free, (7,), exponent, iterations)
+        further = free.detach().clone().requires_grad_()
+        if ended:
+            convolutional._descend(further, (7,), exponent, 100)
+            before, after = (convolutional.ConvolutionalDictionary(convolutional._unit(each.detach(), 1), (7,)).coherence()
+                             for each in (free, further))
+            assert float(after) == pytest.approx(float(before), abs=1e-3)

@@ -257,6 +257,33 @@ def test_thresholds_and_bounds_worked_out_by_hand():
     assert dictionaries.one_sided_coherence(D) == pytest.approx(2.0)  # <d_1, d_2> over |d_1|^2
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_one_sided_coherence_is_the_largest_of_all_ordered_pairs(seed):
+    D = np.random.default_rng(seed).normal(size=(3, 5)) * [0.2, 1, 2, 3, 5]
+    pairs = [abs(D[:, i] @ D[:, j]) / (D[:, i] @ D[:, i]) for i, j in itertools.permutations(range(5), 2)]
+    assert dictionaries.one_sided_coherence(D) == pytest.approx(max(pairs), rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_atoms_whose_squares_leave_the_type_keep_their_signs(size):
+    """A column without a positive entry, and one whose largest entry is 0."""
+    D = np.array([[-3.0, 0.0], [-4.0, -2.0]])
+    np.testing.assert_allclose(dictionaries.normalize(D * size), [[-0.6, 0], [-0.8, -1]], rtol=1e-15)
+
+
+def test_the_whole_dictionary_is_one_support():
+    assert recovery.representations(np.eye(2), np.array([1.0, 2.0]), 2).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_coherences_ask_for_no_sign(seed):
+    """Turning an atom around changes no coherence; here every product of two atoms is negative."""
+    D = np.random.default_rng(seed).uniform(0.1, 1, (4, 2)) * [1, 3]
+    turned = D * [1, -1]
+    for measure in (dictionaries.mutual_coherence, dictionaries.one_sided_coherence):
+        assert measure(turned) == pytest.approx(measure(D), rel=1e-12) and measure(turned) > 0
+
+
 def test_of_values_that_agree_up_to_rounding_the_later_dictionary_is_kept():
     """The later one has the smaller slope; what is truly higher is not taken, what is lower always is."""
     old, new = np.zeros((5, 1, 1)), np.ones((5, 1, 1))

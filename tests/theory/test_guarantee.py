@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepatoms.theory import partition, splines
+from deepatoms.theory import operations, partition, splines
 from deepatoms.theory.operations import PIECES
 from deepatoms.theory.piecewise import NotPiecewiseAffineError, Wish, trace, watch
 from deepatoms.theory.untouched import untouched
@@ -323,7 +323,7 @@ def test_codes_of_three_dimensional_pooling_are_positions_in_the_window(options)
     lambda x: torch.addmm(x.relu(), x, torch.eye(3), beta=-1), lambda x: torch.lerp(x, x.relu(), -0.5),
     lambda x: torch.lerp(x.relu(), x, 1.5), lambda x: torch.index_add(x, 1, torch.arange(3), x.relu(), alpha=-1),
     lambda x: torch.addcmul(x, x.relu(), torch.ones(3), value=-1), lambda x: torch.fft.rfft(x.relu()).real,
-    lambda x: x.relu() / -2,
+    lambda x: x.relu() / -2, lambda x: F.leaky_relu(x.abs(), -0.1), lambda x: F.leaky_relu(x.abs(), 1.1),
     lambda x: F.interpolate(x.relu()[:, None, None], size=(4, 5), mode="bicubic").flatten(1), lambda x: F.threshold(x, 0, 1),
     lambda x: F.softshrink(x), lambda x: x.topk(1).values, lambda x: torch.addmm(x, x.relu(), torch.eye(3), alpha=-1),
     lambda x: torch.take_along_dim(x[:, :2].flip(1), x[:, :2].max(1, True).indices, 1), lambda x: x.max(1, True).indices.float(),
@@ -336,7 +336,8 @@ def test_no_option_lets_a_concave_function_pass_as_convex(model):
 @pytest.mark.parametrize("model", [lambda x: torch.add(x, x.relu(), alpha=2), lambda x: torch.sub(x.relu(), x),
                                    lambda x: torch.sub(x, x.relu(), alpha=-1), lambda x: torch.lerp(x, x.relu(), 0.5),
                                    lambda x: torch.linalg.vector_norm(x, 1, -1, True), lambda x: x.max(1, True).values,
-                                   lambda x: F.max_pool1d(x[:, None], 2), lambda x: F.max_pool2d(x[:, None, None], (1, 2))])
+                                   lambda x: F.max_pool1d(x[:, None], 2), lambda x: F.max_pool2d(x[:, None, None], (1, 2)),
+                                   lambda x: F.leaky_relu(x.abs(), 0.0), lambda x: F.leaky_relu(x.abs(), 1.0)])
 def test_convex_functions_are_proved_convex(model):
     assert splines.concavities(model, torch.randn(4, 3)) == ()
 
@@ -420,3 +421,34 @@ def test_convexity_is_not_proved_of_what_torch_does_not_see():
                          (lambda x: x + x.detach().clone().apply_(lambda value: -abs(value)), "apply_")):
         with pytest.raises(NotPiecewiseAffineError, match=words):
             splines.concavities(model, normal(4, 3))
+
+
+FIXED = {"index", "indices", "condition", "mask", "grid"}  # torch's own names of what selects
+FACTOR = {"self", "other", "input", "weight", "vec", "vec1", "vec2", "mat", "mat1", "mat2", "batch1", "batch2",
+          "tensor", "tensor1", "tensor2"}
+
+
+def positions(name):
+    """The positions of an operation's arguments in torch's own declaration of it, by their names."""
+    packet = getattr(torch.ops.aten, name)
+    overload = packet.default if "default" in packet.overloads() else getattr(packet, packet.overloads()[0])
+    return {argument.name: place for place, argument in enumerate(overload._schema.arguments)}
+
+
+@pytest.mark.parametrize("name", sorted(operations.SELECTING))
+def test_what_selects_stands_where_torch_declares_it(name):
+    declared = {place for argument, place in positions(name).items() if argument in FIXED}
+    assert set(operations.SELECTING[name]) == declared
+
+
+@pytest.mark.parametrize("name", sorted(set(operations.FACTORS) - {"mul"}))
+def test_factors_stand_where_torch_declares_them(name):
+    """What is added (``self`` of addmm and its like) is no factor."""
+    declared = {place for argument, place in positions(name).items() if argument in FACTOR}
+    added = {0} if name.lstrip("_").startswith(("add", "badd", "sparse_add")) else set()
+    assert set(operations.FACTORS[name]) == declared - added
+
+
+@pytest.mark.parametrize("name", sorted(operations.TRAINING_FLAG))
+def test_the_flag_of_batch_norm_stands_where_torch_declares_it(name):
+    assert (operations.TRAINING_FLAG[name] or None) == positions(name).get("training")

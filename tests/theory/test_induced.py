@@ -286,3 +286,19 @@ def test_a_dictionary_is_of_the_kind_and_the_type_of_its_weights(net):
     arrays = net.dictionary([weight.numpy() for weight in weights])
     assert isinstance(arrays, np.ndarray)
     np.testing.assert_array_equal(arrays, found.numpy())
+
+
+@pytest.mark.parametrize("net", [
+    induced.cifar("resnet", 1, 2, groups=2, image=8), induced.cifar("chain", 1, 2, groups=2, form="synthesis", image=8),
+    induced.densenet(1, 2, first=2, groups=2, image=8),
+    induced.graph([(0, 1, "pool 3"), (0, 2, "conv 3"), (1, 2, "skip"), (0, 2, "dilated 3")], 2, image=7)],
+    ids=lambda net: net.family + net.form)
+def test_a_block_as_a_kernel_is_the_explicit_block(net):
+    weights = [torch.as_tensor(weight) for weight in net.init(0)]
+    for block in net.blocks:
+        kernel = interactions.natural(net, block, weights)
+        levels = (net.layers[net.row_layers[block.row]].level, net.layers[block.first].level)
+        down, across = (slice(None, None, 2 ** (level - kernel.level)) for level in levels)
+        placed = on_the_grid(kernel, net.image >> kernel.level)[:, down, down, :, across, across]
+        block_of_B = explicit._block(net, weights, "circular", block).toarray()
+        np.testing.assert_allclose(placed.reshape(block_of_B.shape), block_of_B, atol=1e-12)

@@ -69,7 +69,9 @@ BUILT = {
     nn.Linear: ((4,), variants(nn.Linear, 4, 3, bias=[False])),
     nn.Conv2d: ((4, 6, 7), variants(
         nn.Conv2d, 4, 4, 3, stride=[2, (2, 1)], padding=[1, (2, 0), "same", "valid"], dilation=[2, (1, 2)], groups=[2],
-        bias=[False], padding_mode=["reflect", "circular", "replicate"]) + variants(nn.Conv2d, 4, 2, (2, 3), padding=["same"])),
+        bias=[False], padding_mode=["reflect", "circular", "replicate"]) + variants(nn.Conv2d, 4, 2, (2, 3), padding=["same"])
+              + [(nn.Conv2d, (4, 2, sides), {"padding": "same", "dilation": gap}) for sides in ((5, 3), (3, 7))
+                 for gap in (1, 2)]),
     nn.BatchNorm2d: ((4, 3, 2), variants(nn.BatchNorm2d, 4, eps=[0.5], momentum=[None], affine=[False],
                                          track_running_stats=[False], **BATCH_NORM_S)),
     nn.ReLU: ((5,), variants(nn.ReLU, inplace=[True])),

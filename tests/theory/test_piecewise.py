@@ -108,6 +108,15 @@ def test_ties_are_reported_with_and_without_codes():
         assert without.nonlinearities[0].ties == with_codes.nonlinearities[0].ties > 0
 
 
+@pytest.mark.parametrize("dims", [(2, 3), (1,), (1, 3), (3,), (1, 2, 3)])
+@pytest.mark.parametrize("name", ["amax", "amin"])
+def test_ties_count_the_extremes_that_are_there_more_than_once(name, dims):
+    x = torch.randint(3, (2, 3, 2, 2), generator=torch.Generator().manual_seed(5)).double()
+    best = getattr(x, name)(dims, keepdim=True)
+    tied = int(((x == best).sum(dims) > 1).sum())
+    assert int(trace(lambda x: getattr(x, name)(dims), x).nonlinearities[0].ties) == tied > 0
+
+
 def test_ties_go_to_the_documented_side():
     zero = torch.zeros(1, 4)
     assert not trace(nn.ReLU(), zero).codes.any()

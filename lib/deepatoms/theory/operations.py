@@ -119,7 +119,7 @@ def _product(left, right):
 
 
 def _times(factor, scale):
-    return factor if scale == 1 or factor is None else factor * scale
+    return factor if scale == 1 else factor * scale
 
 
 def _lerp_signs(start, end, weight):
