@@ -60,6 +60,16 @@ def test_several_checks_that_hold_wait_under_one_line_and_one_that_fails_does_no
     assert "deepatoms-held" not in claim_html.check_list(rows[:2]), "one line more would save none"
 
 
+def test_a_verdict_stands_on_what_was_measured(shown, monkeypatch):
+    """Nothing measured: not tested. All checks measured: their verdict. All of them without a number: not tested again."""
+    claim = next(claim for claim in catalogue.load().chapter(CHAPTER) if not claim.revised)
+    assert chapter._verdict(claim).text == "not tested"
+    shown(lambda: chapter.check(*[check.id for check in claim.checks]))
+    assert chapter._verdict(claim).text != "not tested"
+    monkeypatch.setitem(chapter._state, "outcomes", dict.fromkeys(chapter._state["outcomes"]))
+    assert chapter._verdict(claim).text == "not tested"
+
+
 def test_the_table_has_every_claim_and_every_check_of_the_chapter(shown):
     page, _, stored = shown(lambda: chapter.verdicts(CHAPTER))
     planned = catalogue.load().chapter(CHAPTER)

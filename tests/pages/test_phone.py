@@ -86,6 +86,15 @@ def test_a_panel_grows_until_the_names_beside_it_do_not_meet():
         assert all(before[1] <= after[0] + 1 for before, after in zip(boxes, boxes[1:], strict=False))
 
 
+@pytest.mark.parametrize("title", ["poolings", ""])
+def test_a_legend_that_is_lifted_keeps_its_title(title):
+    figure, axes = drawn()
+    axes[0, 0].legend(loc="center", title=title or None)
+    measured(figure)
+    assert axes[0, 0].get_legend().get_title().get_text() in (title, "None")  # matplotlib's text of no title
+    assert axes[0, 0].get_legend().get_title().get_visible() == bool(title)
+
+
 def test_a_legend_of_the_whole_figure_becomes_one_column():
     figure, axes = drawn()
     figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=4)

@@ -75,6 +75,12 @@ def test_what_would_not_run_as_a_chain_is_left_to_the_rehearsal(fault):
         assert Chain.of(model, BOX) is None
 
 
+def test_inputs_of_another_shape_are_left_to_the_rehearsal():
+    """A linear layer takes them, along the last axis; a chain is carried over points of one axis."""
+    with torch.no_grad():
+        assert Chain.of(plain(), BOX) is not None and Chain.of(plain(), BOX[:, None]) is None
+
+
 def both_ways(model, corners, monkeypatch):
     found = partition.slice_plane(model, corners) if len(corners) == 3 else partition.slice_space(model, corners)
     monkeypatch.setattr(Chain, "of", lambda model, corners: None)
@@ -143,3 +149,51 @@ def test_weights_that_are_being_trained_cut_the_same_regions_and_leave_no_graph(
     wanted, trained = (partition.slice_plane(build().requires_grad_(grad), corners) for grad in (False, True))
     assert np.array_equal(wanted.areas, trained.areas) and len(trained.affine_maps()[0]) == len(trained)
     assert not partition.nearest_walls(build().requires_grad_(), corners).radius.requires_grad
+
+
+def walls(rows, levels):
+    """A chain of one rectifier whose units are 0 where ``row @ x`` is one of its levels, exactly."""
+    pairs = [(row, level) for row, own in zip(rows, levels, strict=True) for level in own]
+    model = nn.Sequential(nn.Linear(len(rows[0]), len(pairs)), nn.ReLU(), nn.Linear(len(pairs), 1)).double().requires_grad_(False)
+    model[0].weight.copy_(torch.tensor([row for row, _ in pairs]))
+    model[0].bias.copy_(-torch.tensor([level for _, level in pairs]))
+    return model
+
+
+def unit_corners(dimension):
+    return torch.cat([torch.zeros(1, dimension), torch.eye(dimension)]).double()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_walls_through_old_corners_are_cut_as_one_complex(order):
+    """A grid of sixteen squares and all diagonals through its corners: thirty-two triangles of one area, none cut apart."""
+    rows = [[4.0, 0.0], [0.0, 4.0], [4.0, 4.0]][::order]
+    levels = [[1.0, 2, 3], [1.0, 2, 3], [1.0, 2, 3, 4, 5, 6, 7]][::order]
+    chain = Chain.of(walls(rows, levels), unit_corners(2))
+    cells, done = chain.refined(1, lambda layer: lambda count: None)
+    assert done == 1 and len(cells) == 32
+    np.testing.assert_allclose(cells.sizes, 1 / 32, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_walls_through_old_corners_edges_and_faces_are_cut_as_one_complex_in_space(order):
+    """Three planes x = y, y = z, x = z, which meet in one diagonal of the cube, make six simplices of one size."""
+    rows = [[1.0, -1.0, 0.0], [0.0, 1.0, -1.0], [1.0, 0.0, -1.0]][::order]
+    cells, done = Chain.of(walls(rows, [[0.0]] * 3), unit_corners(3)).refined(1, lambda layer: lambda count: None)
+    assert done == 1 and len(cells) == 6
+    np.testing.assert_allclose(cells.sizes, 1 / 6, rtol=1e-12)
+
+
+def test_a_unit_that_is_zero_but_for_rounding_cuts_nothing():
+    """.1 a + .2 a - .3 a is 5.6e-17 a in float64: beside units of size one no wall, whatever else is in its layer."""
+    model = little.seeded(lambda: little.dense(2, 7, 6, 1))
+    with torch.no_grad():
+        model[0].weight[1:3], model[0].bias[1:3] = model[0].weight[0], model[0].bias[0]
+        before = partition.slice_plane(model, BOX)
+        model[2].weight[3] = torch.tensor([0.1, 0.2, -0.3, 0, 0, 0, 0])
+        model[2].bias[3] = 0
+        found, done = Chain.of(model, BOX).refined(2, lambda layer: lambda count: None)
+        model[2].weight[3] = 0
+        exact, _ = Chain.of(model, BOX).refined(2, lambda layer: lambda count: None)
+    assert done == 2 and len(found) == len(exact) <= len(before)
+    np.testing.assert_allclose(np.sort(found.sizes), np.sort(exact.sizes), atol=1e-12)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import complexes
+from deepatoms.theory.partition import complexes, refine
 from deepatoms.theory.partition.complexes import ABOVE, BELOW, BOTH, BeyondError, Elements
 from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
@@ -143,3 +143,48 @@ def test_codes_of_a_layer_are_compared_with_those_of_a_network_of_one():
     for a, b in ((codes[0], others), (codes, others[0])):
         np.testing.assert_array_equal(partition.distance(a, b), both)
     np.testing.assert_array_equal(partition.distance(codes[0], others[0]), both[0])
+
+
+def rectified(size, skips):
+    """Three layers whose numbers all carry a factor: the rectified output carries it too, so that no wall moves."""
+    draw = torch.Generator().manual_seed(1)
+    weights = [torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((2, 6), (6, 6), (6, 6))]
+    biases = [size * torch.randn(6, generator=draw, dtype=torch.float64) / 3 for _ in weights]
+
+    def model(x):
+        h = (x @ (weights[0] * size) + biases[0]).relu()
+        for weight, bias in zip(weights[1:], biases[1:], strict=True):
+            h = (h @ weight + bias).relu() + (h if skips else 0)
+        return h
+    return model
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e12])
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_network_of_numbers_of_any_size_has_the_same_regions(size, skips):
+    usual, sized = (np.sort(partition.slice_plane(rectified(each, skips), BOX).areas) for each in (1.0, size))
+    assert len(usual) > 20
+    np.testing.assert_allclose(sized, usual, atol=1e-9)
+
+
+@pytest.mark.parametrize("ranks", [[0, 0, 0], [2, 0, 1], [3, 3, 3]])
+def test_the_cell_of_a_rank_has_as_many_larger_ones_before_it(ranks):
+    values, ranks = np.random.default_rng(0).integers(6, size=(4, 5, 3)), np.array(ranks)
+    found = refine._holder(values, ranks)
+    for (row, column), cell in np.ndenumerate(found[0]):
+        own = values[:, row, column]
+        before = [(-own[other], other) < (-own[cell], cell) for other in range(4)]  # of equal ones the first
+        assert sum(before) == ranks[column]
+
+
+@pytest.mark.parametrize(("owners", "beyond"), [(30, False), (31, False), (32, True), (33, True)])
+def test_an_owner_a_number_and_a_place_fit_into_one_integer_of_63_bits(owners, beyond):
+    """Three rows take two bits for their places, numbers below 2**30 thirty: what is left for the owners is 31."""
+    owner, numbers = np.array([2**owners - 1, 0, 2**owners - 1]), np.array([2**30 - 1, 5, 7])
+    if beyond:
+        with pytest.raises(BeyondError):
+            complexes._grouped(owner, numbers)
+    else:
+        order, head, bits = complexes._grouped(owner, numbers)
+        assert order.tolist() == [1, 2, 0] and bits == 30
+        assert (head >> bits).tolist() == owner[order].tolist() and (head & (2**bits - 1)).tolist() == numbers[order].tolist()

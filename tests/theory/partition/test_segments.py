@@ -141,3 +141,19 @@ def test_a_point_that_does_not_lie_row_by_row_in_memory_is_walked_the_same():
         return model(x.transpose(2, 3)).flip(1)
     found = partition.slice_segment(along_the_grid, *(end.transpose(1, 2) for end in ends))
     assert np.allclose(found, partition.slice_segment(model, *ends), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("parts", [32, 64, 7])
+def test_walls_where_a_gap_is_looked_at_are_found_once(sign, parts):
+    """The middles of the first sixteen gaps are odd multiples of 1/32: there a point has no piece."""
+    walls = torch.arange(1, parts, dtype=torch.float64) / parts
+    start, end = torch.zeros(parts - 1, dtype=torch.float64), torch.ones(parts - 1, dtype=torch.float64)
+    found = partition.slice_segment(lambda x: (sign * (x - walls)).relu(), start, end)
+    np.testing.assert_allclose(found, walls.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [0, 2.5, "2", None])
+def test_a_limit_of_pieces_is_a_whole_number_from_one_on(limit):
+    with pytest.raises((ValueError, TypeError), match="limit = "):
+        partition.slice_segment(torch.relu, torch.zeros(2).double(), torch.ones(2).double(), limit=limit)
