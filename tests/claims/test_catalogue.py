@@ -154,3 +154,8 @@ def test_an_interval_of_one_point_is_a_criterion_and_criteria_are_written_as_the
 @pytest.mark.parametrize(("op", "wanted"), [("<=", "hh-"), ("<", "h--"), (">=", "-hh"), (">", "--h"), ("==", "-h-")])
 def test_each_comparison_on_both_sides_of_its_value_and_at_it(op, wanted):
     assert "".join("h" if Criterion(op, 1).judge(number) == "holds" else "-" for number in (0.5, 1, 1.5)) == wanted
+
+
+def test_a_catalogue_shows_each_check_once():
+    """In a message or a debugger it is long enough with the checks inside their claims."""
+    assert repr(catalogue.load()).count("id='dfp.eq2/two_forms'") == 1

@@ -172,3 +172,10 @@ def test_an_outcome_says_of_itself_only_what_it_was_told():
     """Not told to be recorded or vacuous it is neither, and it has no interval: a page would show a word that nobody gave."""
     told = checking.Outcome("a.b/c", 1.0, 0.0, "holds", "experiment, 1 seed", "laptop", 0).as_dict()
     assert (told["recorded"], told["vacuous"], told["interval"], told["control_interval"]) == (False, False, None, None)
+
+
+def test_checks_come_in_the_order_of_the_catalogue_whatever_was_imported_first(monkeypatch):
+    before = checking.registered("deep-frame-potential")
+    assert len({entry.id for entry in before}) < len(before), "some checks read records of two scales"
+    monkeypatch.setattr(checking, "_register", dict(reversed(checking._register.items())))
+    assert checking.registered("deep-frame-potential") == before

@@ -337,7 +337,9 @@ def test_no_option_lets_a_concave_function_pass_as_convex(model):
                                    lambda x: torch.sub(x, x.relu(), alpha=-1), lambda x: torch.lerp(x, x.relu(), 0.5),
                                    lambda x: torch.linalg.vector_norm(x, 1, -1, True), lambda x: x.max(1, True).values,
                                    lambda x: F.max_pool1d(x[:, None], 2), lambda x: F.max_pool2d(x[:, None, None], (1, 2)),
-                                   lambda x: F.leaky_relu(x.abs(), 0.0), lambda x: F.leaky_relu(x.abs(), 1.0)])
+                                   lambda x: F.leaky_relu(x.abs(), 0.0), lambda x: F.leaky_relu(x.abs(), 1.0),
+                                   lambda x: x.relu()[:, [2, 0]], lambda x: x.relu().index_select(1, torch.tensor([1, 2])),
+                                   lambda x: x.relu().masked_fill(torch.tensor([True, False, True]), 0.5)])
 def test_convex_functions_are_proved_convex(model):
     assert splines.concavities(model, torch.randn(4, 3)) == ()
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepatoms.theory import piecewise, splines
-from deepatoms.theory.piecewise import NotPiecewiseAffineError, trace
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, company, trace
 
 
 def batch(*shape, seed=0):
@@ -260,3 +260,32 @@ def test_a_sparse_matrix_that_the_network_makes_itself_is_a_matrix():
 def test_batch_norm_in_training_and_without_statistics_have_different_remedies(norm, remedy):
     with pytest.raises(NotPiecewiseAffineError, match=remedy):
         trace(norm, batch(4, 6))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_company_begins_and_ends_with_others_that_all_differ(count, sign):
+    x = batch(count, 4)
+    some, rows = company(x, 3, sign)
+    assert torch.equal(some[1:1 + len(rows)], x[rows]) and len(some) != count
+    assert len(some.unique(dim=0)) == len(some) == len(rows) + (3 if len(rows) + 2 == count else 2)
+    assert not (some[[0, *range(1 + len(rows), len(some))]][:, None] == x).all(-1).any()
+
+
+@pytest.mark.parametrize("model", [lambda x: x[x > 0], lambda x: x[:, (x > 0)[0]], lambda x: (x * 2)[(x > 0).any(1)]])
+def test_a_mask_of_the_input_selects_a_number_of_entries_that_depends_on_it(model):
+    with pytest.raises(NotPiecewiseAffineError, match="selects a number of entries|mixed|samples"):
+        trace(model, batch(3, 5))
+
+
+def test_positions_that_the_input_chooses_select_as_many_entries_each_time():
+    x = batch(3, 5)
+    found = trace(lambda x: x[torch.arange(len(x)), x.argmax(1)][:, None], x)
+    assert torch.equal(found.output, x.max(1, keepdim=True).values)
+
+
+def test_where_a_result_is_written_is_told_from_what_is_read():
+    x, out = batch(2, 3), torch.empty(2, 3)
+    assert piecewise._without_targets(torch.ops.aten.clamp_min.Tensor_out, {"min": x, "out": out})[0] == {"min": x}
+    assert piecewise._without_targets(torch.ops.aten.clamp_min.Tensor_out, {"min": x, "out": out})[1][0] is out
+    assert piecewise._without_targets(torch.ops.aten.clamp.default, {"min": 0.0}) == ({"min": 0.0}, [])
