@@ -105,3 +105,8 @@ def test_flags_and_evidence():
 
 def test_what_has_not_run_says_why():
     assert verdict(claim("p"), {}, "chapter not written").why == "chapter not written"
+
+
+def test_what_was_not_tested_raises_no_flag():
+    found = verdict(claim("p"), {}, "needs a recorded run")
+    assert found.text == "not tested" and not (found.vacuous or found.reduced or found.unsupported or found.revised)

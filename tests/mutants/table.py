@@ -42,11 +42,15 @@ TESTS = {
 }
 
 
+# What every function of the theory has to pass.
+EVERY = {"theory": ("tests/theory/test_not_numbers.py", "tests/theory/test_models.py")}
+
+
 def own_tests(module: str) -> tuple[str, ...]:
     """Return the tests of a module such as ``theory/pursuit.py``; empty where none are its own.
 
     >>> own_tests("theory/partition/codes.py")
-    ('tests/theory/partition',)
+    ('tests/theory/partition', 'tests/theory/test_not_numbers.py', 'tests/theory/test_models.py')
     """
     fitting = [prefix for prefix in TESTS if module == prefix or module.startswith(prefix + "/")]
-    return TESTS[max(fitting, key=len)] if fitting else ()
+    return (*TESTS[max(fitting, key=len)], *EVERY.get(module.split("/")[0], ())) if fitting else ()

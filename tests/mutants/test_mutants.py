@@ -70,7 +70,7 @@ def test_every_module_of_the_mathematics_has_tests_of_its_own_and_all_exist():
     modules = [path.relative_to(mutants.ROOT / "lib" / "deepatoms") for path in
                (mutants.ROOT / "lib" / "deepatoms").glob("theory/**/*.py")]
     assert not [name for name in modules if name.as_posix() != "theory/__init__.py" and not table.own_tests(name.as_posix())]
-    assert all((mutants.ROOT / test).exists() for tests in table.TESTS.values() for test in tests)
+    assert all((mutants.ROOT / test).exists() for tests in (*table.TESTS.values(), *table.EVERY.values()) for test in tests)
 
 
 def test_what_is_called_equivalent_is_a_fault_of_today_and_has_a_reason():
@@ -240,6 +240,7 @@ def test_what_a_test_sees_is_killed_and_what_none_sees_survives(tmp_path, monkey
     subprocess.run(["git", "init", "-q"], cwd=checkout, check=True)
     monkeypatch.setattr(workers, "HEAVY", ())
     monkeypatch.setitem(table.TESTS, "theory", ("test_little.py",))
+    monkeypatch.setattr(table, "EVERY", {})
     tree = mutants.copy(checkout, tmp_path / "copy" / "tree")
     chosen = [fault for fault in mutants.sample(mutants.sources(checkout, "theory"), 99, 0)
               if fault.kind == "operator" or fault.before in ("LIMIT = 3", "def default(x=8):")]

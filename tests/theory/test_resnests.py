@@ -126,6 +126,15 @@ def test_descent_reaches_the_closed_form_within_1e_8(descend):
 
 
 @pytest.mark.parametrize("descend", [resnests.trust_region, resnests.lbfgs])
+def test_an_end_tells_the_risk_the_gradient_and_the_norm_of_its_point(descend):
+    rng, task = np.random.default_rng(5), coupled(5).compressed()
+    end = descend(task, 0.1 * rng.normal(size=(16, 4)), 0.1 * rng.normal(size=(3, 16)), steps=3)
+    assert end.risk == pytest.approx(task.risk(end.W, end.B), rel=1e-12)
+    assert end.size == pytest.approx(np.linalg.norm(np.concatenate([end.W.ravel(), end.B.ravel()])), rel=1e-12)
+    assert end.slope == pytest.approx(max(abs(part).max() for part in task.gradient(end.W, end.B)), rel=1e-9)
+
+
+@pytest.mark.parametrize("descend", [resnests.trust_region, resnests.lbfgs])
 def test_a_descent_without_steps_enough_says_so_and_more_steps_end_lower(descend):
     task, rng = coupled(5).compressed(), np.random.default_rng(1)
     start = 0.1 * rng.normal(size=(16, 4)), 0.1 * rng.normal(size=(3, 16))

@@ -516,6 +516,33 @@ def test_the_ends_of_a_spectrum_from_products_alone_are_those_of_the_matrix(scal
         assert early.condition <= found.condition * (1 + 1e-9) and not early.converged
 
 
+def test_a_start_may_have_zeros():
+    D, start = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)), torch.tensor([0.0, 1, 1], dtype=torch.float64)
+    found = skip.extreme_singular_values(lambda v: D @ v, lambda u: D.T @ u, start)
+    assert (found.largest, found.smallest) == (pytest.approx(2), pytest.approx(1))  # of what it reaches
+
+
+def test_a_singular_matrix_is_divided_by_nothing():
+    with np.errstate(all="raise"):
+        found = skip.condition_number(np.stack([np.diag([4.0, 2.0]), np.diag([1.0, 0.0]), np.zeros((2, 2))]))
+    assert found.tolist() == [2.0, math.inf, math.inf]
+
+
+@pytest.mark.parametrize("root", [2.5, "2", None])
+def test_a_root_is_a_whole_number(root):
+    with pytest.raises((ValueError, TypeError), match="root = "):
+        skip.root_multiplicity(np.array([1, -4, 4]), root)
+
+
+@pytest.mark.parametrize("call", [lambda W, b: skip.residual_forward(np.ones(2), W, b),
+                                  lambda W, b: skip.end_to_end_jacobian(np.ones(2), W, b),
+                                  lambda W, b: skip.segment_slopes(np.ones(2), np.zeros(2), W, b)])
+def test_every_layer_has_a_bias(call):
+    call([np.eye(2)] * 2, [np.zeros(2)] * 2)
+    with pytest.raises(ValueError, match="shorter|longer|biases"):
+        call([np.eye(2)] * 2, [np.zeros(2)])
+
+
 def test_a_row_of_zeros_makes_a_matrix_singular_at_the_first_product():
     D, start = torch.eye(4, dtype=torch.float64), torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
     D[2] = 0
@@ -523,6 +550,8 @@ def test_a_row_of_zeros_makes_a_matrix_singular_at_the_first_product():
 
 
 @pytest.mark.parametrize(("change", "said"), [({"forward": None}, "is no function"), ({"start": torch.zeros(3)}, "start from"),
+                                              ({"start": np.ones(3)}, "start from"), ({"start": torch.ones(3).int()}, "start"),
+
                                               ({"steps": 0}, "steps"), ({"tolerance": -1.0}, "tolerance")])
 def test_products_and_starts_that_do_not_fit_are_refused(change, said):
     given = {"forward": lambda v: v, "adjoint": lambda v: v, "start": torch.ones(3)}

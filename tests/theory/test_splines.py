@@ -187,6 +187,19 @@ def test_a_convolution_of_few_inputs_or_single_pixels_is_pulled_back_exactly(inp
     demand_jacobians(model, x)
 
 
+APART = [(nn.Conv2d, (2, 12, (2, 1)), {"groups": 2}, (2, 5, 4)), (nn.ConvTranspose2d, (12, 1, 2), {}, (12, 4, 4)),
+         (nn.Conv1d, (1, 12, 2), {}, (1, 7)), (nn.Conv2d, (4, 12, 1), {"groups": 4}, (4, 3, 3)),
+         (nn.ConvTranspose2d, (4, 3, 1), {}, (4, 3, 3)), (nn.Conv3d, (1, 24, (2, 1, 1)), {}, (1, 3, 3, 3))]
+
+
+@pytest.mark.parametrize(("kind", "sizes", "options", "shape"), APART)
+def test_convolutions_of_groups_transposed_or_of_no_images_are_pulled_back_exactly(kind, sizes, options, shape):
+    """Those of few inputs and of single pixels, for which other convolutions take a shorter way."""
+    torch.manual_seed(0)
+    model = nn.Sequential(kind(*sizes, **options), nn.ReLU(), nn.Flatten()).double()
+    demand_jacobians(model, normal(3, *shape))
+
+
 class Pooled(torch.nn.Module):
     """Features of a convolution, passed through some way of rectifying and pooling them."""
 

@@ -431,13 +431,16 @@ def chain_map(selected: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[to
 def select(layers: Iterable[MaxAffine], x: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Run one input through max-affine operators and return each one's selected piece, a list of pairs (A[x], B[x]).
 
+    Raises:
+        ValueError: If x is no vector of finite numbers.
+
     Source:
         Eq. 5 of the spline paper, :eq:`spl-eq-5`.
 
     >>> [A.tolist() for A, _ in select([activation([0.0, 1.0], 2)], torch.tensor([-1.0, 1.0], dtype=torch.float64))]
     [[[0.0, 0.0], [0.0, 1.0]]]
     """
-    selected = []
+    selected, x = [], real_array("x", x, 1)
     for layer in layers:
         selected.append(layer.at(x))
         x = selected[-1][0] @ x + selected[-1][1]

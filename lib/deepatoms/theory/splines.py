@@ -579,6 +579,9 @@ def greedy_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tens
     Returns:
         Outputs, shape (outputs,).
 
+    Raises:
+        ValueError: If a number is NaN or infinite, which a maximum would hide.
+
     Source:
         Eq. 10, :eq:`spl-eq-10`.
 
@@ -586,10 +589,17 @@ def greedy_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tens
     >>> greedy_matching([one, -one], [torch.zeros(1), torch.ones(1)], torch.tensor([3.0])).item()
     -2.0
     """
+    _demand_finite(weights, biases, x)
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         pieces = torch.stack([torch.zeros_like(bias), weight @ x + bias])  # slope 0 and slope e_k of Prop. 2
         x = pieces.max(0).values
     return weights[-1] @ x + biases[-1]
+
+
+def _demand_finite(weights, biases, x):
+    for name, arrays in (("weights", weights), ("biases", biases), ("x", [x])):
+        for each in arrays:
+            real_array(name, each)
 
 
 def global_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -602,7 +612,7 @@ def global_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tens
         Outputs, shape (outputs,).
 
     Raises:
-        ValueError: If there are more than 20 hidden units.
+        ValueError: If there are more than 20 hidden units, or a number is NaN or infinite.
 
     Source:
         Corollary 1, Eq. 11, :eq:`spl-eq-11`; its left side should read :math:`z^{(L)}`.
@@ -611,6 +621,7 @@ def global_matching(weights: Sequence[torch.Tensor], biases: Sequence[torch.Tens
     >>> global_matching([one, -one], [torch.zeros(1), torch.ones(1)], torch.tensor([3.0])).item()
     1.0
     """
+    _demand_finite(weights, biases, x)
     hidden = [len(bias) for bias in biases[:-1]]
     if sum(hidden) > 20:
         refuse("weights", hidden, f"have 2^{sum(hidden)} choices of active units", "use at most 20 hidden units")

@@ -200,6 +200,9 @@ def side_by_side(features: Sequence[Array], y: Array | None = None) -> Array:
 def column_basis(matrix: Array) -> Array:
     """Return an orthonormal basis of the columns' span (numerical rank, singular values below rounding dropped).
 
+    Raises:
+        ValueError: If matrix is no matrix of finite numbers.
+
     Source:
         Standard.
 
@@ -207,7 +210,7 @@ def column_basis(matrix: Array) -> Array:
     >>> column_basis(np.ones((4, 2))).shape
     (4, 1)
     """
-    xp = array_namespace(matrix)
+    xp = array_namespace(arguments.real_array("matrix", matrix, 2))
     left, values, _ = xp.linalg.svd(matrix, full_matrices=False)
     return left[:, values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps]
 
@@ -216,7 +219,7 @@ def project(matrix: Array, y: Array) -> Array:
     """Return the projection of the columns of ``y`` onto the span of the columns of ``matrix``.
 
     Raises:
-        ValueError: If y is not finite.
+        ValueError: If matrix or y is not finite.
 
     Source:
         Standard.
@@ -233,7 +236,7 @@ def unexplained(matrix: Array, y: Array) -> Array:
     """Return what least squares on ``matrix`` leaves of ``y``.
 
     Raises:
-        ValueError: If y is not finite.
+        ValueError: If matrix or y is not finite.
 
     Source:
         Standard.
@@ -248,6 +251,9 @@ def unexplained(matrix: Array, y: Array) -> Array:
 def least_squares(matrix: Array, y: Array) -> Array:
     """Return the least-squares solution of least norm, shape (columns of matrix, columns of y).
 
+    Raises:
+        ValueError: If matrix is not finite.
+
     Source:
         Standard.
 
@@ -255,7 +261,7 @@ def least_squares(matrix: Array, y: Array) -> Array:
     >>> least_squares(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]])).round(9).tolist()
     [[1.0]]
     """
-    xp = array_namespace(matrix)
+    xp = array_namespace(arguments.real_array("matrix", matrix, 2))
     left, values, right = xp.linalg.svd(matrix, full_matrices=False)
     kept = values > values[0] * max(matrix.shape) * xp.finfo(matrix.dtype).eps
     return right[kept, :].T @ ((left[:, kept].T @ y) / values[kept][:, None])

@@ -26,7 +26,7 @@ def lattice_sets(slopes: np.ndarray, offsets: np.ndarray, polygons: Sequence[np.
         A list of integer arrays, one a piece.
 
     Raises:
-        ValueError: when the numbers of slopes, offsets and polygons differ.
+        ValueError: when the numbers of slopes, offsets and polygons differ, or any of them is not finite.
 
     Source:
         The lattice representation, Algorithm 1 of Chen, Garudadri and Rao (2022).
@@ -41,7 +41,7 @@ def lattice_sets(slopes: np.ndarray, offsets: np.ndarray, polygons: Sequence[np.
                          "are the numbers of slopes, offsets and polygons, which differ", "pass one of each a piece")
     found, first = [], components(slopes, offsets)
     for own, corners in enumerate(polygons):
-        values = corners @ slopes.T + offsets
+        values = arguments.real_array(f"polygons[{own}]", corners, 2) @ slopes.T + offsets
         found.append(first[(values[:, first] >= values[:, own:own + 1] - tolerance).all(0)])
     return found
 
@@ -56,12 +56,17 @@ def components(slopes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     Returns:
         Indices of pieces, one a distinct function.
 
+    Raises:
+        ValueError: when a slope or an offset is not finite.
+
     Source:
         The distinct linear components of Chen, Garudadri and Rao (2022).
 
     >>> components(np.array([[1.0], [1.0], [2.0]]), np.zeros(3)).tolist()
     [0, 2]
     """
+    arguments.real_array("slopes", slopes, 2)
+    arguments.real_array("offsets", offsets, 1)
     return np.unique(np.round(np.column_stack([slopes, offsets]), 9), axis=0, return_index=True)[1]
 
 

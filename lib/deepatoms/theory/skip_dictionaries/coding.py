@@ -80,11 +80,16 @@ def is_feasible(x: np.ndarray, codes: Sequence[np.ndarray], dictionaries: Sequen
     Returns:
         Boolean array of shape (...).
 
+    Raises:
+        ValueError: If x, a code or a dictionary is not finite.
+
     >>> is_feasible(np.ones(2), [np.array([1.0, 0.0])], [np.eye(2)], [1], [1.1])
     np.True_
     """
-    feasible, before = True, x
+    feasible, before = True, arguments.real_array("x", x)
     for code, D, sparsity, tolerance in zip(codes, dictionaries, sparsities, tolerances, strict=True):
+        arguments.real_array("codes", code)
+        arguments.real_array("dictionaries", D, 2)
         distance = np.linalg.norm(code - before @ D.T, axis=-1)
         feasible = feasible & ((code != 0).sum(-1) <= sparsity) & (distance < tolerance)
         feasible = feasible & (distance == 0) if equalities else feasible

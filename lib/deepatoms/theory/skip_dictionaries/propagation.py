@@ -120,15 +120,28 @@ def residual_forward(x: np.ndarray, weights: Sequence[np.ndarray], biases: Seque
         weights: list of matrices of shape (n, n).
         biases: list of vectors of shape (n,).
 
+    Raises:
+        ValueError: If a number is NaN or infinite.
+
     Source:
         Standard (He, Zhang, Ren and Sun, 2016).
 
     >>> residual_forward(np.array([1.0]), [np.array([[2.0]])], [np.zeros(1)])
     array([3.])
     """
-    for W, b in zip(weights, biases, strict=True):
+    arguments.real_array("x", x)
+    for W, b in _layers(weights, biases):
         x = x + np.maximum(x @ W.T + b, 0)
     return x
+
+
+def _layers(weights, biases):
+    """Return the pairs of a list of layers, all of finite numbers: a rectifier would hide those that are not."""
+    layers = list(zip(weights, biases, strict=True))
+    for W, b in layers:
+        arguments.real_array("weights", W, 2)
+        arguments.real_array("biases", b, 1)
+    return layers
 
 
 def end_to_end_jacobian(x: np.ndarray, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray],
@@ -147,7 +160,7 @@ def end_to_end_jacobian(x: np.ndarray, weights: Sequence[np.ndarray], biases: Se
         Matrix of shape (n, n).
 
     Raises:
-        ValueError: If the input is not a finite vector.
+        ValueError: If the input is not a finite vector, or a weight or bias not finite.
 
     >>> end_to_end_jacobian(np.array([1.0]), [np.array([[2.0]])] * 2, [np.zeros(1)] * 2)
     array([[9.]])
@@ -155,7 +168,7 @@ def end_to_end_jacobian(x: np.ndarray, weights: Sequence[np.ndarray], biases: Se
     arguments.real_array("x", x, rank=1)
     identity = np.eye(len(x))
     J = identity
-    for W, b in zip(weights, biases, strict=True):
+    for W, b in _layers(weights, biases):
         a = W @ x + b
         J = ((skip * identity) + (a > 0)[:, None] * W) @ J
         x = skip * x + np.maximum(a, 0)
@@ -189,7 +202,7 @@ def segment_slopes(start: np.ndarray, end: np.ndarray, weights: Sequence[np.ndar
     """
     arguments.real_array("start", start, rank=1)
     arguments.real_array("end", end, rank=1)
-    layers = [(torch.as_tensor(W), torch.as_tensor(b)) for W, b in zip(weights, biases, strict=True)]
+    layers = [(torch.as_tensor(W), torch.as_tensor(b)) for W, b in _layers(weights, biases)]
 
     def net(h):
         for W, b in layers:
