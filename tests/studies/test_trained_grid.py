@@ -207,3 +207,17 @@ def test_a_slope_that_halves_has_ratio_one_half():
     place = np.linspace(0, 1, 21)
     assert trained.slope_ratio(place, np.where(place < 0.5, -2 * place, -0.5 - place)) == pytest.approx(0.5)
     assert trained.slope_ratio(place, place) == 10
+
+
+def test_the_figure_of_the_trained_families_tells_its_correlations_from_the_errors(potentials, monkeypatch):
+    """Errors that F orders perfectly, residual nets above their chains by as much as their F says; and errors of no order."""
+    def shown(error):
+        monkeypatch.setattr(drawing.results, "records", lambda name, *more: kept(name, *more) if name != trained_grid.NAME else
+                            made_up(error))
+        return figure_of(drawing.errors_by_family(checking.Setting()))
+    kept, figure_of = drawing.results.records, lambda figure: figure.caption
+    like_F = shown(lambda family, size, seed: 100 * potentials.get(family, tuple(size)))
+    assert "Low F goes with a low error at 1.00 [1.00, 1.00], rank correlation over 24 networks" in like_F
+    level = {"chain": 40, "resnet": 30, "densenet": 20}
+    assert "in 9 of 9 sizes" in shown(lambda family, size, seed: level[family] + size[0] / 10)
+    assert "in 0 of 9 sizes" in shown(lambda family, size, seed: -level[family] + size[0] / 10)
