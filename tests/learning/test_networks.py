@@ -251,3 +251,10 @@ def test_features_of_a_network_are_the_input_and_the_output_of_every_layer():
                for layer, before, after in zip(model.layers, found, found[1:], strict=False))
     torch.testing.assert_close(model(x), found[-1] @ model.readout.weight.T + model.readout.bias)
     assert torch.equal(sparse.SkipNetwork("plain", 1, 0.5, width=16).enter(x), x)
+
+
+@pytest.mark.parametrize(("given", "said"), [({"kind": "dense"}, "kind = 'dense'"), ({"kept": 2.5}, "kept = 2.5"),
+                                             ({"kept": 9}, "kept = 9 exceeds the width 8"), ({"kept": None}, "kept = None")])
+def test_a_layer_of_no_known_kind_or_size_is_refused(given, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        sparse.Layer(**({"kind": "sparse", "width": 8, "scale": 1.0} | given))

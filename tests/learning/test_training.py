@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks import digits_cnn, large_cnn, relu_network, residual_cnn, small_cnn
@@ -133,3 +134,10 @@ def test_recipes_that_mean_nothing(changed):
 
 def test_residual_network_runs():
     assert residual_cnn((1, 8, 8), widths=(4, 8), blocks=2).eval()(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_what_is_no_network_is_refused_among_networks():
+    inputs, labels = torch.zeros(2, 4, 3), torch.zeros(2, 4, dtype=torch.long)
+    for models in ([nn.Linear(3, 2), "no network"], ["no network", nn.Linear(3, 2)]):
+        with pytest.raises(TypeError, match="models = .*are not all networks"):
+            training._check(models, inputs, labels, [0, 1])
