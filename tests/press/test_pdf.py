@@ -1,5 +1,6 @@
 """The book as one PDF, on a sample of two pages: order, bookmarks, links inside, and codes of the live pages."""
 
+import io
 import shutil
 from unittest.mock import MagicMock
 
@@ -132,3 +133,15 @@ def test_the_pdf_stands_where_it_is_asked_for_or_beside_the_site(sample, monkeyp
     expected = out or sample / "deep-atoms.pdf"
     assert pdf.write(sample / "html", out, sample / "_config.yml") == expected
     assert written == [({"one": "one", "two": "two"}, expected)]
+
+
+@pytest.mark.parametrize(("sheets", "few", "said"), [(1, 100, False), (2, 100, True), (2, 0, False)])
+def test_a_last_sheet_is_one_of_several_and_has_little_on_it(sheets, few, said, monkeypatch):
+    """Blank sheets: the only one is no leftover of another, and none has less than nothing on it."""
+    pypdf = pytest.importorskip("pypdf")
+    monkeypatch.setattr(pdf, "FEW", few)
+    writer, held = pypdf.PdfWriter(), io.BytesIO()
+    for _ in range(sheets):
+        writer.add_blank_page(100, 100)
+    writer.write(held)
+    assert pdf._ends_in_a_few_lines(held.getvalue()) == said

@@ -301,6 +301,18 @@ def test_pieces_held_at_the_same_point_give_the_operation_and_its_codes_are_amon
     assert 0 <= int(found.codes.min()) and int(found.codes.max()) < found.pieces
 
 
+@pytest.mark.parametrize("name", sorted(PIECES))
+def test_pieces_held_at_another_point_of_theirs_give_the_operation_there(name):
+    """So near that no code changes: what is held is the map, and not the value."""
+    x = normal(3, 3, 4, 5)
+    moved = x + 1e-6 * normal(3, 3, 4, 5, seed=1)
+    seen = watch(HELD[name], x, Wish(codes=True, pieces=True))
+    there = trace(HELD[name], moved)
+    assert torch.equal(there.codes, seen.trace.codes)
+    assert torch.allclose(seen.held(moved).double(), there.output.double(), atol=1e-12)
+    assert name in ("argmin", "argmax", "gt", "ge", "lt", "le", "sign", "sgn") or not torch.equal(there.output, seen.trace.output)
+
+
 @pytest.mark.parametrize("options", [{"kernel_size": 2}, {"kernel_size": (2, 3, 1), "stride": (1, 2, 1), "padding": (1, 1, 0)},
                                      {"kernel_size": 2, "dilation": 2, "stride": 1}])
 def test_codes_of_three_dimensional_pooling_are_positions_in_the_window(options):

@@ -306,5 +306,5 @@ def test_a_block_as_a_kernel_is_the_explicit_block(net):
 
 def test_a_dictionary_too_large_is_refused_with_its_size():
     """2**16 rows and as many atoms, eight bytes each."""
-    with pytest.raises(ValueError, match=r"65,536 rows x 65,536 atoms makes a dictionary of 32\.0 GiB"):
+    with pytest.raises(ValueError, match=r"65,536 rows x 65,536 atoms. makes a dictionary of 32\.0 GiB"):
         explicit.dictionary(induced.chain([2**15] * 3), (), "circular")
