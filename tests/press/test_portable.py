@@ -10,7 +10,7 @@ from nbval.plugin import NbCellError
 
 from deepatoms.pages.chapter import METADATA
 from deepatoms.press import __main__ as press
-from deepatoms.press import arithmetic, checkout, portable, regress, repeat, site
+from deepatoms.press import arithmetic, checkout, portable, regress, repeat, site, template
 
 ONE, OTHER = "dfp.eq2/two_forms", "rsc.fig2/centre"  # tolerances of 1e-9 and 0.05, both absolute
 
@@ -183,3 +183,68 @@ def test_what_failed_is_the_command_s_status(monkeypatch, failed, broken):
 def test_an_experiment_that_is_unknown_is_refused():
     with pytest.raises(SystemExit, match="experiment = 'x' is unknown; make full lists them"):
         press.main(["full", "x"])
+
+
+@pytest.mark.parametrize(("profile", "beside"), [("laptop", True), ("full", False)])
+def test_a_report_stands_beside_the_site_or_with_the_records_and_is_written_again(profile, beside, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkout, "SITE", tmp_path / "site" / "html")
+    monkeypatch.setattr(regress.results, "folder", lambda: tmp_path / "records")
+    report = {"profile": profile, "device": "CPU (x86_64)", "chapters": [1]}
+    folder = tmp_path / ("site" if beside else "records") / "regress"
+    for chapters in ([1], [2]):
+        path = regress.write(report | {"chapters": chapters})
+        assert path == folder / f"{profile}-cpu.json" and json.loads(path.read_text())["chapters"] == chapters
+
+
+def test_a_run_that_stops_tells_why_and_how_long_it_took(monkeypatch, tmp_path):
+    def stops(path, **parameters):
+        raise regress.PapermillExecutionError(0, 1, "1 / 0", "ZeroDivisionError", "division by zero", [])
+    monkeypatch.setattr(regress.notebooks, "run", stops)
+    outcomes, shown, why, seconds = regress._fresh(tmp_path / "a.ipynb", str(tmp_path), profile="laptop")
+    assert (outcomes, shown) == ({}, {}) and why == "its run stopped with ZeroDivisionError: division by zero"
+    assert 0 <= seconds < 60
+
+
+def test_what_is_measured_under_a_setting_are_the_checks_of_a_laptop_that_read_no_records(monkeypatch):
+    entries = [types.SimpleNamespace(id=f"{scale}{records}", scale=scale, records=records)
+               for scale in ("laptop", "reduced", "full") for records in (None, "a-run")]
+    monkeypatch.setattr(portable.checking, "registered", lambda chapter: entries)
+    measured = lambda entry, setting: types.SimpleNamespace(as_dict=lambda: {"check": entry.id})  # noqa: E731
+    monkeypatch.setattr(portable.checking, "run", measured)
+    assert portable.measure("atoms")["outcomes"] == {"laptopNone": {"check": "laptopNone"}}
+
+
+@pytest.mark.parametrize("item", [types.SimpleNamespace(test_outputs=[1]), types.SimpleNamespace(test_outputs=None),
+                                  types.SimpleNamespace()])
+def test_outcomes_are_compared_where_nbval_has_run_a_cell_and_nowhere_else(item, monkeypatch):
+    compared = []
+    monkeypatch.setattr(repeat, "_compare", lambda item, fresh: compared.append(fresh))
+    running = repeat.pytest_runtest_call(item)
+    next(running)
+    with pytest.raises(StopIteration) as ended:
+        running.send("done")
+    assert ended.value.value == "done" and compared == ([[1]] if getattr(item, "test_outputs", None) else [])
+
+
+def test_make_full_shows_its_progress(monkeypatch):
+    seen = []
+
+    class EndedError(Exception):
+        pass
+
+    def sweep(*words):
+        seen.append(words[-1])
+        raise EndedError
+    monkeypatch.setattr(press.results, "sweep", sweep)
+    with pytest.raises(EndedError):
+        press.main(["full", "frame-potential-trained-grid", "--minutes", "3", "--jobs", "2"])
+    assert (seen[0].progress, seen[0].minutes, seen[0].jobs, seen[0].shard) == (True, 3, 2, None)
+
+
+def test_a_chapter_that_is_there_is_not_written_over(monkeypatch, tmp_path):
+    monkeypatch.setattr(checkout, "NOTEBOOKS", tmp_path)
+    template.write("atoms")
+    (tmp_path / "atoms.ipynb").write_text("mine")
+    with pytest.raises(SystemExit, match="atoms.ipynb is there already"):
+        template.write("atoms")
+    assert (tmp_path / "atoms.ipynb").read_text() == "mine"

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from deepatoms.theory import partition
 from deepatoms.theory.partition import complexes, refine
 from deepatoms.theory.partition.complexes import ABOVE, BELOW, BOTH, BeyondError, Elements
+from deepatoms.theory.partition.polygons import Polygons
 from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.piecewise import NotPiecewiseAffineError
 
@@ -188,3 +189,18 @@ def test_an_owner_a_number_and_a_place_fit_into_one_integer_of_63_bits(owners, b
         order, head, bits = complexes._grouped(owner, numbers)
         assert order.tolist() == [1, 2, 0] and bits == 30
         assert (head >> bits).tolist() == owner[order].tolist() and (head & (2**bits - 1)).tolist() == numbers[order].tolist()
+
+
+@pytest.mark.parametrize(("low", "high"), [(-4.0, 1.0), (-1.0, 4.0)])
+def test_a_cut_is_as_exact_as_the_largest_value_at_a_corner_allows(low, high, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Polygons, "halved", lambda self, values, scale: asked.append(scale) or [])
+    square = Polygons.square()
+    square.cut(low + (high - low) * square.points[:, 0])
+    assert asked[0].tolist() == [4.0]
+
+
+@pytest.mark.parametrize("model", [lambda x: (x, x), lambda x: x.sum(), lambda x: x[:1], lambda x: x.relu().flatten()])
+def test_a_model_returns_one_output_for_each_sample(model):
+    with pytest.raises(ValueError, match="model = .*not one output for each of the"):
+        partition.slice_plane(model, BOX)
