@@ -209,8 +209,8 @@ def test_what_is_measured_under_a_setting_are_the_checks_of_a_laptop_that_read_n
     entries = [types.SimpleNamespace(id=f"{scale}{records}", scale=scale, records=records)
                for scale in ("laptop", "reduced", "full") for records in (None, "a-run")]
     monkeypatch.setattr(portable.checking, "registered", lambda chapter: entries)
-    measured = lambda entry, setting: types.SimpleNamespace(as_dict=lambda: {"check": entry.id})  # noqa: E731
-    monkeypatch.setattr(portable.checking, "run", measured)
+    monkeypatch.setattr(portable.checking, "run",
+                        lambda entry, setting: types.SimpleNamespace(as_dict=lambda: {"check": entry.id}))
     assert portable.measure("atoms")["outcomes"] == {"laptopNone": {"check": "laptopNone"}}
 
 

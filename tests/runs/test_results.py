@@ -141,3 +141,12 @@ def test_all_records_come_in_the_order_of_their_configurations_whatever_the_orde
     pairs = [{"b": 9 - number, "a": number} if number % 2 else {"a": number, "b": 9 - number} for number in range(10)]
     results.run("pairs", random.Random(3).sample(pairs, 10), lambda configuration, device: configuration["a"])
     assert [record["result"] for record in results.all_records("pairs")] == list(range(10))
+
+
+@pytest.mark.parametrize(("status", "said", "uncommitted"), [(0, " M lib/a.py\n", True), (0, "", False), (128, "fatal", None)])
+def test_what_git_does_not_tell_is_not_known(status, said, uncommitted, monkeypatch):
+    record_files._git.cache_clear()
+    monkeypatch.setattr(record_files.subprocess, "run", lambda *words, **how: subprocess.CompletedProcess(words, status, said, ""))
+    assert record_files._git("rev-parse", "HEAD") == (None if status else said.strip())
+    assert record_files._uncommitted() is uncommitted
+    record_files._git.cache_clear()

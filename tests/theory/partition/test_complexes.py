@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from deepatoms.theory import partition
-from deepatoms.theory.partition import complexes, refine
+from deepatoms.theory.partition import complexes, extension, refine
 from deepatoms.theory.partition.complexes import ABOVE, BELOW, BOTH, BeyondError, Elements
 from deepatoms.theory.partition.polygons import Polygons
 from deepatoms.theory.partition.polyhedra import Polyhedra
@@ -204,3 +204,21 @@ def test_a_cut_is_as_exact_as_the_largest_value_at_a_corner_allows(low, high, mo
 def test_a_model_returns_one_output_for_each_sample(model):
     with pytest.raises(ValueError, match="model = .*not one output for each of the"):
         partition.slice_plane(model, BOX)
+
+
+def test_without_a_wall_the_nearest_is_nowhere():
+    found = partition.nearest_walls(lambda x: 2 * x + 1, BOX)
+    assert found.radius.tolist() == [torch.inf] * 3 and not found.step.any()
+    assert found.layer.tolist() == found.unit.tolist() == [-1] * 3
+
+
+@pytest.mark.parametrize("alone", [lambda x: x.relu(), lambda x: x.relu().relu().relu(), lambda x: x.clamp(min=0).relu()])
+def test_a_model_that_takes_other_ways_for_one_sample_is_refused_though_it_computes_the_same(alone):
+    with pytest.raises(ValueError, match="relu in layer|runs other operations"):
+        partition.slice_segment(lambda x: x.relu().relu() if len(x) > 1 else alone(x), BOX[0] - 0.5, BOX[1])
+
+
+def test_digits_are_those_of_the_numbers_with_a_point():
+    kinds = {torch.float32: 32, torch.float64: 64, torch.complex64: 32, torch.int64: 0, torch.bool: 0}
+    assert {kind: extension._digits(torch.ones(2, dtype=kind)) for kind in kinds} == kinds
+    assert extension._digits([torch.ones(1), (torch.ones(1).double(), "text")]) == 64 and extension._digits(None) == 0
