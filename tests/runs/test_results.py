@@ -146,7 +146,8 @@ def test_all_records_come_in_the_order_of_their_configurations_whatever_the_orde
 @pytest.mark.parametrize(("status", "said", "uncommitted"), [(0, " M lib/a.py\n", True), (0, "", False), (128, "fatal", None)])
 def test_what_git_does_not_tell_is_not_known(status, said, uncommitted, monkeypatch):
     record_files._git.cache_clear()
-    monkeypatch.setattr(record_files.subprocess, "run", lambda *words, **how: subprocess.CompletedProcess(words, status, said, ""))
+    ended = subprocess.CompletedProcess("git", status, said, "")
+    monkeypatch.setattr(record_files.subprocess, "run", lambda *words, **how: ended)
     assert record_files._git("rev-parse", "HEAD") == (None if status else said.strip())
     assert record_files._uncommitted() is uncommitted
     record_files._git.cache_clear()
