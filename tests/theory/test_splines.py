@@ -366,3 +366,11 @@ def test_a_model_that_returns_no_vector_of_scores_is_refused():
     for chunk in (0, -1, 2.5):
         with pytest.raises((ValueError, TypeError), match="chunk = "):
             splines.affine_map(torch.relu, x, chunk=chunk)
+
+
+@pytest.mark.parametrize("options", [{}, {"dilation": 2}, {"stride": 1}, {"dilation": 2, "stride": 3}, {"stride": (2, 1)}])
+def test_a_cell_that_is_the_largest_of_several_windows_has_the_slopes_of_all(options):
+    """One large entry in the middle, which every window that reaches it takes."""
+    x = torch.full((1, 1, 7, 7), 0.1, dtype=torch.float64) + 0.01 * torch.arange(49).reshape(1, 1, 7, 7)
+    x[0, 0, 4, 4] = 5
+    demand_jacobians(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, **({"stride": 2} | options)), nn.Flatten()).double(), x)
