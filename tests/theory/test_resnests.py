@@ -496,18 +496,18 @@ def test_least_squares_of_a_matrix_without_full_rank_is_the_shortest_and_project
 
 
 def test_the_neurons_of_a_lattice_network_counted_by_hand():
-    """The least of three takes two layers: 3 + 2, then 3. A single piece is carried through both by 2 each. The maximum takes 3."""
+    """The least of three takes two layers: 3 + 2, then 3. A single piece is carried through both by 2, the maximum takes 3."""
     network = resnests.lattice_network(np.array([[1.0], [2.0], [-1.0]]), np.zeros(3), [np.array([0, 1, 2]), np.array([0])])
     assert network(np.ones((1, 1)))[1] == 5 + 3 + 2 * 2 + 3
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_network_answers_no_input_that_is_no_number(bad):
+def test_features_of_an_input_that_is_no_number_are_refused(bad):
     x = torch.ones(4, 2, dtype=torch.float64)
     x[2, 1] = bad
     generator = torch.Generator().manual_seed(0)
     dense = resnests.random_densenest(inputs=2, outputs=1, units=[3, 1], generator=generator)
     residual = resnests.random_resnest(2, 2, [2], 4, generator)
-    for call in (dense, dense.features, residual.trace):
+    for call in (dense.features, residual.trace):
         with pytest.raises(ValueError, match="x = .*NaN or infinite"):
             call(x)
