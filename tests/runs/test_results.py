@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from deepatoms.runs import record_files, results
+from deepatoms.runs import record_files, results, sweeps
 
 CONFIGURATIONS = [{"number": number} for number in range(12)]
 KILLS = int(os.environ.get("DEEPATOMS_KILLS", "5"))
@@ -151,3 +151,19 @@ def test_what_git_does_not_tell_is_not_known(status, said, uncommitted, monkeypa
     assert record_files._git("rev-parse", "HEAD") == (None if status else said.strip())
     assert record_files._uncommitted() is uncommitted
     record_files._git.cache_clear()
+
+
+def test_all_records_are_those_of_the_experiment_and_of_no_folder_inside(empty_folder):
+    results.run("squares", CONFIGURATIONS[:3], square)
+    (empty_folder / "squares" / "older").mkdir()
+    own = empty_folder / "squares" / f"{results.key(CONFIGURATIONS[2])}.json"
+    own.rename(own.parent / "older" / own.name)
+    assert [record["result"]["square"] for record in results.all_records("squares")] == [0, 1]
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_joblib_tells_of_its_progress_where_it_is_asked_to(progress, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sweeps.joblib, "Parallel", lambda **how: asked.append(how) or (lambda calls: list(calls)))
+    sweeps._parallel(None, {"a": {}}, 2, progress)
+    assert bool(asked[0]["verbose"]) == progress and asked[0]["n_jobs"] == 2

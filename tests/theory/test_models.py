@@ -142,3 +142,16 @@ def test_padding_by_its_name_is_the_padding_in_numbers(padding, padded):
     x = torch.arange(48.0, dtype=torch.float64).reshape(1, 48)
     one, other = (max_affine.operators(nn.Sequential(layer, nn.Flatten()), (1, 6, 8))[0](x) for layer in (named, numbered))
     assert torch.allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_the_layer_of_a_backward_hook_is_named(kind):
+    """A hook that doubles the slope; on the first layer, or on the second."""
+    def hook(module, slopes, above=None):
+        return (2 * slopes[0],)
+    for number in (0, 2):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double().eval()
+        getattr(model[number], kind)(hook)
+        with pytest.raises(ValueError, match=f"the backward hooks of layer '{number}'"):
+            splines.affine_map(model, X)
