@@ -10,7 +10,7 @@ from nbval.plugin import NbCellError
 
 from deepatoms.pages.chapter import METADATA
 from deepatoms.press import __main__ as press
-from deepatoms.press import arithmetic, checkout, portable, regress, repeat, site, template
+from deepatoms.press import arithmetic, checkout, notebooks, pdf, portable, regress, repeat, site, template
 
 ONE, OTHER = "dfp.eq2/two_forms", "rsc.fig2/centre"  # tolerances of 1e-9 and 0.05, both absolute
 
@@ -248,3 +248,32 @@ def test_a_chapter_that_is_there_is_not_written_over(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="atoms.ipynb is there already"):
         template.write("atoms")
     assert (tmp_path / "atoms.ipynb").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("changed", "status", "fails"), [("notebooks/atoms.ipynb", 1, True), ("notebooks/atoms.ipynb", 0, False),
+                                                          ("notebooks/gone.ipynb", 1, False), ("", 1, False)])
+def test_changed_chapters_are_checked_and_one_that_fails_stops_the_command(changed, status, fails, monkeypatch):
+    asked = []
+    monkeypatch.setattr(press, "_base", lambda: "main")
+    monkeypatch.setattr(press, "_git", lambda *words: changed)
+    monkeypatch.setattr(press.subprocess, "run", lambda command, **how: asked.append(command) or done(status))
+    if fails:
+        with pytest.raises(SystemExit, match="1"):
+            press._check_changed(None)
+    else:
+        press._check_changed(None)
+    assert [command[-1] for command in asked] == ["notebooks/atoms.ipynb"] * ("atoms" in changed)
+
+
+def test_the_order_in_which_a_notebook_was_put_together_is_not_stored():
+    cell = {"cell_type": "markdown", "metadata": {"b": 1, "a": 2}, "id": "x", "source": "text"}
+    one, other = ({"cells": [dict(pairs)], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+                  for pairs in (cell.items(), reversed(cell.items())))
+    assert notebooks.dumps(nbformat.from_dict(one)) == notebooks.dumps(nbformat.from_dict(dict(reversed(other.items()))))
+
+
+def test_without_a_browser_nothing_is_printed(monkeypatch):
+    pytest.importorskip("playwright")
+    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="no browser: none of .* is installed"), pdf._browser():
+        pass
