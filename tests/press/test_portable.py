@@ -277,3 +277,14 @@ def test_without_a_browser_nothing_is_printed(monkeypatch):
     monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
     with pytest.raises(SystemExit, match="no browser: none of .* is installed"), pdf._browser():
         pass
+
+
+@pytest.mark.parametrize(("changes", "good"), [({}, True), ({"measured": 1.0}, False), ({"result": "fails"}, False)])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_check_that_moves_beyond_its_tolerance_or_changes_its_result_is_enough(changes, good, first, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkout, "SITE", tmp_path / "html")
+    names = [ONE, "dfp.welch/is_bound"]
+    monkeypatch.setattr(regress, "read", lambda path: {(name, "laptop"): outcome(name) for name in names})
+    moved = {name: outcome(name) | (changes if name == names[0 if first else 1] else {}) for name in names}
+    monkeypatch.setattr(portable, "under", lambda setting, chapter: {"arithmetic": {}, "outcomes": moved, "broken": {}})
+    assert portable.write(checkout.chapters(["atoms"]), ["default"], tests=False) == good
