@@ -167,3 +167,11 @@ def test_joblib_tells_of_its_progress_where_it_is_asked_to(progress, monkeypatch
     monkeypatch.setattr(sweeps.joblib, "Parallel", lambda **how: asked.append(how) or (lambda calls: list(calls)))
     sweeps._parallel(None, {"a": {}}, 2, progress)
     assert bool(asked[0]["verbose"]) == progress and asked[0]["n_jobs"] == 2
+
+
+def test_a_folder_named_from_here_is_the_same_from_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(results.FOLDER, "records")
+    assert results.folder() == tmp_path / "records"
+    monkeypatch.delenv(results.FOLDER)
+    assert results.folder().is_absolute()
