@@ -67,7 +67,7 @@ class Tilting(nn.Module):
         self.scale, self.tilt = scale, tilt
 
     def forward(self, x):
-        return self.scale * x if self.tilt == 0 else _tilted(x, self.scale, self.tilt)
+        return _Scaled.apply(x, self.scale, self.tilt) if self.tilt else self.scale * x
 
 
 class _Scaled(torch.autograd.Function):
@@ -79,10 +79,6 @@ class _Scaled(torch.autograd.Function):
     @staticmethod
     def backward(context, slope):
         return context.slope * slope, None, None
-
-
-def _tilted(x, scale, tilt):
-    return _Scaled.apply(x, scale, tilt)
 
 
 class Block(nn.Module):
