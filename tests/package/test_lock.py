@@ -16,6 +16,8 @@ from deepatoms.press import checkout
 
 PROJECT = tomllib.loads((checkout.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 TOOLS = {"pip"}  # a virtual environment has its own
+# What torch's builds for a GPU bring: torch comes before the lock, from the index of one's choice, with what its build needs.
+GPU = re.compile(r"(nvidia|cuda|triton|pytorch-triton)\b")
 WHEEL = {"one.py": "", "one-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: one\nVersion: 1\n",
          "one-1.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
          "one-1.dist-info/RECORD": ""}
@@ -50,9 +52,10 @@ def needed(roots):
 
 def _requires(name):
     try:
-        return requires(name) or []
+        found = requires(name) or []
     except PackageNotFoundError:
         return []
+    return [each for each in found if not GPU.match(each)] if name == "torch" else found
 
 
 def _applies(requirement, extras):
@@ -94,3 +97,10 @@ def test_make_refuses_a_file_that_was_altered(tmp_path, altered):
 def test_a_requirement_of_a_requirement_and_of_an_extra_is_seen():
     assert {"iniconfig", "markupsafe"} <= needed(["jinja2", "pytest"]) and "pluggy" in needed(["deepatoms[test]"])
     assert "pluggy" not in needed(["deepatoms"])
+
+
+def test_what_a_build_of_torch_for_a_gpu_brings_is_not_asked_of_the_lock(monkeypatch):
+    """And all else that torch needs is, whatever its name begins with further on; other packages bring nothing unasked."""
+    lines = ["filelock", "nvidia-cublas==13.1; platform_system == 'Linux'", "cuda-bindings>=13", "triton==3.7.1", "cudatext"]
+    monkeypatch.setattr(sys.modules[__name__], "requires", lambda name: lines)
+    assert _requires("torch") == ["filelock", "cudatext"] and _requires("numpy") == lines
