@@ -145,3 +145,11 @@ def test_a_last_sheet_is_one_of_several_and_has_little_on_it(sheets, few, said, 
         writer.add_blank_page(100, 100)
     writer.write(held)
     assert pdf._ends_in_a_few_lines(held.getvalue()) == said
+
+
+def test_the_last_sheet_counts_and_no_other(monkeypatch):
+    pypdf = pytest.importorskip("pypdf")
+    long, short = (MagicMock(extract_text=lambda words=words: "x" * words) for words in (pdf.FEW + 1, 1))
+    for sheets, said in (([long, short, long], False), ([long, long, short], True), ([short, long], False)):
+        monkeypatch.setattr(pypdf, "PdfReader", lambda data, sheets=sheets: MagicMock(pages=sheets))
+        assert pdf._ends_in_a_few_lines(b"") == said

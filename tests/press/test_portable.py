@@ -10,7 +10,7 @@ from nbval.plugin import NbCellError
 
 from deepatoms.pages.chapter import METADATA
 from deepatoms.press import __main__ as press
-from deepatoms.press import arithmetic, checkout, notebooks, pdf, portable, regress, repeat, site, template
+from deepatoms.press import arithmetic, checkout, lab, notebooks, pdf, portable, regress, repeat, site, template
 
 ONE, OTHER = "dfp.eq2/two_forms", "rsc.fig2/centre"  # tolerances of 1e-9 and 0.05, both absolute
 
@@ -288,3 +288,33 @@ def test_one_check_that_moves_beyond_its_tolerance_or_changes_its_result_is_enou
     moved = {name: outcome(name) | (changes if name == names[0 if first else 1] else {}) for name in names}
     monkeypatch.setattr(portable, "under", lambda setting, chapter: {"arithmetic": {}, "outcomes": moved, "broken": {}})
     assert portable.write(checkout.chapters(["atoms"]), ["default"], tests=False) == good
+
+
+def test_a_notebook_is_stored_line_by_line_one_blank_a_level():
+    text = notebooks.dumps(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("one\ntwo", id="a")]))
+    assert text.splitlines()[:2] == ["{", ' "cells": ['] and '    "one\\n",\n    "two"\n' in text
+
+
+def test_what_an_earlier_run_left_is_not_read():
+    cells = [nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="1")], execution_count=3),
+             nbformat.v4.new_markdown_cell("text")]
+    code, text = notebooks._unrun(nbformat.v4.new_notebook(cells=cells)).cells
+    assert (code.outputs, code.execution_count) == ([], None) and set(text) == set(cells[1])
+
+
+def test_chapters_come_by_name_whatever_the_folder_says(monkeypatch, tmp_path):
+    paths = [tmp_path / f"{name}.ipynb" for name in ("c", "a", "b")]
+    monkeypatch.setattr(checkout, "NOTEBOOKS", types.SimpleNamespace(glob=lambda pattern: paths))
+    assert [path.stem for path in checkout.chapters()] == ["a", "b", "c"]
+    assert [path.stem for path in checkout.chapters(["b", "a"])] == ["b", "a"]
+
+
+def test_lab_is_kept_from_asking_and_settings_that_are_there_stay(monkeypatch, tmp_path):
+    monkeypatch.setattr(lab.sys, "prefix", str(tmp_path))
+    path = tmp_path / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    lab._without_news()
+    assert json.loads(path.read_text()) == {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false",
+                                                                                            "checkForUpdates": False}}
+    path.write_text("mine")
+    lab._without_news()
+    assert path.read_text() == "mine"
