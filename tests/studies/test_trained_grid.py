@@ -217,7 +217,7 @@ def test_the_figure_of_the_trained_families_tells_its_correlations_from_the_erro
         return figure_of(drawing.errors_by_family(checking.Setting()))
     kept, figure_of = drawing.results.records, lambda figure: figure.caption
     like_F = shown(lambda family, size, seed: 100 * potentials.get(family, tuple(size)))
-    assert "Low F goes with a low error at 1.00 [1.00, 1.00], rank correlation over 24 networks" in like_F
+    assert "Rank correlation with the error over 24 networks: of the least F 1.00 [1.00, 1.00]" in like_F
     level = {"chain": 40, "resnet": 30, "densenet": 20}
     assert "in 9 of 9 sizes" in shown(lambda family, size, seed: level[family] + size[0] / 10)
     assert "in 0 of 9 sizes" in shown(lambda family, size, seed: -level[family] + size[0] / 10)

@@ -609,8 +609,8 @@ def _said_by_family(nets, keys, low, count):
     pairs = [nets.known([("chain", *key[1:]), key]) for key in nets.of("resnet")]
     better = sum(residual < chain for chain, residual in pairs)
     known = nets.known(keys)
-    return (f"Low F goes with a low error at {_with_interval(low)}, rank correlation over {len(keys)} networks, many parameters "
-            f"at {_with_interval(count)}. The residual net errs less than the chain of its size in {better} of {len(pairs)} "
+    return (f"Rank correlation with the error over {len(keys)} networks: of the least F {_with_interval(low)}, of few parameters "
+            f"{_with_interval(count)}. The residual net errs less than the chain of its size in {better} of {len(pairs)} "
             "sizes. (Images of 16 x 16, ten epochs, mean of the recorded seeds; F at unit magnitudes.)",
             f"Two scatter plots of test error, from {known.min():.0f} to {known.max():.0f} %, with a marker for each family. "
             "Left against the least F, right against the number of parameters.",
