@@ -145,6 +145,17 @@ def test_the_control_opposes_whatever_the_errors_are(identifier, seed):
     assert measured(identifier, made_up(lambda *words: float(draw.uniform(5, 60)))).result in ("holds", "fails", "inconclusive")
 
 
+@pytest.mark.parametrize(("gain", "depth", "width"), [
+    (lambda blocks, width: blocks + 20 / width, "holds", "fails"), (lambda blocks, width: width - blocks, "fails", "holds"),
+    (lambda blocks, width: blocks * width, "holds", "holds"), (lambda blocks, width: 5, "fails", "fails"),
+    (lambda blocks, width: {2: 1, 6: 3, 10: 2}[blocks], "fails", "fails")])
+def test_the_gain_by_skips_is_followed_along_depth_and_along_width(gain, depth, width):
+    """The dense networks' errors do not enter; a gain that rises and falls again does not grow."""
+    records = made_up(lambda family, size, seed: 50 + (gain(*size) if family == "chain" else 0) + seed)
+    found = {name: measured(f"dfp.fig6a_growth/{name}", records).result for name in ("depth", "width")}
+    assert found == {"depth": depth, "width": width}
+
+
 def test_a_score_that_is_the_error_correlates_and_chooses_best(potentials):
     like_F = made_up(lambda family, size, seed: 100 * potentials.get(family, tuple(size)))
     for name in ("dfp.correlation/pooled", "dfp.correlation/within_size", "dfp.params_poor/beats_count"):

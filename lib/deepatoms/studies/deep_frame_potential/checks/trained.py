@@ -121,6 +121,33 @@ def below_diagonal(networks):
                    _below(networks))
 
 
+# ---- what skips gain, by depth and by width ----
+
+def _grows(networks, place):
+    """Correlate depth or width with the gain in error by skips, mean over the other; control: minus it for the gain, or it."""
+    def correlation(networks):
+        gains = {}
+        for key in networks.of("resnet"):
+            gains.setdefault(key[1 + place], []).append(networks.errors["chain", *key[1:]] - networks.errors[key])
+        return float(spearman(np.array(list(gains)), np.array([np.mean(each) for each in gains.values()])))
+
+    def sized(sign):
+        return lambda family, size, error: sign * size[place] if family == "chain" else 0.0
+    return opposed(correlation, networks, lambda found: found >= 0.75, sized(-1), sized(1))
+
+
+@on_trained("dfp.fig6a_growth/depth")
+def gain_grows_with_depth(networks):
+    """Follow the gain with depth; control: minus the depth for the gain, or the depth."""
+    return _grows(networks, 0)
+
+
+@on_trained("dfp.fig6a_growth/width")
+def gain_grows_with_width(networks):
+    """Follow the gain with width; control: minus the width for the gain, or the width."""
+    return _grows(networks, 1)
+
+
 # ---- depth ----
 
 def _deeper(family, size, error):
