@@ -7,14 +7,15 @@ from deepatoms.claims import catalogue, checking
 from deepatoms.claims.checking import Setting
 from deepatoms.data import benchmarks
 from deepatoms.runs import results
-from deepatoms.studies.deep_frame_potential import darts, drawing
+from deepatoms.studies.deep_frame_potential import darts, darts_conventions, drawing
 from deepatoms.studies.deep_frame_potential.checks import darts as checks
 from deepatoms.theory import induced
 
 TABLE = benchmarks.load("nas301")
 NAMES = [check.id for claim in catalogue.load().claims.values() if claim.id.startswith("dfp.nas301")
          for check in claim.checks if claim.id != "dfp.nas301_rivals"]
-SETTINGS = ("cells", "steps", "pooling")
+SETTINGS = ("cells", "steps", "pooling", "magnitudes", "channels")
+OTHERS = [*darts.OTHERS.values(), *darts_conventions.OTHERS.values()]
 
 
 def made_up(values, start):
@@ -22,7 +23,7 @@ def made_up(values, start):
     lead = [one for one in results.experiments()[darts.NAME].configurations]
     return [[{"configuration": one, "result": {which: [[float(value)] * 3 for value in given[one.get("start", 0)::one["every"]]]
                                                for which, given in (("reached", values), ("initial", start))}}
-             for one in configurations] for configurations in (lead, darts.OTHERS.values())]
+             for one in configurations] for configurations in (lead, OTHERS)]
 
 
 def outcome(name, values, monkeypatch):
@@ -30,7 +31,7 @@ def outcome(name, values, monkeypatch):
     lead, others = made_up(values, np.random.default_rng(0).uniform(0.1, 0.2, len(TABLE)))
     monkeypatch.setattr(checks.results, "complete", lambda *_: lead)
     entry = next(one for one in checking.registered("deep-frame-potential") if one.id == name)
-    found = entry.function(Setting(), others if entry.records == darts.NAME_SETTINGS else lead)
+    found = entry.function(Setting(), lead if entry.records == darts.NAME else others)
     planned = catalogue.load().check(name)
     checking._demand_control(planned, found)
     assert found.count == (61 if name.split("/")[1] in SETTINGS else 725)
@@ -40,7 +41,7 @@ def outcome(name, values, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_perfect_score_meets_every_claim_and_one_without_sense_none(name, monkeypatch):
     assert outcome(name, 1 / TABLE.columns["cifar10 accuracy"], monkeypatch) == "holds"
-    if "settled" not in name:
+    if name.split("/")[0] not in ("dfp.nas301_settled", "dfp.nas301_conventions"):
         assert outcome(name, np.random.default_rng(1).uniform(0.1, 0.2, len(TABLE)), monkeypatch) != "holds"
 
 
@@ -94,8 +95,17 @@ def test_a_small_run_records_what_the_checks_read():
                for a, b in zip(first, last, strict=True))
     net = induced.graph(darts.edges(TABLE.architectures[1]), 1, image=darts.IMAGE)
     assert found["reached"][0] == darts.potentials_of(net, one)[1]
-    assert len({results.key(each) for name in (darts.NAME, darts.NAME_SETTINGS)
-                for each in results.experiments()[name].configurations}) == darts.PARTS + 3
+    assert len({results.key(each) for name in (darts.NAME, darts.NAME_SETTINGS, darts_conventions.NAME)
+                for each in results.experiments()[name].configurations}) == darts.PARTS + len(OTHERS)
+
+
+@pytest.mark.parametrize("change", darts_conventions.CHANGES.values())
+def test_another_convention_is_measured_as_the_lead_is(change):
+    """One network at one step: free magnitudes and more channels reach the descent, and give another F."""
+    found = [darts.measure({**darts.LEAD, "every": 800, "seeds": [0], **kind, "iterations": 1, "channels": channels}, "cpu")
+             for kind, channels in (({}, 1), (change, min(change.get("channels", 1), 2)))]
+    assert [len(each["reached"]) for each in found] == [1, 1]
+    assert found[0]["reached"] != found[1]["reached"] and all(0 < each["reached"][0][0] < 1 for each in found)
 
 
 def test_the_figure_is_contradicted_where_low_f_ranks_better_than_parameters(monkeypatch):

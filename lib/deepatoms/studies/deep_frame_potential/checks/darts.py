@@ -8,7 +8,7 @@ import numpy as np
 from deepatoms.claims.checking import EXHAUSTIVE, Measurement, benchmark, check
 from deepatoms.data import benchmarks
 from deepatoms.runs import results
-from deepatoms.studies.deep_frame_potential import darts
+from deepatoms.studies.deep_frame_potential import darts, darts_conventions
 from deepatoms.studies.deep_frame_potential.checks.benchmarks import (
     Networks,
     against,
@@ -97,22 +97,25 @@ def seeds_agree(setting, networks):
     return agreement(setting, *networks.seeds().T)
 
 
-def _beside_other_setting(identifier, name):
+def _beside_other_setting(identifier, other, records=darts.NAME_SETTINGS):
     """Register a check of the ranks of F at the lead and at another setting; control: the other's shuffled."""
-    @check(identifier, benchmark(61, of="networks"), records=darts.NAME_SETTINGS)
+    @check(identifier, benchmark(61, of="networks"), records=records)
     def measure(setting, found):
         lead = results.complete(darts.NAME, setting)
         if lead is None:
             return None
         networks = DartsNetworks([darts.merged(lead), *found])
-        columns = valid(networks.low(), networks.low(darts.OTHERS[name]))
+        columns = valid(networks.low(), networks.low(other))
         return replace(agreement(setting, *columns), count=len(columns[0]))
     return measure
 
 
-cells_agree = _beside_other_setting("dfp.nas301_settled/cells", "three cells")
-steps_agree = _beside_other_setting("dfp.nas301_settled/steps", "200 steps")
-pooling_agrees = _beside_other_setting("dfp.nas301_settled/pooling", "no pooling")
+cells_agree = _beside_other_setting("dfp.nas301_settled/cells", darts.OTHERS["three cells"])
+steps_agree = _beside_other_setting("dfp.nas301_settled/steps", darts.OTHERS["200 steps"])
+pooling_agrees = _beside_other_setting("dfp.nas301_settled/pooling", darts.OTHERS["no pooling"])
+magnitudes_agree, channels_agree = (
+    _beside_other_setting(f"dfp.nas301_conventions/{name}", darts_conventions.OTHERS[other], darts_conventions.NAME)
+    for name, other in (("magnitudes", "free magnitudes"), ("channels", "8 channels")))
 
 
 @check("dfp.nas301_rivals/parameters", EXHAUSTIVE)
