@@ -10,7 +10,7 @@ from torch import nn
 from deepatoms.claims import checking
 from deepatoms.learning.networks import families
 from deepatoms.runs import partial_states, results
-from deepatoms.studies.deep_frame_potential import drawing, fully_connected, minima, trained_grid
+from deepatoms.studies.deep_frame_potential import drawing, fully_connected, minima, trained_grid, trained_whole
 from deepatoms.studies.deep_frame_potential.checks import grid, trained
 
 CHECKS = {entry.id: entry for entry in checking.registered("deep-frame-potential")
@@ -154,6 +154,31 @@ def test_the_gain_by_skips_is_followed_along_depth_and_along_width(gain, depth, 
     records = made_up(lambda family, size, seed: 50 + (gain(*size) if family == "chain" else 0) + seed)
     found = {name: measured(f"dfp.fig6a_growth/{name}", records).result for name in ("depth", "width")}
     assert found == {"depth": depth, "width": width}
+
+
+@pytest.mark.parametrize(("whole", "order", "families"), [
+    (lambda errors: errors / 2, ("holds", 1), ("holds", 3)), (lambda errors: -errors, ("fails", -1), ("fails", 0)),
+    (lambda errors: errors.reshape(3, 2)[:, ::-1].ravel(), ("holds", 29 / 35), ("fails", 0)),
+    (lambda errors: errors.reshape(3, 2)[::-1].ravel(), ("fails", -29 / 35), ("holds", 3))])
+def test_errors_on_whole_images_are_compared_in_the_order_of_the_networks(whole, order, families, monkeypatch):
+    """Errors 1 to 6 on averaged images, by depth and in it chain, residual; on whole ones halved, negated or exchanged."""
+    places = {(family, blocks): index for index, (blocks, family) in enumerate(
+        (blocks, family) for blocks in trained_grid.DEPTHS for family in ("chain", "resnet"))}
+    grid_records = made_up(lambda family, size, seed: 1.0 + places.get((family, size[0]), 9))
+    monkeypatch.setattr(trained.results, "complete", lambda *_: grid_records)
+    errors = whole(np.arange(1.0, 7))
+    records = [{"configuration": one, "result": {"test": errors[places[one["family"], one["size"][0]]]}}
+               for one in trained_whole.CONFIGURATIONS]
+    for name, (result, value) in (("order", order), ("families", families)):
+        entry = next(each for each in checking.registered("deep-frame-potential") if each.id == f"dfp.fig5a_reduction/{name}")
+        found = checking.outcome(entry, entry.function(checking.Setting(), records), 0)
+        assert (found.result, found.measured, found.evidence) == (result, pytest.approx(value), "experiment, 1 seed")
+
+
+def test_whole_images_are_left_as_they_are():
+    pixels = Noise.pixels[:4]
+    assert {one["pooled"] for one in trained_whole.CONFIGURATIONS} == {1}
+    assert torch.equal(trained_grid.pooled(pixels, 1), pixels) and trained_grid.pooled(pixels, 2).shape[-1] == 16
 
 
 def test_a_score_that_is_the_error_correlates_and_chooses_best(potentials):

@@ -7,7 +7,7 @@ import numpy as np
 
 from deepatoms.claims.checking import Measurement, check, experiment
 from deepatoms.runs import results
-from deepatoms.studies.deep_frame_potential import fully_connected, minima, trained_grid
+from deepatoms.studies.deep_frame_potential import fully_connected, minima, trained_grid, trained_whole
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, ordered
 from deepatoms.studies.deep_frame_potential.rankings import RESAMPLES, difference, interval, spearman
 
@@ -235,6 +235,43 @@ def residual_falls(networks):
 def dense_falls(networks):
     """Follow the dense nets' error with size; control: the parameters, or minus them."""
     return _falls(networks, "densenet")
+
+
+# ---- whole images ----
+
+def on_whole_images(identifier, holds):
+    """Register a function of the errors of the networks on whole images and on averaged ones, in one order: chain, residual.
+
+    Control: minus the errors on averaged images for those on whole ones, or these themselves.
+    """
+    def decorate(function):
+        @check(identifier, experiment(1), records=trained_whole.NAME)
+        @wraps(function)
+        def measure(setting, found):
+            grid = results.complete(trained_grid.NAME, setting)
+            if grid is None:
+                return None
+            whole, averaged = (trained_grid.mean_errors(records) for records in (found, grid))
+            keys = sorted(whole, key=lambda key: (key[1:], key[0]))
+            one, other = (np.array([errors[key] for key in keys]) for errors in (whole, averaged))
+            value = function(one, other)
+            seeds = {record["configuration"]["seed"] for record in found}
+            return Measurement(value, function(-other if holds(value) else other, other), count=len(seeds))
+        return measure
+    return decorate
+
+
+@on_whole_images("dfp.fig5a_reduction/order", lambda value: value >= 0.8)
+def same_order(whole, averaged):
+    """Correlate the ranks of the errors."""
+    return float(spearman(whole, averaged))
+
+
+@on_whole_images("dfp.fig5a_reduction/families", lambda value: value == 3)
+def same_family(whole, averaged):
+    """Count the depths at which the same family errs less."""
+    first, second = (np.sign(np.diff(errors.reshape(-1, 2))) for errors in (whole, averaged))
+    return int((first == second).sum())
 
 
 # ---- F as a score ----
