@@ -10,6 +10,7 @@ import random_modules
 import sceptical
 import torch
 from test_conformance import answer, error_of_differences, slopes_by_autograd
+from tests.residual import Block, Residual
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -125,31 +126,13 @@ class Padded(nn.Module):
         return nn.functional.pad(out, (0, devious.WIDTH - out.shape[1]))
 
 
-class Block(nn.Module):
-    """A branch beside the identity."""
-
-    def __init__(self, branch):
-        super().__init__()
-        self.branch, self.shortcut = branch, nn.Identity()
-
-    def forward(self, x):
-        return self.shortcut(x) + self.branch(x)
-
-
-class Residual(nn.Module):
-    """A residual network of one block, the branch of which is a module written to deceive."""
-
-    def __init__(self, part):
-        super().__init__()
-        self.stem, self.head = nn.Linear(devious.WIDTH, devious.WIDTH, dtype=D), nn.Linear(devious.WIDTH, 2, dtype=D)
-        self.blocks = nn.ModuleList([Block(Padded(part))])
-
-    def forward(self, x):
-        return self.head(self.blocks[0](self.stem(x)))
+def residual(part):
+    """Return a residual network of one block, the branch of which is a module written to deceive."""
+    return Residual([Block(Padded(part))], nn.Linear(devious.WIDTH, devious.WIDTH, dtype=D), nn.Linear(devious.WIDTH, 2, dtype=D))
 
 
 def truth_of_the_templates(kind, name):
-    x, build = inputs(3), lambda: Residual(fresh(kind, name)).eval()
+    x, build = inputs(3), lambda: residual(fresh(kind, name)).eval()
     found = answered(build(), lambda model: splines.block_templates(model, x))
     if found is not None:
         assert error_of_differences(build(), x, found.sum(1)) < 1e-5
@@ -279,7 +262,7 @@ class Makes(nn.Module):
 def test_two_wrong_slopes_that_make_up_for_each_other_are_no_division():
     """What the shortcut leaves out the branch puts in: the templates sum to the map, and none of them is its block's."""
     torch.manual_seed(0)
-    model = Residual(devious.dense(4, 5, 4)).eval()
+    model = residual(devious.dense(4, 5, 4)).eval()
     model.blocks[0].branch, model.blocks[0].shortcut = Makes(devious.dense(4, 5, 4), 0.5), Makes(nn.Identity(), -0.5)
     assert splines.affine_map(model, inputs(3))[0].shape == (3, 2, 4)
     with pytest.raises(ValueError, match="derivative of its part Makes is not the function's"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.residual import Block, Residual
 from torch import nn
 
 from deepatoms.theory import operations, partition, splines
@@ -110,37 +111,19 @@ def test_samples_that_influence_each_other_are_refused_at_any_size(model, sample
             call(model, normal(samples, 3), chunk)
 
 
-class Block(nn.Module):
-    def __init__(self, after, shortcut=None):
-        super().__init__()
-        self.branch, self.shortcut, self.after = dense(4, 4, 4), shortcut or nn.Identity(), after
-
-    def forward(self, x):
-        return self.after(self.shortcut(x) + self.branch(x))
-
-
-class Residual(nn.Module):
-    def __init__(self, after, shortcut=None):
-        super().__init__()
-        self.stem, self.head = dense(3, 4), dense(4, 2)
-        self.blocks = nn.ModuleList([Block(after, shortcut), Block(after, shortcut)])
-
-    def forward(self, x):
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x)
+def residual(after, shortcut=None):
+    return Residual([Block(dense(4, 4, 4), shortcut, after) for _ in range(2)], dense(3, 4), dense(4, 2))
 
 
 @pytest.mark.parametrize("after", [nn.ReLU(), lambda x: 2 * x, lambda x: x + 1])
 def test_templates_that_do_not_sum_to_the_map_are_refused(after):
     with pytest.raises(ValueError, match=r"not divided by its blocks.*shortcut\(x\) \+ branch\(x\)"):
-        splines.block_templates(Residual(after), normal(5, 3))
+        splines.block_templates(residual(after), normal(5, 3))
 
 
 @pytest.mark.parametrize("shortcut", [None, nn.Hardtanh(-0.1, 0.2)])
 def test_templates_sum_to_the_map_also_where_a_shortcut_bends(shortcut):
-    model, x = Residual(nn.Identity(), shortcut), normal(5, 3)
+    model, x = residual(nn.Identity(), shortcut), normal(5, 3)
     assert torch.allclose(splines.block_templates(model, x).sum(1), splines.affine_map(model, x)[0], atol=1e-12)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.residual import Block, Residual
 from torch import nn
 
 from deepatoms.theory import max_affine, partition, piecewise, splines
@@ -81,32 +82,11 @@ class _Scaled(torch.autograd.Function):
         return context.slope * slope, None, None
 
 
-class Block(nn.Module):
-    def __init__(self, branch):
-        super().__init__()
-        self.branch, self.shortcut = branch, nn.Identity()
-
-    def forward(self, x):
-        return self.shortcut(x) + self.branch(x)
-
-
-class Residual(nn.Module):
-    def __init__(self, *branches):
-        super().__init__()
-        self.stem, self.head, self.blocks = nn.Identity(), nn.Identity(), nn.ModuleList(map(Block, branches))
-
-    def forward(self, x):
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x)
-
-
 def test_slopes_of_blocks_that_are_wrong_and_cancel_are_noticed():
     """(1 + a + s)(1 + b + t) = (1 + a)(1 + b): the map is right, and the template of neither block is."""
     a, b, s = 0.5, 0.25, 0.3
     t = (1 + a) * (1 + b) / (1 + a + s) - 1 - b
-    wrong, right = Residual(Tilting(a, s), Tilting(b, t)), Residual(Tilting(a, 0), Tilting(b, 0))
+    wrong, right = (Residual([Block(Tilting(a, one)), Block(Tilting(b, other))]) for one, other in ((s, t), (0, 0)))
     maps = [splines.affine_map(model, X)[0] for model in (wrong, right)]
     assert torch.allclose(*maps)
     assert torch.allclose(splines.block_templates(right, X).sum(1), maps[1])
@@ -115,8 +95,7 @@ def test_slopes_of_blocks_that_are_wrong_and_cancel_are_noticed():
 
 
 def test_every_block_has_a_branch_and_a_shortcut():
-    model = Residual(Tilting(0.5, 0))
-    model.blocks.append(nn.Identity())
+    model = Residual([Block(Tilting(0.5, 0)), nn.Identity()])
     with pytest.raises(ValueError, match="is not a residual network with stem, blocks"):
         splines.block_templates(model, X)
 
