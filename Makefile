@@ -77,7 +77,7 @@ quick: lint          ## unit tests, changed chapters, build: while working
 	$(PRESS) check-changed
 	$(PRESS) build
 
-regress: .venv/installed ## every claim again: SEED=1 PROFILE=laptop|full DEVICE=auto|cpu|cuda RESULTS=folder
+regress: .venv/installed ## every check again: SEED=1 PROFILE=laptop|full DEVICE=auto|cpu|cuda RESULTS=folder
 	$(PRESS) regress --seed $(SEED) --profile $(PROFILE) --device $(DEVICE) $(if $(CHAPTER),--chapter $(CHAPTER)) \
 	  $(if $(RESULTS),--results $(RESULTS))
 
@@ -93,7 +93,7 @@ wheelhouse: .venv/installed ## wheels for a machine without a network: FOR=3.12 
 bench: .venv/installed ## list the benchmarks, or run one beside its peers: SUBJECT=pursuit
 	$(BIN)/python -m benchmarks $(SUBJECT)
 
-portable: .venv/installed ## tests, and every check measured, under other arithmetics: SETTING=aten-avx2 (default: all)
+portable: .venv/installed ## tests, and every check that needs no record, under other arithmetics: SETTING=aten-avx2 (default: all)
 	$(PRESS) portable $(if $(SETTING),--setting $(SETTING)) $(if $(CHAPTER),--chapter $(CHAPTER))
 
 faults: .venv/installed ## the long version of the tests that kill sweeps, trainings, downloads, make store and make book, and fill disks

@@ -41,6 +41,14 @@ def test_a_chapter_has_parameters_and_no_core_widget(path):
 
 
 @pytest.mark.parametrize("path", CHAPTERS)
+def test_a_shown_cell_has_sixteen_lines_at_most(path):
+    hidden = {"hide-cell", "hide-input", "remove-input", "solution"}
+    shown = [cell.source for cell in nbformat.read(path, as_version=4).cells
+             if cell.cell_type == "code" and not hidden & set(cell.metadata.get("tags", []))]
+    assert shown and max(len(source.splitlines()) for source in shown) <= 16
+
+
+@pytest.mark.parametrize("path", CHAPTERS)
 def test_a_recorded_outcome_equals_a_fresh_computation_from_the_records(path):
     stored = regress.read(path)
     setting = checking.Setting()

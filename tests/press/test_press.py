@@ -189,7 +189,7 @@ def test_portable_fails_on_a_flip_a_leap_and_a_check_that_cannot_tell(now, broke
 def test_the_template_has_every_part_of_a_chapter():
     made = template.chapter("atoms")
     assert [cell.metadata.get("tags") for cell in made.cells if cell.cell_type == "code"] == [
-        ["parameters"], None, ["nbval-check-output"]]
+        ["hide-cell", "parameters"], None, ["nbval-check-output"]]
     assert sum(cell.source.startswith("## ") for cell in made.cells) == 7
 
 

@@ -421,11 +421,12 @@ def test_an_interrupted_ranking_shows_what_it_has(nets, capsys, monkeypatch):
 
 def test_what_choosing_by_f_was_worth_is_measured_from_the_records():
     found = worth.sentences()
-    assert len(found) == 6 and found[0].startswith("Measured on 724 cells of NAS-Bench-201")
+    assert len(found) == 7 and found[0].startswith("Measured on 724 cells of NAS-Bench-201")
     assert all(re.search(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", sentence) for sentence in found[1:])
     assert found[2].startswith("F ranks worse than the number of parameters")
-    assert found[3].startswith("F knows something about wiring")
-    assert found[5].startswith("On 725 networks of the DARTS space")
+    assert found[3].startswith("Of two cells made of the same six operations F orders the share 0.1")
+    assert found[4].startswith("F knows nothing about wiring, as far as these cells tell")
+    assert found[6].startswith("On 725 networks of the DARTS space")
 
 
 class Outcome:

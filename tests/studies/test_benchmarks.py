@@ -44,8 +44,8 @@ def outcome(name, records):
     return planned.criterion.judge(found.measured, found.interval)
 
 
-NAMES = [check.id for claim in catalogue.load().claims.values() if claim.id.startswith("dfp.nas201")
-         for check in claim.checks if claim.id != "dfp.nas201_rivals"]
+NAMES = [check.id for claim in catalogue.load().claims.values() for check in claim.checks
+         if check.id.startswith(("dfp.nas201", "dfp.beyond_count/nas201")) and claim.id != "dfp.nas201_rivals"]
 
 
 @pytest.mark.slow
@@ -70,6 +70,35 @@ def test_rankings_agree_with_scipy():
     tau = rankings.concordance(distinct, np.arange(60), np.zeros(60), draw)[0]
     assert tau == pytest.approx(kendalltau(distinct, np.arange(60)).statistic)
     assert rankings.difference(scores, scores, accuracies, draw) == (0, (0, 0))
+
+
+def test_what_is_left_at_an_equal_count_is_what_the_count_does_not_tell():
+    draw = np.random.default_rng(0)
+    count, other = draw.normal(size=(2, 400))
+    assert abs(rankings.beyond(count + 0.3 * draw.normal(size=400), count, count + draw.normal(size=400), draw)[0]) < 0.15
+    found, (low, high) = rankings.beyond(other, count, count + 0.5 * other, draw)
+    assert low < found < high and low > 0.5
+
+
+def test_two_scores_are_compared_over_the_same_groups():
+    draw, groups = np.random.default_rng(0), np.repeat(np.arange(20), 3)
+    scores, others, accuracies = draw.normal(size=(3, 60))
+    apart = [rankings.concordance(each, accuracies, groups, draw)[0] for each in (scores, others)]
+    found, (low, high) = rankings.concordance(scores, accuracies, groups, draw, others)
+    assert found == pytest.approx(apart[0] - apart[1]) and low < found < high
+    assert rankings.concordance(scores, accuracies, groups, draw, scores) == (0, (0, 0))
+
+
+def test_an_operation_is_in_use_where_a_path_to_the_output_takes_it(start):
+    """Against all paths of four nodes, written out."""
+    paths = [[(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)], [(0, 1), (1, 2), (2, 3)]]
+    cells = checks.Cells(made_up(start, start))
+    for name, counted in zip(cells.names, cells.in_use, strict=True):
+        kinds = {edge[:2]: edge[2] for edge in recorded.cell(name)}
+        used = {edge for path in paths if all(kinds[edge] != "none" for edge in path) for edge in path}
+        assert counted.tolist() == [sum(kinds[edge] == kind for edge in used) for kind in recorded.OPERATIONS]
+    assert (cells.convolutions_in_use <= np.isin(cells.operations, checks.CONVOLUTIONS).sum(1)).all()
+    assert len(set(cells.groups["same in use"])) < len(cells.names)
 
 
 def test_only_pairs_of_one_group_are_compared():

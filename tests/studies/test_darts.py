@@ -12,8 +12,8 @@ from deepatoms.studies.deep_frame_potential.checks import darts as checks
 from deepatoms.theory import induced
 
 TABLE = benchmarks.load("nas301")
-NAMES = [check.id for claim in catalogue.load().claims.values() if claim.id.startswith("dfp.nas301")
-         for check in claim.checks if claim.id != "dfp.nas301_rivals"]
+NAMES = [check.id for claim in catalogue.load().claims.values() for check in claim.checks
+         if check.id.startswith(("dfp.nas301", "dfp.beyond_count/nas301")) and claim.id != "dfp.nas301_rivals"]
 SETTINGS = ("cells", "steps", "pooling", "magnitudes", "channels")
 OTHERS = [*darts.OTHERS.values(), *darts_conventions.OTHERS.values()]
 

@@ -10,7 +10,14 @@ from torch import nn
 from deepatoms.claims import checking
 from deepatoms.learning.networks import families
 from deepatoms.runs import partial_states, results
-from deepatoms.studies.deep_frame_potential import drawing, fully_connected, minima, trained_grid, trained_whole
+from deepatoms.studies.deep_frame_potential import (
+    drawing,
+    fully_connected,
+    minima,
+    rankings,
+    trained_grid,
+    trained_whole,
+)
 from deepatoms.studies.deep_frame_potential.checks import grid, trained
 
 CHECKS = {entry.id: entry for entry in checking.registered("deep-frame-potential")
@@ -200,7 +207,7 @@ def test_partial_correlation_is_that_of_residual_ranks():
     def residual(ranks):
         return ranks - np.polyval(np.polyfit(given, ranks, 1), given)
     expected = np.corrcoef(residual(scores), residual(errors))[0, 1]
-    assert trained.partial_correlation(scores, given, errors) == pytest.approx(expected)
+    assert rankings.partial_correlation(scores, given, errors) == pytest.approx(expected)
 
 
 def test_errors_between_two_widths_are_read_along_log_parameters(potentials):

@@ -1,4 +1,4 @@
-"""The book's control: frames computed beforehand, moved by native sliders with and without a kernel.
+"""The book's explorers: frames computed beforehand, moved by native sliders with and without a kernel.
 
 What is stored and published is plain HTML: the first frame as an SVG image with its description, its caption, and all
 frames in one JSON script, the lines that frames share once and the whole deflated. ``book/web/explore.js`` moves it, on the

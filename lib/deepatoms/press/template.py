@@ -13,7 +13,7 @@ SECTIONS = (
     "## The claims\n\nWhich claims of the paper are tested here.",
     "## Theory\n\nThe equations under the paper's numbers, each with a link to the function that implements it.",
     "## Experiments\n\nThe paper's figures, recomputed.",
-    "## Explore\n\nAt least one control that answers \"what if\".",
+    "## Explore\n\nAt least one explorer that answers \"what if\".",
     "## Where the paper is wrong, vague or silent\n\nCounterexample, correction, our choice.",
     "## The verdicts\n\nComputed from the checks above.",
     "## Your turn\n\nThree exercises: *prove*, *predict*, *break*.",
@@ -38,7 +38,7 @@ def chapter(name):
     """Return the unwritten chapter as a notebook."""
     text = [section.format(title=name.replace("-", " ").capitalize()) for section in SECTIONS]
     cells = [nbformat.v4.new_markdown_cell(text[0]),
-             nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+             nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["hide-cell", "parameters"]}),
              nbformat.v4.new_code_cell(BEGIN.format(name=name)),
              *map(nbformat.v4.new_markdown_cell, text[1:7]),
              nbformat.v4.new_code_cell(f'chapter.verdicts("{name}")', metadata={"tags": ["nbval-check-output"]}),

@@ -19,7 +19,14 @@ from deepatoms.studies.deep_frame_potential import minima as recorded
 from deepatoms.studies.deep_frame_potential.checks import benchmarks, bounds, darts, forward_pass, trained
 from deepatoms.studies.deep_frame_potential.checks import grid as grid_checks
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, envelopes
-from deepatoms.studies.deep_frame_potential.rankings import candidates, concordance, correlation, regrets, spearman
+from deepatoms.studies.deep_frame_potential.rankings import (
+    beyond,
+    candidates,
+    concordance,
+    correlation,
+    regrets,
+    spearman,
+)
 from deepatoms.theory import dictionaries, frame_potential, induced
 
 FAMILIES = {"chain (Eq. 6)": lambda sizes: induced.chain(sizes), "chain (Eq. 10)": lambda sizes: induced.chain(sizes, "analysis"),
@@ -87,7 +94,8 @@ def families_side_by_side():
         f"of {layers} layers of {width} units, all in the analysis form. (Figures 1 and 2a to c; exact, random weights.)",
         "Two rows of three matrices. Above, dictionaries: a chain has blocks on the diagonal and just below it, the residual one "
         "also identity diagonals two blocks below, the dense one a full lower triangle. Below, Gram matrices: a narrow band of "
-        "blocks, a wider band, and all blocks.")
+        "blocks, a wider band, and all blocks.",
+        {"skips fill the Gram matrix, chain below residual below dense": fills == sorted(set(fills))})
 
 
 def convolutional_dictionary(draw):
@@ -102,13 +110,17 @@ def convolutional_dictionary(draw):
                                                                        "Gram matrix", "one column"), strict=True):
         picture(panel, matrix)
         panel.set_title(title)
+    blocks = G.reshape(8, 5, 8, 5).swapaxes(1, 2)
     return figures.describe(
         figure, "Sorted by position, a convolutional dictionary is block-Toeplitz, and so is its Gram matrix: one block column "
         "of local filter interactions, at offsets minus two to two, says it all. (Figure 3: two input channels, five filters of "
         "size three, eight positions, circular; exact.)",
         "Four matrices. The first is made of ten striped squares. The second, permuted, has one diagonal band of small blocks "
         "that repeat. The third is a symmetric matrix of repeated blocks along five diagonals with wrapped corners. The fourth "
-        "shows the top of a single block column.")
+        "shows the top of a single block column.",
+        {"one block column says it all": all(
+            np.allclose(np.roll(blocks[:, 0], place, 0), blocks[:, place]) for place in range(8)),
+         "its blocks lie at offsets minus two to two": [at for at in range(8) if blocks[at, 0].any()] == [0, 1, 2, 6, 7]})
 
 
 # ---- the bridge ----
@@ -129,7 +141,7 @@ def accuracy_of_a_pass(setting):
     axes[1, 0].set_ylabel("random Gaussian")
     return figures.describe(
         figure, "One thresholding step comes nearer to the sparse code when all pairs of atoms are less coherent; among random "
-        "dictionaries of one size the worst pair says next to nothing. (Laptop scale: 60 and 200 dictionaries, medians over "
+        "dictionaries of one size the worst pair says less. (Laptop scale: 60 and 200 dictionaries, medians over "
         "inputs. Distance and gap: 0 is exact, 1 as bad as no answer; overlap: 1 is exact.)",
         "Two rows of three scatter plots against coherence. Above, equicoherent frames: rank correlations with coherence of "
         f"distance, gap and overlap {_rank(mu, shared)}. Below, random frames: {_rank(worst, random)}.",
@@ -274,7 +286,10 @@ def last_width(last=8):
         f"Left, four curves of F against the last width. Minimum and lower value are zero up to the smallest other width, "
         f"marked by a vertical line, then rise together; descent and the printed bound lie above. Dots mark width {last}. "
         f"Right, two bars: at the minimum {int(pure[0].sum())} of {middle} atoms of layer 1 are pure parameter, in layer "
-        f"2 all {last}.")
+        f"2 all {last}.",
+        {"the minimum is zero exactly up to the smallest other width": [F == 0 for F in values[:, 1]] == [
+            width <= middle for width in LAST_WIDTHS],
+         "descent and the printed bound lie above": bool((values[:, 2:] > values[:, [1]]).all())})
 
 
 CHAINS = ((4, 20, 10), (3, 10, 9, 5), (2, 12, 12, 6), (16, 32, 32), (16, 64, 24))
@@ -282,14 +297,14 @@ STEPS = (150, 1500)
 
 
 def tightness():
-    """The exact minimum of five chains against descent of two lengths, its relaxation and the printed bound."""
+    """The exact minimum of five chains against descent of two lengths, its relaxation and the paper's bound."""
     figure, axes = figures.subplots(size=(7, 3.2))
     places, rows = np.arange(len(CHAINS)), []
     for sizes in CHAINS:
         lower, least = frame_potential.chain_bracket(sizes)
         printed = max(0.0, frame_potential.composed_minimum(sizes) - sum(sizes[1:]))
         rows.append([value / least for value in (least, lower, printed, *(_descended(sizes, steps) for steps in STEPS))])
-    styles = (("exact minimum", "o", "grey"), ("relaxed lower value", "_", "sky"), ("Eqs. 17-22 minimised", "v", "red"),
+    styles = (("exact minimum", "o", "grey"), ("relaxed lower value", "_", "sky"), ("Eqs. 17-22 corrected", "v", "red"),
               ("descent, 150 steps", "x", "orange"), ("descent, 1,500 steps", "+", "purple"))
     for (label, marker, colour), column, aside in zip(styles, np.array(rows).T, np.linspace(-0.24, 0.24, 5), strict=True):
         axes.plot(places + aside, column, marker, color=COLOURS[colour], label=label, markersize=9, markeredgewidth=2)
@@ -300,12 +315,12 @@ def tightness():
     return figures.describe(
         figure, f"The minimum is exact. Descent from c = 1 ends at {short.min():.2f} to {short.max():.2f} times it after 150 "
         f"steps, at {long.min():.2f} to {long.max():.2f} after 1,500. Relaxing the integers gives {lower.min():.2f} of it or "
-        f"more, the printed equations {printed.min():.2f} or more. (Laptop scale, two starts.)",
+        f"more, Equations 17 to 22, the last layer corrected, {printed.min():.2f} or more. (Laptop scale, two starts.)",
         "Five chains along the axis, energies divided by the minimum. Circles at one; dashes and triangles at or below one; "
         "crosses, short descent, above one; pluses, long descent, between.",
         {"nothing that descent reached lies below the minimum": bool((np.array(rows)[:, 3:] > 1 - 1e-9).all()),
          "ten times as many steps come nearer in every chain": bool((long < short).all()),
-         "relaxed value and printed equations lie at most at the minimum": bool((np.array(rows)[:, 1:3] <= 1 + 1e-9).all())})
+         "relaxed value and corrected equations lie at most at the minimum": bool((np.array(rows)[:, 1:3] <= 1 + 1e-9).all())})
 
 
 # ---- the recorded grid ----
@@ -460,15 +475,21 @@ def by_norm():
     _curves_by_norm(*axes, ratios, F)
     below = {blocks: [c for c in recorded.FIXED if ratios[blocks, c] < 1] for blocks in (2, 5)}
     lowest = {blocks: min(recorded.FIXED, key=lambda c: F["resnet", blocks, c]) for blocks in (2, 5)}
+    last = recorded.FIXED[-1]
+    most = {blocks: max(ratios[blocks, c] for c in recorded.FIXED) for blocks in (2, 5)}
     return figures.describe(
         figure, "The constant at which magnitudes are fixed decides the order: the chain is the lower one for c up to "
-        f"{max(below[2]):g} at n = 2 and {max(below[5]):g} at n = 5 (ratio {ratios[2, 0.1]:.2f} and {ratios[5, 0.1]:.2f} at "
-        f"c = 0.1), the residual network above that ({ratios[2, 1.0]:.2f} and {ratios[5, 1.0]:.2f} at c = 1). Of these c = "
+        f"{max(below[2], default=0):g} at n = 2 and {max(below[5], default=0):g} at n = 5 (ratio {ratios[2, 0.1]:.2f} and {ratios[5, 0.1]:.2f} at "
+        f"c = 0.1), the residual network above that ({ratios[2, 1.0]:.2f} and {ratios[5, 1.0]:.2f} at c = 1; at most "
+        f"{most[2]:.2f} and {most[5]:.2f}; {ratios[2, last]:.2f} and {ratios[5, last]:.2f} at c = {last:g}). Of these c = "
         f"{lowest[2]:g} and {lowest[5]:g} give the residual network's lowest F. (Width 4; recorded, 100 steps, three seeds.)",
         "Left, F against the norm of every filter on a logarithmic axis, chain and residual network, two depths. Right, their "
-        "ratio: it rises from below one at small norms to above one.",
+        "ratio: it rises from below one at small norms to above one, and falls again at the largest.",
         {"at c = 0.1 the chain is below the residual network, at c = 1 above": all(
-            ratios[blocks, 0.1] < 1 < ratios[blocks, 1.0] for blocks in (2, 5))})
+            ratios[blocks, 0.1] < 1 < ratios[blocks, 1.0] for blocks in (2, 5)),
+         "the chain is the lower one at every norm up to the named one, the residual network above it": all(
+             below[blocks] == list(recorded.FIXED[:len(below[blocks])]) for blocks in (2, 5)),
+         "the ratio falls at the largest norm": all(1 < ratios[blocks, last] < most[blocks] for blocks in (2, 5))})
 
 
 def _curves_by_norm(values, order, ratios, F):
@@ -504,7 +525,7 @@ def sensitivity():
     own = grid()
     lines, kinds = [], [("analysis chain, unit magnitudes", "chain", "unit", "potential"),
             ("Eq. 6 chain, unit magnitudes", "synthesis", "unit", "potential"),
-            ("analysis chain, unit, energy per atom only", "chain", "unit", "energy"),
+            ("analysis chain, unit, energy for each atom", "chain", "unit", "energy"),
             ("analysis chain, free, gain 2", "chain", "gain2", "potential"),
             ("analysis chain, free, best of three gains", "chain", "best", "potential")]
     fixed, _ = recorded.ratios_by_norm(results.records(recorded.NORMS))
@@ -518,10 +539,9 @@ def sensitivity():
         ends = [f"{ratio:.2f} at {size[0]},{size[1]}" for size, ratio in sorted(ratios.items(), key=lambda one: one[1])]
         above = f"{sum(ratio > 1 for ratio in ratios.values())} of {len(ratios)}"
         lines.append((name, ends[0] if ends else "not run", ends[-1] if ends else "", above))
-    for norm in (0.1, 0.25, 0.5, 2.0):
-        lines.append(_sensitivity_to_norm(fixed, norm))
+    lines += [_sensitivity_to_norm(fixed, norm) for norm in recorded.FIXED if norm != 1]
     return Table(("convention", "smallest ratio", "largest", "above 1"), lines,
-                 "F of the chain over F of the residual network, at (blocks, width).")
+                 "F of the chain over F of the residual network (third row: their energies for each atom), at (blocks, width).")
 
 
 def _sensitivity_to_norm(fixed, norm):
@@ -568,7 +588,7 @@ def _said_of_fully_connected(nets, above, found):
     return (f"The fewer parameters, the larger the error: rank correlation {said['plain', 'count']} over {len(nets.plain)} "
             f"networks, regularised {said['regularised', 'count']}. The least F: {said['plain', 'F']}, regularised "
             f"{said['regularised', 'F']}: {len(column)} networks share the value 0. Among the other {above}, regularised, F "
-            f"ranks at {said['above 0', 'F']}, the count at {said['above 0', 'count']}. The regulariser is weak: it lowers the F "
+            f"ranks at {said['above 0', 'F']}, the count at {said['above 0', 'count']}. The regulariser lowers the F "
             f"of the trained filters from {before:.3f} to {after:.3f} on average, and no error moves by more than {largest:.1f} "
             f"points. (Mean of {nets.seeds} seeds.)",
             f"Two scatter plots of test error, from {nets.plain.min():.0f} to {nets.plain.max():.0f} %, each network twice. Left "
@@ -578,7 +598,8 @@ def _said_of_fully_connected(nets, above, found):
                  all(found[kind, "count"][1][0] > 0 for kind in ("plain", "regularised")),
              "parameters order the errors better than the least F, plain and regularised":
                  all(found[kind, "count"][0] > found[kind, "F"][0] for kind in ("plain", "regularised")),
-             "among networks of positive least F, the error rises with it": found["above 0", "F"][1][0] > 0,
+             "among networks of positive least F, the error rises with it, as much as the claim asks":
+                 found["above 0", "F"][1][0] > 0 and found["above 0", "F"][0] >= 0.7,
              "the regulariser lowers the mean F reached": after < before})
 
 
@@ -632,7 +653,7 @@ def _with_interval(found):
 
 def chooser(setting):
     """Return the still picture and the data of the figure in which a reader chooses an architecture by its least F."""
-    worth, nets = _worth(setting), _unit_nets()
+    (worth, holds), nets = _worth(setting), _unit_nets()
     figure, axes = figures.subplots(size=(7, 3.2))
     for family, (name, colour, style) in LINES.items():
         own = [(net["parameters"], net["F"]) for net in nets[family]]
@@ -643,7 +664,8 @@ def chooser(setting):
     figures.describe(
         figure, f"The least F of {count} recorded networks, filters of norm one, against their size. On the page the reader "
         f"chooses family, depth, width and budget; the closed form of fully connected chains is computed there. {worth}",
-        f"{count} dots in four colours, one for each family: F against the number of parameters on a logarithmic axis.")
+        f"{count} dots in four colours, one for each family: F against the number of parameters on a logarithmic axis.",
+        {"on NAS-Bench-201 low F goes with accuracy on CIFAR-10": holds})
     data = {"input": fully_connected.INPUT, "classes": 10, "chains": _chains(),
             "recorded": {LINES[family][0]: own for family, own in nets.items()},
             "start": {"family": "residual", "depth": 2, "width": 16, "growth": 2, "place": [0.3, 0], "budget": 0.5}}
@@ -651,15 +673,28 @@ def chooser(setting):
 
 
 def _worth(setting):
-    """Return in a sentence what the claims on NAS-Bench-201 say of F, with their numbers."""
+    """Return what the claims on NAS-Bench-201 say of F, with their numbers, and whether low F goes with accuracy there."""
     wanted = ("dfp.nas201_rank/cifar10", "dfp.nas201_count/beats_parameters", "dfp.nas201_beyond/equal_parameters")
     entries = {entry.id: entry for entry in checking.registered("deep-frame-potential") if entry.id in wanted}
-    rank, beside, equal = (checking.run(entries[name], setting).measured for name in wanted)
+    outcomes = [checking.run(entries[name], setting) for name in wanted]
+    rank, beside, equal = (outcome.measured for outcome in outcomes)
     sign = "lower" if beside < 0 else "higher"
     return (f"Is low F good? On NAS-Bench-201 it goes with accuracy on CIFAR-10 (rank correlation {rank:.2f}). Its correlation "
             f"is {abs(beside):.2f} {sign} than that of the number of parameters, on the data set of three where it does best. "
             f"Over pairs of cells with equally many parameters, the share that it orders rightly less the share "
-            f"that it orders wrongly is {equal:.2f} where it does worst (0 is a coin).")
+            f"that it orders wrongly is {equal:.2f} where it does worst (0 is a coin).", outcomes[0].interval[0] > 0)
+
+
+def saturation():
+    """Return the table of how chains keep up with residual networks, width by width, from two blocks to the most recorded."""
+    own, lines = grid(), []
+    sizes = own.deep("chain", "resnet", magnitudes="unit")
+    for width in sorted({width for _, width in sizes}):
+        ends = [(2, width), (max(blocks for blocks, other in sizes if other == width), width)]
+        share = grid_checks.slope(own, "chain", ends) / grid_checks.slope(own, "resnet", ends)
+        lines.append((str(width), f"{share:.2f}", *(f"{ratio:.2f}" for ratio in own.ratios("chain", "unit", ends))))
+    return Table(("width", "fall of the chain's log F, residual 1", "chain / residual at n = 2", "at the most blocks"), lines,
+                 "How fast F falls with the parameters along depth, and its ratio, by width. (Recorded, unit magnitudes.)")
 
 
 def _unit_nets():
@@ -692,12 +727,15 @@ def choosing(setting):
     scores, accuracies = own.scores("cifar10"), own.accuracies("cifar10")
     low, count, start = (_with_interval(correlation(scores[name], accuracies, draw))
                          for name in ("F, minimum", "parameters", "F, random filters"))
-    same = _with_interval(concordance(scores["F, minimum"], accuracies, own.groups["same operations"], draw))
+    same, used = (_with_interval(concordance(scores["F, minimum"], accuracies, own.groups[kind], draw))
+                  for kind in ("same operations", "same in use"))
+    left = _with_interval(beyond(scores["F, minimum"], scores["parameters"], accuracies, draw))
     return textwrap.fill(
         f"Choose by F? Over {len(accuracies)} networks of NAS-Bench-201, which others trained, low minimum F ranks the accuracy "
-        f"on CIFAR-10 with correlation {low}; the number of parameters with {count}; F of random filters with {start}. Of two "
-        f"networks made of the same operations, which differ in their wiring only, F orders more pairs rightly than wrongly by "
-        f"{same} (1 would be all of them, 0 a coin). {_in_darts(draw)}", 74)
+        f"on CIFAR-10 with correlation {low}; the number of parameters with {count}; F of random filters with {start}. At equal "
+        f"numbers of parameters {left} is left. Of two networks made of the same six operations F orders more pairs rightly than "
+        f"wrongly by {same} (1 would be all of them, 0 a coin); where the same operations lie on a path from input to output, by "
+        f"{used}. {_in_darts(draw)}", 74)
 
 
 def _in_darts(draw):
@@ -705,8 +743,9 @@ def _in_darts(draw):
     own = darts_networks()
     scores, accuracies = own.scores("cifar10"), own.accuracies("cifar10")
     low, count = (_with_interval(correlation(scores[name], accuracies, draw)) for name in ("F, minimum", "parameters"))
-    return (f"Over {len(accuracies)} networks of the DARTS space, whose accuracies a surrogate tells, the correlations are {low} "
-            f"and, of the number of parameters, {count}.")
+    left = _with_interval(beyond(scores["F, minimum"], scores["parameters"], accuracies, draw))
+    return (f"Over {len(accuracies)} networks of the DARTS space, whose accuracies a surrogate tells, the correlation is {low}, "
+            f"that of the number of parameters {count}, and at equal numbers {left} is left to low F.")
 
 
 def accuracy_against_potential(setting):
@@ -738,8 +777,8 @@ def accuracy_against_potential(setting):
 def rivals(setting):
     """Return the table of scores: rank correlations on three data sets, within groups, and the regret of choosing."""
     own, draw = cells(), setting.numpy("rivals")
-    overlaps = {"overlaps, N(G)/K": own.overlaps}
-    sets = {name: (own.scores(name) | overlaps, own.accuracies(name)) for name in benchmarks.SETS}
+    counted = {"overlaps, N(G)/K": own.overlaps, "convolutions in use": own.convolutions_in_use}
+    sets = {name: (own.scores(name) | counted, own.accuracies(name)) for name in benchmarks.SETS}
     scores, accuracies = sets["cifar10"]
     drawn = candidates(len(accuracies), 10, 2000, draw)
     lines = []
@@ -750,12 +789,12 @@ def rivals(setting):
         loss = regrets(np.nan_to_num(scores[name], nan=-np.inf), accuracies, drawn).mean()
         lines.append((name, *ranks, *(f"{value:.2f}" for value in (kendalltau(score, known).statistic, *within, loss))))
     chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
-    lines.append(("chance", *"000000", f"{chance:.2f}"))
+    lines.append(("chance", *"0000000", f"{chance:.2f}"))
     with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
     return Table(("score", "CIFAR-10", "CIFAR-100", "ImageNet16-120", "Kendall", "equal parameters", "same operations",
-                  "regret, points"), lines,
+                  "same in use", "regret, points"), lines,
                  "Rank correlation with accuracy [95 %]; on CIFAR-10 also Kendall's, over all pairs and in groups, and the "
-                 "regret. Low F itself correlates "
+                 "regret. (In use: on a path from input to output.) Low F itself correlates "
                  f"{with_overlaps:.2f} with N(G)/K, {with_count:.2f} with the number of parameters.")
 
 

@@ -49,16 +49,36 @@ def difference(scores, others, accuracies, draw):
     return float(value(np.arange(len(scores)))), interval(resampled)
 
 
+def partial_correlation(scores, given, accuracies):
+    """Return the correlation of the ranks of scores and accuracies that is left at equal ranks of what is given.
+
+    >>> float(partial_correlation(np.arange(4.0), np.array([0.0, 3.0, 1.0, 2.0]), np.arange(4.0)).round(6))
+    1.0
+    """
+    direct, first, second = spearman(scores, accuracies), spearman(scores, given), spearman(given, accuracies)
+    return (direct - first * second) / np.sqrt(np.maximum((1 - first**2) * (1 - second**2), 1e-12))
+
+
+def beyond(scores, given, accuracies, draw):
+    """Return the partial correlation with its interval over networks."""
+    chosen = draw.integers(len(scores), size=(RESAMPLES, len(scores)))
+    found, resampled = (partial_correlation(scores[each], given[each], accuracies[each])
+                        for each in (np.arange(len(scores)), chosen))
+    return float(found), interval(resampled)
+
+
 def interval(resampled):
     """Return the interval that holds 95 % of resampled values."""
     return tuple(float(end) for end in np.percentile(resampled, [2.5, 97.5]))
 
 
-def concordance(scores, accuracies, groups, draw):
+def concordance(scores, accuracies, groups, draw, others=None):
     """Return, over pairs of one group, the share ordered alike minus the share ordered oppositely, with its interval.
 
+    With ``others`` it is that of the scores minus that of these, over the same groups.
+
     Args:
-        scores, accuracies: arrays (networks,).
+        scores, accuracies, others: arrays (networks,), high where good.
         groups: array (networks,); only pairs of equal entries are compared.
         draw: numpy generator; whole groups are resampled.
 
@@ -66,11 +86,12 @@ def concordance(scores, accuracies, groups, draw):
     >>> ordered[0]
     1.0
     """
-    names, sums, pairs = np.unique(groups), [], []
-    for name in names:
-        own, other = (np.sign(values[groups == name][:, None] - values[groups == name]) for values in (scores, accuracies))
-        sums.append((own * other).sum() / 2)
-        pairs.append((groups == name).sum() * ((groups == name).sum() - 1) / 2)
+    sums, pairs = [], []
+    for name in np.unique(groups):
+        own, known, other = (np.sign(values[groups == name][:, None] - values[groups == name])
+                             for values in (scores, accuracies, np.zeros_like(scores) if others is None else others))
+        sums.append(((own - other) * known).sum() / 2)
+        pairs.append(len(own) * (len(own) - 1) / 2)
     sums, pairs = np.array(sums)[np.array(pairs) > 0], np.array(pairs)[np.array(pairs) > 0]
     chosen = draw.integers(len(sums), size=(RESAMPLES, len(sums)))
     return float(sums.sum() / pairs.sum()), interval(sums[chosen].sum(1) / pairs[chosen].sum(1))

@@ -7,7 +7,8 @@ from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks
 
 RANK, COUNT = "dfp.nas201_rank/cifar10", "dfp.nas201_count/beats_parameters"
-WIRING, REGRET = "dfp.nas201_beyond/wiring", "dfp.nas201_choice/regret_count"
+SAME, REGRET = "dfp.nas201_beyond/wiring", "dfp.nas201_choice/regret_count"
+WIRING = "dfp.nas201_live/same_in_use"
 DARTS_RANK, DARTS_COUNT = "dfp.nas301_rank/cifar10", "dfp.nas301_count/beats_parameters"
 
 
@@ -19,8 +20,8 @@ def sentences() -> list[str]:
     """
     entries = {entry.id: entry for entry in checking.registered("deep-frame-potential") if entry.scale == "laptop"}
     found = {identifier: checking.run(entries[identifier], Setting())
-             for identifier in (RANK, COUNT, WIRING, REGRET, DARTS_RANK, DARTS_COUNT)}
-    tellers = {RANK: ranking, COUNT: counting, WIRING: wiring, REGRET: regret}
+             for identifier in (RANK, COUNT, SAME, WIRING, REGRET, DARTS_RANK, DARTS_COUNT)}
+    tellers = {RANK: ranking, COUNT: counting, SAME: same_operations, WIRING: wiring, REGRET: regret}
     told = [tell(found[identifier]) for identifier, tell in tellers.items() if found[identifier] is not None]
     if told:
         told.insert(0, f"Measured on {_cells()} cells of NAS-Bench-201 that others trained; 95 % intervals.")
@@ -46,12 +47,17 @@ def counting(outcome: Outcome) -> str:
     return f"{word}: its rank correlation less theirs is {_with(outcome)}, on the data set where F does best."
 
 
+def same_operations(outcome: Outcome) -> str:
+    """Say how F orders cells of the same operations: the data set where it does worst decides."""
+    return f"Of two cells made of the same six operations F orders the share {_with(outcome)} more rightly than wrongly."
+
+
 def wiring(outcome: Outcome) -> str:
-    """Say whether F tells apart cells of the same operations: the data set where F does worst decides."""
+    """Say whether F tells apart cells with the same operations in use: the data set where it does worst decides."""
     word = _side(outcome, "F knows something about wiring", "F orders wirings the wrong way round",
                  "F knows nothing about wiring, as far as these cells tell")
-    return (f"{word}: of two cells made of the same operations it orders the share {_with(outcome)} more rightly than wrongly, "
-            f"on the data set where F does worst.")
+    return (f"{word}: of two cells with the same operations on paths from input to output it orders the share {_with(outcome)} "
+            f"more rightly than wrongly. (Each on the data set of three where F does worst.)")
 
 
 def regret(outcome: Outcome) -> str:

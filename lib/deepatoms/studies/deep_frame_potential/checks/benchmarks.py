@@ -13,6 +13,7 @@ from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import benchmarks as recorded
 from deepatoms.studies.deep_frame_potential import rivals
 from deepatoms.studies.deep_frame_potential.rankings import (
+    beyond,
     candidates,
     concordance,
     correlation,
@@ -94,10 +95,22 @@ class Cells(Networks):
         return np.array([found[edges] for edges in used])
 
     @cached_property
+    def in_use(self):
+        """How often each operation lies on a path from input to output: array (cells, operations)."""
+        used = [[operation for *_, operation in graphs.used(recorded.cell(name))] for name in self.names]
+        return np.array([[own.count(operation) for operation in recorded.OPERATIONS] for own in used])
+
+    @cached_property
+    def convolutions_in_use(self):
+        """The number of convolutions on a path from input to output."""
+        return self.in_use[:, CONVOLUTIONS].sum(1).astype(float)
+
+    @cached_property
     def groups(self):
-        """Numbers of the groups of cells with equal parameter counts, and of those with the same operations."""
+        """Numbers of the groups of cells with equal parameter counts, with the same operations, and with the same in use."""
         counts = np.stack([(self.operations == kind).sum(1) for kind in CONVOLUTIONS], 1)
-        return {"equal parameters": _numbered(counts), "same operations": _numbered(np.sort(self.operations, 1))}
+        return {"equal parameters": _numbered(counts), "same operations": _numbered(np.sort(self.operations, 1)),
+                "same in use": _numbered(self.in_use)}
 
     @cached_property
     def poolings(self):
@@ -230,14 +243,32 @@ def within_equal_parameters(setting, cells):
 
 @on_cells("dfp.nas201_beyond/wiring")
 def within_same_operations(setting, cells):
-    """Order pairs that differ in their wiring only by F; control: accuracies shuffled within each group."""
+    """Order pairs of the same operations by F; control: accuracies shuffled within each group."""
     return _within(setting, cells, "same operations")
 
 
 @on_cells("dfp.nas201_beyond/wiring_only")
 def wiring_only(setting, cells):
-    """Order pairs that differ in their wiring only, as what is left of the claim; control: accuracies shuffled within groups."""
+    """The same as what is left of the claim; control: accuracies shuffled within groups."""
     return _within(setting, cells, "same operations")
+
+
+@on_cells("dfp.nas201_live/same_in_use")
+def within_same_in_use(setting, cells):
+    """Order pairs with the same operations on a path to the output by F; control: accuracies shuffled within each group."""
+    return _within(setting, cells, "same in use")
+
+
+@on_cells("dfp.nas201_live/beats_count_in_use")
+def beats_count_in_use(setting, cells):
+    """Compare F with the number of convolutions in use on pairs of the same operations; control: the accuracy, or minus it."""
+    def compared(scores, name):
+        values = valid(scores, cells.accuracies(name), cells.groups["same operations"].astype(float), cells.convolutions_in_use)
+        return concordance(*values[:3], draws(setting), values[3])
+    found = {name: compared(cells.low(), name) for name in SETS}
+    name = min(SETS, key=lambda each: found[each][0])
+    sign = -1 if found[name][1][0] > 0 else 1
+    return judged(found[name], compared(sign * cells.accuracies(name), name))
 
 
 def beside(setting, networks, names=SETS):
@@ -248,6 +279,22 @@ def beside(setting, networks, names=SETS):
     found = {name: added(networks.low(), name) for name in names}
     name = min(names, key=lambda each: found[each][0])
     return judged(found[name], added(setting.numpy("shuffled F").permutation(networks.low()), name))
+
+
+def at_equal_count(setting, networks, names=SETS):
+    """Correlate low F and accuracy at equal ranks of the parameters, on the best data set; control: the accuracy, or minus it."""
+    def left(scores, name):
+        return beyond(*valid(scores, networks.column("params"), networks.accuracies(name)), draws(setting))
+    found = {name: left(networks.low(), name) for name in names}
+    name = max(names, key=lambda each: found[each][0])
+    sign = -1 if found[name][1][0] > 0 else 1
+    return judged(found[name], left(sign * networks.accuracies(name), name))
+
+
+@on_cells("dfp.beyond_count/nas201")
+def at_equal_count_nas201(setting, cells):
+    """Take what low F tells at equal parameter counts; control: the accuracy, or minus it."""
+    return at_equal_count(setting, cells)
 
 
 @on_cells("dfp.nas201_beyond/beside_parameters")
@@ -283,28 +330,29 @@ def regret_count(setting, cells):
 
 # ---- does the setting matter? ----
 
-def agreement(networks, *columns):
-    """Take the smallest rank correlation of two columns; control: F of random filters against the minimum."""
-    start = -networks.seeds(which="initial").mean(1)
-    return Measurement(least_agreement(valid(*columns)), least_agreement([start, networks.low()]))
+def agreement(setting, *columns):
+    """Take the smallest rank correlation of two columns; control: the last shuffled, against the first."""
+    columns = valid(*columns)
+    mixed = setting.numpy("shuffled F").permutation(columns[-1])
+    return replace(Measurement(least_agreement(columns), least_agreement([columns[0], mixed])), count=len(mixed))
 
 
 @on_cells("dfp.nas201_settled/seeds")
-def seeds_agree(_, cells):
-    """Correlate the ranks of F between seeds; control: F of random filters against the minimum."""
-    return agreement(cells, *cells.seeds().T)
+def seeds_agree(setting, cells):
+    """Correlate the ranks of F between seeds; control: the last shuffled."""
+    return agreement(setting, *cells.seeds().T)
 
 
 @on_cells("dfp.nas201_settled/copies", recorded.NAME_SETTINGS, networks=242)
-def copies_agree(_, cells):
-    """Correlate the ranks of F of one, two and three cells; control: F of random filters against the minimum."""
-    return agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
+def copies_agree(setting, cells):
+    """Correlate the ranks of F of one, two and three cells; control: the last shuffled."""
+    return agreement(setting, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "2 cells")), cells.low())
 
 
 @on_cells("dfp.nas201_settled/channels", recorded.NAME_SETTINGS, networks=242)
-def channels_agree(_, cells):
-    """Correlate the ranks of F of four and eight channels; control: F of random filters against the minimum."""
-    return agreement(cells, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
+def channels_agree(setting, cells):
+    """Correlate the ranks of F of four and eight channels; control: the last shuffled."""
+    return agreement(setting, *(cells.low(recorded.OTHERS[name]) for name in ("1 cell", "1 cell, 8 channels")))
 
 
 # ---- the rivals ----

@@ -12,13 +12,13 @@ from deepatoms.studies.deep_frame_potential import darts, darts_conventions
 from deepatoms.studies.deep_frame_potential.checks.benchmarks import (
     Networks,
     against,
+    agreement,
+    at_equal_count,
     beside,
     gained,
     ranked,
     regret,
-    valid,
 )
-from deepatoms.studies.deep_frame_potential.rankings import least_agreement
 
 SETS = benchmarks.SOURCES["nas301"].sets
 
@@ -73,6 +73,12 @@ def beside_parameters(setting, networks):
     return beside(setting, networks, SETS)
 
 
+@on_darts("dfp.beyond_count/nas301")
+def at_equal_count_nas301(setting, networks):
+    """Take what low F tells at equal parameter counts; control: the accuracy, or minus it."""
+    return at_equal_count(setting, networks, SETS)
+
+
 @on_darts("dfp.nas301_choice/regret_random")
 def regret_random(setting, networks):
     """Choose among ten networks by F, or at random; control: the best chosen, or the worst where F is good."""
@@ -83,12 +89,6 @@ def regret_random(setting, networks):
 def regret_count(setting, networks):
     """Choose among ten networks by F, or by the most parameters; control: the best chosen, or the worst."""
     return regret(setting, networks, networks.column("params"))
-
-
-def agreement(setting, *columns):
-    """Take the smallest rank correlation of two columns; control: the last shuffled, against the first."""
-    mixed = setting.numpy("shuffled F").permutation(columns[-1])
-    return Measurement(least_agreement(columns), least_agreement([columns[0], mixed]))
 
 
 @on_darts("dfp.nas301_settled/seeds")
@@ -105,8 +105,7 @@ def _beside_other_setting(identifier, other, records=darts.NAME_SETTINGS):
         if lead is None:
             return None
         networks = DartsNetworks([darts.merged(lead), *found])
-        columns = valid(networks.low(), networks.low(other))
-        return replace(agreement(setting, *columns), count=len(columns[0]))
+        return agreement(setting, networks.low(), networks.low(other))
     return measure
 
 

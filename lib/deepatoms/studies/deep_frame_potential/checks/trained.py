@@ -9,7 +9,13 @@ from deepatoms.claims.checking import Measurement, check, experiment
 from deepatoms.runs import results
 from deepatoms.studies.deep_frame_potential import fully_connected, minima, trained_grid, trained_whole
 from deepatoms.studies.deep_frame_potential.checks.grid import Grid, budgets, ordered
-from deepatoms.studies.deep_frame_potential.rankings import RESAMPLES, difference, interval, spearman
+from deepatoms.studies.deep_frame_potential.rankings import (
+    RESAMPLES,
+    difference,
+    interval,
+    partial_correlation,
+    spearman,
+)
 
 NARROW = trained_grid.WIDTHS[:2]
 
@@ -292,12 +298,6 @@ def _opposing(value, F, counts, errors, limit, draw):
 def _resampled(value, F, counts, errors, draw):
     chosen = draw.integers(len(F), size=(RESAMPLES, len(F)))
     return float(value(F, counts, errors)), interval(value(F[chosen], counts[chosen], errors[chosen]))
-
-
-def partial_correlation(scores, given, errors):
-    """Return the correlation of the ranks of scores and errors that is left at equal ranks of what is given."""
-    direct, first, second = spearman(scores, errors), spearman(scores, given), spearman(given, errors)
-    return (direct - first * second) / np.sqrt(np.maximum((1 - first**2) * (1 - second**2), 1e-12))
 
 
 @on_trained("dfp.correlation/pooled")
