@@ -95,7 +95,6 @@ AFFINE = {
     "index_select": lambda z: torch.index_select(z, 1, PLACE), "lerp": lambda z: torch.lerp(z, z.flip(1), WEIGHT),
     "lift_fresh_copy": lambda z: aten.lift_fresh_copy(z), "linalg_cross": lambda z: torch.linalg.cross(
         rows(z), MATRIX[:2, :3].expand(len(z), -1, -1)), "max_unpool3d": unpooled, "mean": lambda z: z.mean(1),
-    "nan_to_num": torch.nan_to_num,
     "channel_shuffle": lambda z: F.channel_shuffle(z[..., None, None], 2), "permute_copy": lambda z: (
         torch.permute_copy(rows(z), (0, 2, 1))), "pixel_unshuffle": lambda z: F.pixel_unshuffle(image(z)[..., :2], 2),
     "reflection_pad1d": lambda z: F.pad(line(z), (2, 1), mode="reflect"), "reflection_pad2d": lambda z: F.pad(

@@ -135,7 +135,7 @@ ANY = {
     "norm": lambda d, s: lambda x: torch.linalg.vector_norm(x, 1, dim=-1, keepdim=True), "written": lambda d, s: _written,
     "lerp": lambda d, s: lambda x: torch.lerp(x, x.relu(), 0.3), "flip": lambda d, s: lambda x: x.flip(-1) - 0.5 * x,
     "cumsum": lambda d, s: lambda x: x.cumsum(-1), "fft": lambda d, s: lambda x: torch.fft.rfft(x).real,
-    "nan": lambda d, s: torch.nan_to_num, "dropout": lambda d, s: nn.Dropout(), "off and off": lambda d, s: _tied,
+    "dropout": lambda d, s: nn.Dropout(), "off and off": lambda d, s: _tied,
     "argmax": lambda d, s: lambda x: torch.take_along_dim(x, x.argmax(-1, keepdim=True), -1) + x}
 VECTORS = {"linear": lambda d, s: nn.Linear(s[0], d.randint(2, 6)), "shared": lambda d, s: Shared(s[0]),
            "diag": lambda d, s: lambda x: torch.diag_embed(x).sum(1), "amin": lambda d, s: lambda x: x - x.amin(-1, keepdim=True)}

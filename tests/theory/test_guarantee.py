@@ -155,6 +155,83 @@ def test_codes_can_be_compared_across_batches_and_chunks():
         assert partition.distance([layer[:7] for layer in whole], partition.region_codes(network, test)).max() > 0
 
 
+def inverted(x):
+    mask = x > 0
+    mask.logical_not_()
+    return x.masked_fill(mask, 0.0)
+
+
+def sorted_whole(x):
+    order = x.argsort(1)
+    order += x.shape[1] * torch.arange(len(x))[:, None]
+    return x.flatten()[order]
+
+
+def lesser(x):
+    place = x.argmax(1)
+    place.clamp_(max=1)
+    return x.gather(1, place[:, None])
+
+
+def pooled_twice(x):
+    values, places = F.max_pool2d(x.reshape(-1, 1, 2, 2), 2, return_indices=True)
+    places.zero_()
+    return values.flatten(1) + x[:, :1]
+
+
+def into_itself(x):
+    z = 1 * x
+    return torch.clamp(z, min=0, out=z)
+
+
+@pytest.mark.parametrize(("model", "plain"), [
+    (inverted, lambda x: x.masked_fill(x <= 0, 0.0)), (sorted_whole, lambda x: x.gather(1, x.argsort(1))),
+    (lesser, lambda x: x.gather(1, x.argmax(1).clamp(max=1)[:, None])), (into_itself, lambda x: x.clamp(min=0)),
+    (pooled_twice, lambda x: F.max_pool2d(x.reshape(-1, 1, 2, 2), 2).flatten(1) + x[:, :1])])
+def test_positions_and_masks_may_be_overwritten_by_the_model(model, plain):
+    """What was recorded of them is a copy: maps and codes are those of the function written without it.
+
+    In two of them torch has no derivative, which is said.
+    """
+    x = normal(7, 4)
+    if model in (into_itself, pooled_twice):
+        with pytest.raises(ValueError, match="has no derivative in torch"):
+            splines.affine_map(model, x)
+    else:
+        for one, other in zip(splines.affine_map(model, x), splines.affine_map(plain, x), strict=True):
+            assert torch.equal(one, other)
+    codes = [np.asarray(partition.region_codes(each, x)[0]) for each in (model, plain)]
+    assert np.array_equal(*codes) or model is inverted and np.array_equal(codes[0], 1 - codes[1])
+
+
+def test_pooling_of_what_was_rectified_and_then_changed_takes_no_shortcut():
+    constant = normal(1, 1, 4, 4)
+
+    def model(x):
+        y = torch.relu(constant.repeat(len(x), 1, 1, 1))
+        y += x
+        return F.max_pool2d(y, 2).flatten(1)
+    x = normal(3, 1, 4, 4, seed=1)
+    A, b = splines.affine_map(model, x)
+    assert torch.allclose((A.flatten(2) @ x.flatten(1)[..., None])[..., 0] + b, model(x))
+    assert (A.flatten(2).sum(2) == 1).all()
+
+
+def test_x_may_be_a_part_of_the_model_s_own_numbers():
+    net = dense(4, 5, 2)
+    x = net[0].weight[:3].detach()
+    for one, other in zip(splines.affine_map(net, x), splines.affine_map(net, x.clone()), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_another_course_in_another_chunk_is_refused():
+    def model(x):
+        return (x.relu() - 1).relu() if len((x > 5).nonzero()) else x.relu()
+    x = torch.cat([normal(2, 3), 9 + normal(2, 3)])
+    with pytest.raises(NotPiecewiseAffineError, match="other operations|influence each other|depends on the input"):
+        partition.region_codes(model, x, chunk=2)
+
+
 def test_a_kink_that_is_one_is_still_refused_and_off_units_are_not():
     x = normal(6, 4)
     for model in (lambda x: F.relu(x - 2).amax(1, keepdim=True), lambda x: torch.maximum(F.relu(x), F.relu(-x - 1)),
@@ -323,7 +400,10 @@ def test_codes_of_three_dimensional_pooling_are_positions_in_the_window(options)
     lambda x: F.softshrink(x), lambda x: x.topk(1).values, lambda x: torch.addmm(x, x.relu(), torch.eye(3), alpha=-1),
     lambda x: torch.take_along_dim(x[:, :2].flip(1), x[:, :2].max(1, True).indices, 1), lambda x: x.max(1, True).indices.float(),
     lambda x: torch.arange(3.0)[x.max(1).indices], lambda x: x * (x.cummax(1).indices > 0),
-    lambda x: F.max_unpool1d(*F.max_pool1d(x.abs()[:, None, :2], 2, return_indices=True), 2)])
+    lambda x: F.max_unpool1d(*F.max_pool1d(x.abs()[:, None, :2], 2, return_indices=True), 2),
+    lambda x: torch.linalg.cross(x.relu(), torch.tensor([1.0, 2.0, 3.0]).expand(len(x), 3)),
+    lambda x: F.avg_pool2d(x.relu()[:, None, None], (1, 3), divisor_override=-3).flatten(1),
+    lambda x: F.avg_pool3d(x.relu()[:, None, None, None], (1, 1, 3), divisor_override=-3).flatten(1)])
 def test_no_option_lets_a_concave_function_pass_as_convex(model):
     assert splines.concavities(model, torch.randn(4, 3))
 
@@ -333,6 +413,7 @@ def test_no_option_lets_a_concave_function_pass_as_convex(model):
                                    lambda x: torch.linalg.vector_norm(x, 1, -1, True), lambda x: x.max(1, True).values,
                                    lambda x: F.max_pool1d(x[:, None], 2), lambda x: F.max_pool2d(x[:, None, None], (1, 2)),
                                    lambda x: F.leaky_relu(x.abs(), 0.0), lambda x: F.leaky_relu(x.abs(), 1.0),
+                                   lambda x: F.avg_pool2d(x.relu()[:, None, None], (1, 2), divisor_override=5).flatten(1),
                                    lambda x: x.relu()[:, [2, 0]], lambda x: x.relu().index_select(1, torch.tensor([1, 2])),
                                    lambda x: x.relu().masked_fill(torch.tensor([True, False, True]), 0.5)])
 def test_convex_functions_are_proved_convex(model):

@@ -30,7 +30,8 @@ class Rule(NamedTuple):
     """An operation that selects among affine pieces. The functions take the operation's arguments.
 
     Attributes:
-        code: Which piece each unit selects, integers with the batch first; it is also given the ``output``.
+        code: Which piece each unit selects, integers with the batch first; it is also given the ``output``. The model may
+            overwrite that later, so what is returned shares no memory with it.
         apply: The output by pieces selected before, which come first.
         pieces: How many a unit selects from; a number or a function.
         kept: What ``apply`` needs; the code if left out.
@@ -68,11 +69,11 @@ PLAIN = _names("""
     split_with_sizes chunk unbind flatten unflatten clone copy _to_copy contiguous detach alias as_strided lift_fresh
     lift_fresh_copy cat stack repeat flip roll rot90 tril triu diagonal diag_embed unfold im2col col2im sum mean cumsum trace
     constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
-    avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d
+    avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d
     pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle upsample_nearest1d upsample_nearest2d
     upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d
     upsample_bilinear2d upsample_trilinear3d _upsample_bilinear2d_aa select_scatter slice_scatter diagonal_scatter
-    as_strided_scatter fill zero movedim narrow view_as_real_copy nan_to_num squeeze_copy view_copy expand_copy slice_copy
+    as_strided_scatter fill zero movedim narrow view_as_real_copy squeeze_copy view_copy expand_copy slice_copy
     select_copy permute_copy transpose_copy diagonal_copy unsqueeze_copy resolve_conj resolve_neg complex""")
 # Affine with factors of either sign.
 MIXED = _names("""upsample_bicubic2d _upsample_bicubic2d_aa _fft_r2c _fft_c2r _fft_c2c view_as_real view_as_complex
@@ -86,8 +87,7 @@ SELECTING = {"index_select": (2,), "index": (1,), "gather": (2,), "index_add": (
 FACTORS = {"mul": (0, 1), "mm": (0, 1), "bmm": (0, 1), "mv": (0, 1), "dot": (0, 1), "vdot": (0, 1), "linear": (0, 1),
            "matmul": (0, 1), "addmm": (1, 2), "addmv": (1, 2), "baddbmm": (1, 2), "addbmm": (1, 2), "addr": (1, 2),
            "_sparse_addmm": (1, 2), "addcmul": (1, 2), "convolution": (0, 1),
-           "convolution_overrideable": (0, 1), "cudnn_convolution": (0, 1),
-           "linalg_cross": (0, 1)}
+           "convolution_overrideable": (0, 1), "cudnn_convolution": (0, 1)}
 # Batch norm: the position of the flag that asks for the batch's own statistics; False if it never does.
 TRAINING_FLAG = {"native_batch_norm": 5, "cudnn_batch_norm": 5, "miopen_batch_norm": 5, "_native_batch_norm_legit": 5,
                  "_batch_norm_with_update": None, "_batch_norm_no_update": False,
@@ -99,6 +99,7 @@ REMEDIES = {
     "sigmoid": "use Hardsigmoid if a piecewise affine stand-in will do",
     "tanh": "use Hardtanh if a piecewise affine stand-in will do",
     "hardshrink": "it is discontinuous; use Softshrink", "hardswish": "use ReLU or LeakyReLU",
+    "nan_to_num": "leave it out: it changes only infinities and NaN, where the map ends",
     "native_layer_norm": "use batch norm in evaluation mode", "native_group_norm": "use batch norm in evaluation mode",
     "_local_scalar_dense": "do not branch in Python on a number that depends on the input; use torch.where",
     "max": "name a dimension, or keep the batch apart with .flatten(1).amax(1)",
@@ -130,6 +131,14 @@ def _batch_norm_signs(x, weight, *_, **__):
     return [] if weight is None else [(0, weight)]
 
 
+def _pool_signs(x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+    return [(0, divisor_override or 1)]
+
+
+def _cross_signs(a, b, **_):
+    return [(0, -b.abs()), (1, -a.abs())]  # every entry is multiplied by the other's, and by minus the other's
+
+
 def _addcdiv_signs(added, above, below, value=1):
     return [(1, value / below)]
 
@@ -139,6 +148,8 @@ AFFINE = {
     **{name: Affine(settled=settled) for name, settled in SELECTING.items()},
     **{name: Affine(products=(pair,), signs=_product(*pair)) for name, pair in FACTORS.items()},
     **dict.fromkeys(TRAINING_FLAG, Affine(settled=(1, 3, 4), signs=_batch_norm_signs)),
+    **dict.fromkeys(("avg_pool2d", "avg_pool3d"), Affine(signs=_pool_signs)),
+    "linalg_cross": Affine(products=((0, 1),), signs=_cross_signs),
     "add": Affine(signs=lambda a, b, alpha=1: [(1, alpha)]), "sub": Affine(signs=lambda a, b, alpha=1: [(1, -alpha)]),
     "rsub": Affine(signs=lambda a, b, alpha=1: [(0, -alpha)]), "neg": Affine(signs=_first_negative),
     "div": Affine(settled=(1,), signs=lambda a, b, **_: [(0, 1 / b)]),
@@ -280,7 +291,7 @@ def _along(convex=False, keeps=False, first=0):
 
     def pieces(x, *rest, output, **named):
         return x.shape[place(rest, named)[0]] if x.ndim else 1
-    return Rule(lambda *_, output, **__: output[1], apply, pieces, convex=convex)
+    return Rule(lambda *_, output, **__: output[1].clone(), apply, pieces, convex=convex)
 
 
 SORT = _along(keeps=True)
@@ -317,7 +328,7 @@ def _extreme(convex):
 
 def _position(convex):
     """Where the largest or smallest entry stands: constant on each region."""
-    return Rule(lambda *_, output, **__: output, lambda which, *_, **__: which.clone(),
+    return Rule(lambda *_, output, **__: output.clone(), lambda which, *_, **__: which.clone(),
                 lambda x, dim=None, keepdim=False, output=None, **named:
                 x.numel() if _dim(dim, named) is None else x.shape[_dim(dim, named)],
                 convex=False, monotone=False, constant=True)
@@ -332,7 +343,7 @@ def _pooled(axes, code, pieces):
     def apply(positions, x, *_, **__):
         values = x.flatten(-axes).gather(-1, positions.flatten(-axes)).reshape(positions.shape)
         return values, positions.clone()
-    return Rule(code, apply, pieces, kept=lambda *_, output, **__: output[1], convex=True)
+    return Rule(code, apply, pieces, kept=lambda *_, output, **__: output[1].clone(), convex=True)
 
 
 def _max_pool2d(x, *window, output):
@@ -394,7 +405,7 @@ def _adaptive_cells(x, sizes, output):
 
 
 COMPARISON = Rule(lambda *_, output: output.to(torch.int8), lambda held, *_: held.clone(), monotone=False, constant=True,
-                  kept=lambda *_, output: output)
+                  kept=lambda *_, output: output.clone())
 SIGN = COMPARISON._replace(code=lambda x, output: output.to(torch.int8) + 1, pieces=3)
 
 PIECES = {

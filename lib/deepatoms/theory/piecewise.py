@@ -233,9 +233,10 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
     [[0.0, -7.0]]
     """
     with _places(model) as stack:
-        watcher = _Watcher(x, stack, wish)
+        given = x.clone()  # alone is marked as input: x may share its memory with the model's own numbers
+        watcher = _Watcher(given, stack, wish)
         with _explained(stack), watcher, watcher.exits():
-            output = model(x.clone())
+            output = model(given)
     if wish.held is not None and watcher.next != len(wish.held):
         watcher.changed_course()
     return Seen(model, x, Trace(output, tuple(watcher.found), tuple(watcher.concavities)), tuple(watcher.kept),
@@ -257,6 +258,8 @@ def _explained(stack: list) -> Iterator[None]:
         said = told(error)
         if "allocate memory" in said:
             raise
+        if "out=..." in said:
+            refuse("model", _place(stack), f"has no derivative in torch: {said}", "leave out=... away")
         if "nference tensor" in said:
             refuse("model", _place(stack), f"holds tensors made in inference mode: {said}",
                    "build it outside torch.inference_mode, or clone them")
@@ -657,9 +660,10 @@ class _Watcher(TorchDispatchMode):
         """Run a nonlinearity, or apply to its input the pieces that were selected before."""
         overwritten = func._schema.name.endswith("_")
         plain, targets = _without_targets(func, kwargs)
+        covered = overwritten or storage_name(args[0]) in map(storage_name, targets)
         if self.wish.held is not None:
             return _write([args[0]] if overwritten else targets, rule.apply(self._held(name), *args, **plain))
-        before = (args[0].clone(), *args[1:]) if overwritten and (name != "relu" or self.wish.inputs) else args
+        before = (args[0].clone(), *args[1:]) if covered and (name != "relu" or self.wish.inputs) else args
         output = func(*args, **kwargs)
         problem = rule.ask("unless", *before, output=output, **plain)
         if problem:

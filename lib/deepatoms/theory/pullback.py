@@ -68,7 +68,7 @@ class Pullback(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.kept, self.rectified, self.pools, self.masked = [], set(), {}, {}
+        self.kept, self.rectified, self.pools, self.masked = [], {}, {}, {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         rule = BACKWARD.get(func)
@@ -76,7 +76,7 @@ class Pullback(TorchDispatchMode):
         if output is None:
             output = func(*args, **(kwargs or {}))
         if func in RECTIFIERS and output.numel() * output.itemsize == output.untyped_storage().nbytes():
-            self.rectified.add(self._keep(output))
+            self.rectified[self._keep(output)] = output._version
         elif func is aten.max_pool2d_with_indices.default:
             self._remember_pool(*output, Pool(*args))
         return output
@@ -87,7 +87,8 @@ class Pullback(TorchDispatchMode):
         return _name(tensor)
 
     def _remember_pool(self, values, positions, pool):
-        if pool.apart and pool.x.ndim == 4 and _name(pool.x) in self.rectified:
+        # What was overwritten since it was rectified has another version.
+        if pool.apart and pool.x.ndim == 4 and self.rectified.get(_name(pool.x)) == pool.x._version:
             below = torch.zeros_like(pool.x, memory_format=torch.contiguous_format)
             self.masked[self._keep(below)] = _name(pool.x)
             self.pools[self._keep(positions)] = values.gt(0).to(pool.x.dtype), positions.flatten(2), below

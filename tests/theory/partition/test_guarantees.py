@@ -179,6 +179,19 @@ def test_walls_that_coincide_to_rounding_are_one_and_parallel_walls_are_two(shif
     assert partition.slice_segment(lambda x: model(x, 3e-9), BOX[0], -BOX[0]).size == 2
 
 
+@pytest.mark.parametrize(("weight", "nearest"), [(1e-11, True), (1e-13, False), (0.0, True)])
+def test_a_wall_that_may_be_rounding_is_refused_where_it_would_be_the_nearest(weight, nearest):
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU()).double().requires_grad_(False)
+    net[0].weight.copy_(torch.diag(torch.tensor([1.0, weight], dtype=torch.float64)))
+    x = torch.tensor([[5.0, 0.1]], dtype=torch.float64)
+    if nearest:
+        assert float(partition.in_radius(net, x)) == pytest.approx(0.1 if weight else 5)
+    else:
+        with pytest.raises(ValueError, match="unit 1 of nonlinearity 0 would be the nearest wall.*prune it"):
+            partition.in_radius(net, x)
+        assert float(partition.in_radius(net, x / torch.tensor([100, 0.01]))) == pytest.approx(0.05)
+
+
 def test_a_point_on_a_wall_has_radius_and_step_zero():
     wall = partition.nearest_walls(nn.ReLU(), torch.tensor([[0.0, 2.0]]).double())
     assert wall.radius.item() == 0 and wall.step.abs().max() == 0 and wall.unit.item() == 0

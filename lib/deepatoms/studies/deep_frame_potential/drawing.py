@@ -475,11 +475,11 @@ def by_norm():
     _curves_by_norm(*axes, ratios, F)
     below = {blocks: [c for c in recorded.FIXED if ratios[blocks, c] < 1] for blocks in (2, 5)}
     lowest = {blocks: min(recorded.FIXED, key=lambda c: F["resnet", blocks, c]) for blocks in (2, 5)}
-    last = recorded.FIXED[-1]
+    last, turns = recorded.FIXED[-1], {blocks: max(norms, default=0) for blocks, norms in below.items()}
     most = {blocks: max(ratios[blocks, c] for c in recorded.FIXED) for blocks in (2, 5)}
     return figures.describe(
         figure, "The constant at which magnitudes are fixed decides the order: the chain is the lower one for c up to "
-        f"{max(below[2], default=0):g} at n = 2 and {max(below[5], default=0):g} at n = 5 (ratio {ratios[2, 0.1]:.2f} and {ratios[5, 0.1]:.2f} at "
+        f"{turns[2]:g} at n = 2 and {turns[5]:g} at n = 5 (ratio {ratios[2, 0.1]:.2f} and {ratios[5, 0.1]:.2f} at "
         f"c = 0.1), the residual network above that ({ratios[2, 1.0]:.2f} and {ratios[5, 1.0]:.2f} at c = 1; at most "
         f"{most[2]:.2f} and {most[5]:.2f}; {ratios[2, last]:.2f} and {ratios[5, last]:.2f} at c = {last:g}). Of these c = "
         f"{lowest[2]:g} and {lowest[5]:g} give the residual network's lowest F. (Width 4; recorded, 100 steps, three seeds.)",

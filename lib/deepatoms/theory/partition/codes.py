@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from deepatoms.theory.arguments import integer, refuse
-from deepatoms.theory.piecewise import Model, demand_batch, demand_model, trace
+from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, demand_batch, demand_model, trace
 from deepatoms.theory.signatures import named
 
 
@@ -127,7 +127,17 @@ def region_codes(model: Model, x: torch.Tensor, chunk: int = 512) -> tuple[Layer
     demand_model(model)
     network = fingerprint(model)
     parts = [_codes(model, part, network) for part in demand_batch(x).split(integer("chunk", chunk))]
+    _demand_one_course(parts)
     return tuple(replace(layer[0], bits=np.concatenate([part.bits for part in layer])) for layer in zip(*parts, strict=True))
+
+
+def _demand_one_course(parts):
+    """Refuse a model that does other operations for the inputs of another chunk: its codes are not of one network."""
+    courses = [[(layer.operation, layer.pieces, layer.units) for layer in part] for part in parts]
+    for course in courses:
+        if course != courses[0]:
+            raise NotPiecewiseAffineError(f"model does other operations for other inputs of the batch ({len(courses[0])} "
+                                          f"nonlinearities, then {len(course)}); do not branch in Python on the input")
 
 
 def _codes(model, x, network):

@@ -12,6 +12,7 @@ from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
 USUAL = 2**29  # bytes at a time, unless the caller says how many points
+DOUBT = 1e-12  # a unit whose slope is less than this, of the most in its layer, may be the rounding of one that is constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,23 +108,40 @@ def in_radius(model: Model, x: torch.Tensor, chunk: int | None = None) -> torch.
 
 def _nearest(model, x, basis):
     found, output = observe(model, x, basis)
-    best = _none(x)
+    best, doubtful = _none(x), _none(x)
     for pieces in found:
-        best = _nearer(best, _nearest_of(pieces))
+        clear, doubted = _nearest_of(pieces)
+        best, doubtful = _nearer(best, clear), _nearer(doubtful, doubted)
+    _demand_clear(best, doubtful)
     _demand_inside(model, x, best, output)
     return best
+
+
+def _demand_clear(best, doubtful):
+    """Refuse where the nearest wall may be one that rounding makes of a unit that is zero, or may not."""
+    nearer = (doubtful[0] < best[0]).nonzero().flatten()
+    if len(nearer):
+        layer, unit = (int(each[nearer[0]]) for each in doubtful[2:])
+        raise ValueError(f"model: unit {unit} of nonlinearity {layer} would be the nearest wall, and changes so little beside "
+                         f"the others ({DOUBT:g} of the most) that it may be the rounding of 0; prune it, or scale its weights")
 
 
 def _nearest_of(pieces):
     gap, normals = pieces.leads() if pieces.competing else (pieces.at, pieces.slopes)
     lengths = torch.linalg.vector_norm(normals, dim=0)
-    scale = lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
-    distance = torch.where(lengths > 1e-12 * scale, gap.abs() / lengths, torch.inf).flatten(1)
+    known = lengths > DOUBT * lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
+    distance = gap.abs() / lengths
+    return tuple(_closest(pieces, gap, normals, torch.where(which & (lengths > 0), distance, torch.inf).flatten(1))
+                 for which in (known, ~known))
+
+
+def _closest(pieces, gap, normals, distance):
+    """Return radius, step, layer and unit of the nearest wall, by the distance of each."""
     radius, place = distance.min(1)
     unit = place // (distance.shape[1] // pieces.at.shape[1] * pieces.walls)
     chosen = place.expand(len(normals), -1)[..., None]
     normal = normals.flatten(2).gather(2, chosen)[..., 0]
-    length = lengths.flatten(1).gather(1, place[:, None])[:, 0]
+    length = torch.linalg.vector_norm(normal, dim=0)
     sign = gap.flatten(1).gather(1, place[:, None])[:, 0].sign()
     step = torch.where(radius.isfinite(), -sign * radius / length, 0.0) * normal
     return radius, step.T, torch.full_like(place, pieces.layer), unit
