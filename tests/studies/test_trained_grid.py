@@ -270,7 +270,9 @@ def test_the_figure_of_depth_tells_what_changes_with_it_and_what_skips_gain(monk
     kept = drawing.results.records
     slopes = {"chain": 1, "resnet": -0.5, "densenet": 0}
     errors = made_up(lambda family, size, seed: 30 + slopes[family] * size[0] - size[1] / 4)
-    monkeypatch.setattr(drawing.results, "records", lambda name, *more: errors if name == trained_grid.NAME else kept(name, *more))
+    monkeypatch.setattr(drawing.results, "records",
+                        lambda name, *more: errors if name == trained_grid.NAME else kept(name, *more))
     caption = drawing.errors_by_depth(checking.Setting()).caption
     assert "From 2 to 10 blocks the chains' error changes by +8.0, +8.0, +8.0 points (widths 4, 8, 16)" in caption
-    assert "residual networks' by \u22124.0, \u22124.0, \u22124.0. What the skips gain lies between 3.0 and 15.0 points" in caption
+    assert "residual networks' by \u22124.0, \u22124.0, \u22124.0. What the skips gain" in caption
+    assert "lies between 3.0 and 15.0 points" in caption
