@@ -530,3 +530,166 @@ def test_factors_stand_where_torch_declares_them(name):
 @pytest.mark.parametrize("name", sorted(operations.TRAINING_FLAG))
 def test_the_flag_of_batch_norm_stands_where_torch_declares_it(name):
     assert (operations.TRAINING_FLAG[name] or None) == positions(name).get("training")
+
+
+class Written(nn.Module):
+    """Whatever a subclass does in forward beside its one layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.count = nn.Linear(4, 2, dtype=D), 0
+        self.register_buffer("total", torch.zeros(2, dtype=D))
+        self.table = nn.Parameter(torch.zeros(8, dtype=D))
+
+    def forward(self, x):
+        self.count += 1
+        return self.beside(x, self.layer(x)).relu()
+
+
+class Summed(Written):
+    def beside(self, x, z):
+        self.total.add_(z.sum(0))
+        return z
+
+
+class Cast(Written):
+    def __init__(self):
+        super().__init__()
+        self.float().double()  # so that nothing is lost below
+
+    def beside(self, x, z):
+        self.float()
+        self.double()
+        self.layer.weight.data = self.layer.weight.data * 1
+        return z
+
+
+class Shortened(Written):
+    def beside(self, x, z):
+        self.table.data = self.table.data[:4].clone()
+        return z
+
+
+class Drawing(Written):
+    def __init__(self):
+        super().__init__()
+        self.draws = [np.random.default_rng(0), np.random.RandomState(0), random.Random(0), torch.Generator()]
+
+    def beside(self, x, z):
+        for each in self.draws[:3]:
+            each.random()
+        self.draws[3].manual_seed(5)
+        return z
+
+
+class Kept:
+    __slots__ = ("bytes", "count")
+
+    def __init__(self):
+        self.count, self.bytes = 0, bytearray(3)
+
+
+class Noting(Written):
+    def __init__(self):
+        super().__init__()
+        self.note, self.log, self.after = Kept(), [[each] for each in range(9999)], Summed()
+
+    def beside(self, x, z):
+        self.note.count += 1
+        self.note.bytes[0] += 1
+        self.after(x)
+        return z
+
+
+def standing(model):
+    """What can be seen of a model: its numbers, where they lie, their standing, and what its objects hold."""
+    tensors = [(each.detach().clone().tolist(), each.data_ptr(), each.dtype, each.shape, each.requires_grad, each.is_leaf)
+               for each in (*model.parameters(), *model.buffers())]
+    draws = [repr(each.bit_generator.state if isinstance(each, np.random.Generator) else each.get_state() if hasattr(
+        each, "get_state") else each.getstate()) for each in getattr(model, "draws", ())]
+    note = getattr(model, "note", None)
+    return tensors, draws, model.count, note and (note.count, bytes(note.bytes), model.after.count), np.random.get_state()[2]
+
+
+@pytest.mark.parametrize("call", [splines.affine_map, partition.region_codes, partition.in_radius])
+@pytest.mark.parametrize("kind", [Summed, Cast, Shortened, Drawing, Noting])
+def test_whatever_a_model_writes_is_put_back_also_where_it_lies_and_how_it_stands(kind, call):
+    torch.manual_seed(0)
+    model = kind().eval()
+    before = standing(model)
+    call(model, normal(3, 4))
+    assert standing(model) == before
+    copy.deepcopy(model)
+
+
+def test_what_cannot_be_put_back_is_told_and_all_else_is(monkeypatch):
+    class Stubborn:
+        __slots__ = ("value",)
+
+        def __setattr__(self, name, value):
+            if hasattr(self, "value") and value == 0:
+                raise AttributeError("it only goes up")
+            object.__setattr__(self, name, value)
+    model, stubborn = Summed().eval(), Stubborn()
+    stubborn.value = 0
+
+    def counting(x):
+        stubborn.value = stubborn.value + 1
+        return model(x)
+    with pytest.raises(ValueError, match="model: what it changed cannot be put back .it only goes up.; leave"):
+        splines.affine_map(counting, normal(3, 4))
+    assert model.count == 0 and model.total.tolist() == [0, 0]
+
+
+def test_a_scripted_part_keeps_its_mode_and_a_gradient_outside_is_not_left():
+    part, weight = torch.jit.script(nn.Linear(4, 2, dtype=D)).train(), torch.ones(4, 2, dtype=D, requires_grad=True)
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = part
+
+        def forward(self, x):
+            self.part.eval()
+            with torch.enable_grad():
+                (weight * weight).sum().backward()
+            return self.part(x).relu()
+    splines.affine_map(Outer(), normal(2, 4))
+    assert part.training and weight.grad is None
+
+
+def test_codes_leave_storages_resizable_and_look_at_any_layout():
+    net = dense(4, 6, 2)
+    net.register_buffer("sparse", torch.eye(3).to_sparse())
+    net.register_buffer("rows", torch.eye(3).to_sparse_csr())
+    net.register_buffer("nowhere", torch.zeros(3, device="meta"))
+    partition.region_codes(net, normal(3, 4))
+    assert all(each.untyped_storage().resizable() for each in net.parameters())
+
+
+def test_answers_written_into_one_buffer_are_told_apart():
+    class Static(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 2, dtype=D)
+            self.register_buffer("out", torch.zeros(64, 2, dtype=D))
+
+        def forward(self, x):
+            answers = self.out[:len(x)]
+            answers.copy_(self.layer(x).relu())
+            return answers
+    torch.manual_seed(0)
+    model, x = Static().requires_grad_(False), normal(5, 4)
+    for one, other in zip(splines.affine_map(model, x), splines.affine_map(lambda x: model.layer(x).relu(), x), strict=True):
+        assert torch.allclose(one, other)
+    assert not model.out.requires_grad and not model.out.any()
+
+
+def test_a_nested_batch_is_refused_and_a_shortcut_may_be_a_method():
+    rows = torch.nested.nested_tensor([normal(4), normal(4)])
+    with pytest.raises(TypeError, match="nested"):
+        splines.affine_map(dense(4, 2), rows)
+    block = Block(dense(4, 4, 4))
+    del block.shortcut
+    block.shortcut = lambda x: 2 * x
+    assert splines.block_templates(Residual([block]), normal(3, 4)).shape == (3, 2, 4, 4)

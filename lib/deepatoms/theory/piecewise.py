@@ -161,6 +161,8 @@ def demand_batch(x: Any) -> torch.Tensor:
     """
     if not isinstance(x, torch.Tensor):
         refuse("x", x, "is not a torch tensor", "convert it with torch.as_tensor, in the model's type", TypeError)
+    if x.is_nested:
+        refuse("x", "a nested tensor", "has inputs of several sizes", "pass those of one size at a time", TypeError)
     if x.layout != torch.strided:
         refuse("x", x, f"is stored as {x.layout}", "pass x.to_dense()", TypeError)
     if x.is_meta:
@@ -237,6 +239,8 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
         watcher = _Watcher(given, stack, wish)
         with _explained(stack), watcher, watcher.exits():
             output = model(given)
+    if isinstance(output, torch.Tensor):
+        output = output.clone()  # a model that writes its answers into one buffer overwrites this one with the next
     if wish.held is not None and watcher.next != len(wish.held):
         watcher.changed_course()
     return Seen(model, x, Trace(output, tuple(watcher.found), tuple(watcher.concavities)), tuple(watcher.kept),

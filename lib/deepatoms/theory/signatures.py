@@ -142,6 +142,8 @@ def _few(value):
 
 def _unusual(value, kind):
     """Return in words what a number or an array of the right type has that few functions can mean."""
+    if isinstance(value, torch.Tensor) and value.is_nested:
+        return "is nested"
     if isinstance(value, (np.ndarray, torch.Tensor)):
         return "is empty" if 0 in value.shape else "holds NaN or infinity" if not _finite(value) else ""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):

@@ -333,7 +333,7 @@ def _demand_residual(model):
         refuse("model", type(model).__name__, "is not a residual network with stem, blocks (branch, shortcut) and head",
                "give your network these attributes, or use affine_map for the undivided map")
     for block in blocks:
-        for part in block.shortcut.modules():
+        for part in block.shortcut.modules() if isinstance(block.shortcut, torch.nn.Module) else ():
             if isinstance(part, (torch.nn.ReLU, torch.nn.LeakyReLU, torch.nn.MaxPool2d)):
                 refuse("model", type(model).__name__, f"has a shortcut with a {type(part).__name__}",
                        "only affine shortcuts split the map into blocks")

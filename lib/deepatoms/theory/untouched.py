@@ -21,8 +21,13 @@ def untouched(model: Any) -> Iterator[None]:
     """Run what stands inside, outside inference mode, and restore what it changed: also if it ends in an error.
 
     Restored are tensors written in place that were not made inside; the attributes, parameters, buffers, gradients and modes of
-    a module; what a function closes over, has as defaults and names among its globals; the lists, tables, sets, arrays and
-    objects of one's own that these hold; the state of the random generators of torch, numpy and Python; and the default type.
+    a module; what a function closes over, has as defaults and names among its globals; the lists, tables, sets, arrays, random
+    generators and objects of one's own that these hold; the state of the random generators of torch, numpy and Python; and the
+    default type. Not restored: how far an iterator has come, arrays of more than 4 MiB that numpy writes to, attributes of a
+    scripted module but its tensors and mode, and what lies more than 10,000 things away from the modules.
+
+    Raises:
+        ValueError: If something cannot be put back; all else is.
 
     Source:
         Standard.
@@ -41,12 +46,23 @@ def untouched(model: Any) -> Iterator[None]:
             with writes:
                 yield
         finally:
-            with torch.no_grad():
-                writes.undo()
-                for each in put_back:
-                    each()
             torch.set_default_dtype(default)
             _restore_random(*random_state)
+            _undo([*put_back, *writes.undo()])
+
+
+def _undo(put_back):
+    """Put back one thing after the other; what fails does not keep the rest from it."""
+    failed = []
+    with torch.no_grad():
+        for each in put_back:
+            try:
+                each()
+            except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+                failed.append(error)
+    if failed:
+        raise ValueError(f"model: what it changed cannot be put back ({failed[0]}); leave its numbers and attributes as they are "
+                         "in forward") from failed[0]
 
 
 # ---- what belongs to a model ----
@@ -58,9 +74,11 @@ LIBRARIES = frozenset(sys.stdlib_module_names) | {"torch", "torchvision", "numpy
 
 def _belongings(model):
     """Return what puts back, call by call, all that a model can reach and change without torch."""
-    found, seen, waiting = [], {}, [model]  # by identity; kept alive, because identities are used again
-    while waiting and len(seen) < MOST:
-        value = waiting.pop()
+    # By identity; kept alive, because identities are used again. Modules come first, and what is near before what is far.
+    found, seen, waiting = [], {}, collections.deque(model.modules() if isinstance(model, torch.nn.Module) else [model])
+    count = len(waiting) + MOST
+    while waiting and len(seen) < count:
+        value = waiting.popleft()
         if id(value) in seen:
             continue
         seen[id(value)] = value
@@ -81,7 +99,7 @@ def _keeper(value):
     for kind, keep in KEEPERS.items():
         if isinstance(value, kind):
             return keep
-    return _keep_object if _own(type(value)) and hasattr(value, "__dict__") else None
+    return _keep_object if _own(type(value)) and (hasattr(value, "__dict__") or _slots(value)) else None
 
 
 def _own(thing):
@@ -125,20 +143,55 @@ def _keep_array(array):
     return [lambda: np.copyto(array, before)], []
 
 
-def _keep_tensor(tensor):
-    """A tensor of a module: its numbers, which numpy may have written, its gradient, and whether it takes one."""
-    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or tensor.is_inference() or tensor.is_meta:
-        return []
-    wanted, gradient, before = tensor.requires_grad, tensor.grad if tensor.is_leaf else None, tensor.detach().clone()
+def _keep_bytes(row):
+    before = bytes(row) if len(row) <= LARGEST else None
 
     def put_back():
-        if not torch.equal(tensor.detach(), before):
-            tensor.detach().copy_(before)
-        if tensor.is_leaf and tensor.requires_grad != wanted:
+        if before is not None and row != before:
+            row[:] = before
+    return [put_back], []
+
+
+def _keep_state(get, put):
+    """Keep what has a state that can be taken and given back."""
+    def keep(thing):
+        before = get(thing)
+        return [lambda: put(thing, before)], []
+    return keep
+
+
+_keep_mode = _keep_state(lambda module: module.training, lambda module, mode: setattr(module, "training", mode))
+
+
+def _keep_standing(tensor):
+    """A tensor's standing with torch's derivative: whether it takes one, its gradient, and that nothing stands before it."""
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or tensor.is_inference() or not tensor.is_leaf:
+        return [], []
+    wanted, gradient = tensor.requires_grad, tensor.grad
+
+    def put_back():
+        if not tensor.is_leaf:
+            tensor.detach_()
+        if tensor.requires_grad != wanted:
             tensor.requires_grad_(wanted)
-        if tensor.is_leaf and tensor.grad is not gradient:
+        if tensor.grad is not gradient:
             tensor.grad = gradient
-    return [put_back]
+    return [put_back], []
+
+
+def _keep_tensor(tensor):
+    """A tensor of a module: its numbers, which numpy may have written, where they lie, their shape and type; its standing."""
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or tensor.is_inference() or tensor.is_meta:
+        return []
+    place, before = tensor.detach(), tensor.detach().clone()
+
+    def put_back():
+        now = tensor.detach()
+        if (now.dtype, now.data_ptr(), now.shape, now.stride()) != (place.dtype, place.data_ptr(), place.shape, place.stride()):
+            tensor.data = place
+        if not torch.equal(place, before):
+            place.copy_(before)
+    return [*_keep_standing(tensor)[0], put_back]
 
 
 def _keep_module(module):
@@ -146,7 +199,7 @@ def _keep_module(module):
     put_back = [each for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
                 for each in _keep_tensor(tensor)]
     if isinstance(module, torch.jit.ScriptModule):  # it keeps its attributes outside Python
-        return put_back, list(module.children())
+        return [*put_back, *_keep_mode(module)[0]], list(module.children())
     hooks = [value for name, value in vars(module).items() if name.endswith("_hooks") and isinstance(value, dict)]
     attributes, below = _keep_object(module)
     followed = [value for value in below if not any(value is each for each in hooks)]
@@ -154,8 +207,21 @@ def _keep_module(module):
 
 
 def _keep_object(thing):
-    attributes, below = _keep_table(vars(thing))
-    return attributes, [*below, *filter(_own, type(thing).__mro__)]
+    attributes, below = _keep_table(vars(thing)) if hasattr(thing, "__dict__") else ([], [])
+    slots = {name: getattr(thing, name) for name in _slots(thing)}
+
+    def put_back():
+        for name, value in slots.items():
+            if getattr(thing, name, slots) is not value:
+                setattr(thing, name, value)
+    return [*attributes, put_back], [*below, *slots.values(), *filter(_own, type(thing).__mro__)]
+
+
+def _slots(thing):
+    """Return the names of an object's slots that are filled."""
+    named = (getattr(kind, "__slots__", ()) for kind in type(thing).__mro__ if _own(kind))
+    every = (name for names in named for name in ([names] if isinstance(names, str) else names))
+    return [name for name in every if not name.startswith("__") and hasattr(thing, name)]
 
 
 def _keep_class(kind):
@@ -207,7 +273,13 @@ KEEPERS: dict[type, Callable] = {
     set: _keep_set, np.ndarray: _keep_array,
     tuple: lambda value: ([], value), types.FunctionType: _keep_function,
     types.MethodType: lambda method: ([], [method.__self__, method.__func__]),
-    functools.partial: lambda part: ([], [part.func, part.args, part.keywords]), torch.Tensor: lambda tensor: ([], [])}
+    functools.partial: lambda part: ([], [part.func, part.args, part.keywords]), torch.Tensor: _keep_standing,
+    bytearray: _keep_bytes,
+    np.random.Generator: _keep_state(lambda own: own.bit_generator.state, lambda own, state: setattr(
+        own.bit_generator, "state", state)),
+    np.random.RandomState: _keep_state(np.random.RandomState.get_state, np.random.RandomState.set_state),
+    random.Random: _keep_state(random.Random.getstate, random.Random.setstate),
+    torch.Generator: _keep_state(torch.Generator.get_state, torch.Generator.set_state)}
 
 
 # ---- what torch and the random generators hold ----
@@ -257,9 +329,8 @@ class _Writes(TorchDispatchMode):
                 self.made |= {storage_name(each)} - given
 
     def undo(self):
-        """Write the copies back."""
-        for whole, copy in self.saved.values():
-            whole.copy_(copy)
+        """Return what writes the copies back."""
+        return [functools.partial(whole.copy_, copy) for whole, copy in self.saved.values()]
 
 
 def storage_name(tensor: torch.Tensor) -> int:

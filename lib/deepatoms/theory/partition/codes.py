@@ -164,8 +164,17 @@ def fingerprint(model: Model) -> int | None:
         return None
     checksum = 0
     for tensor in [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]:
-        checksum = zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data, checksum)
+        checksum = zlib.crc32(_numbers(tensor.detach()), checksum)
     return checksum
+
+
+def _numbers(tensor):
+    """Return the bytes of a copy: numpy keeps what it looks at from being resized ever after. A tensor on meta has none."""
+    if tensor.is_meta:
+        return b""
+    dense = tensor if tensor.layout == torch.strided else tensor.to_dense()
+    dense = dense.int_repr() if dense.is_quantized else dense
+    return dense.cpu().clone(memory_format=torch.contiguous_format).flatten().view(torch.uint8).numpy().data
 
 
 def distance(a: LayerCodes | Sequence[LayerCodes], b: LayerCodes | Sequence[LayerCodes]) -> np.ndarray:
