@@ -79,6 +79,32 @@ def test_a_function_with_a_right_backward_of_its_own_is_answered():
     assert torch.equal(splines.affine_map(Doubled.apply, normal(2, 3))[0], 2 * torch.eye(3, dtype=D).expand(2, 3, 3))
 
 
+SELECTIONS = [lambda mask: len(mask.nonzero()), lambda mask: len(mask.unique()), lambda mask: torch.equal(mask, mask.T),
+              lambda mask: mask.masked_select(mask).numel(), lambda mask: len(torch.arange(9)[mask.flatten()]),
+              lambda mask: torch.bincount(mask.long().flatten()).numel(), lambda mask: mask.to_sparse()._nnz(),
+              lambda mask: len(torch.repeat_interleave(mask.long().flatten())), lambda mask: len(mask.argwhere()),
+              lambda mask: len(torch.where(mask)[0]), lambda mask: bool(mask.all()),
+              lambda mask: torch.allclose(mask * 1.0, mask + 0.0)]
+
+
+@pytest.mark.parametrize("count", SELECTIONS)
+def test_a_mask_does_not_decide_in_python(count):
+    """A shape and a number of Python's are out of sight: the model's other way is not seen."""
+    for call in (splines.affine_map, partition.region_codes, splines.concavities, partition.in_radius):
+        with pytest.raises(NotPiecewiseAffineError, match="in the model .*(the input decides|selects a number|not known to be)"):
+            call(lambda x: x.relu() if count(x > 5) else 3 * x.relu(), normal(3, 3))
+
+
+def test_a_mask_may_be_assigned_through_and_what_is_fixed_may_decide():
+    kept, x = torch.tensor([True, False, True]), normal(4, 3)
+
+    def model(x):
+        out = torch.zeros_like(x)
+        out[x > 0] = 2.0
+        return out.masked_fill(x < -1, -5.0)[:, kept] if len(kept.nonzero()) == 2 and torch.equal(kept, kept) else x
+    assert splines.affine_map(model, x)[1].shape == (4, 2)
+
+
 def test_modes_around_the_call_do_not_matter():
     model, x = dense(4, 6, 3), normal(5, 4)
     expected = splines.affine_map(model, x), partition.region_codes(model, x), splines.distance_to_break(model, x, x.flip(0))

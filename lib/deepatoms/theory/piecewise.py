@@ -85,7 +85,7 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
 
     Kinks count to a side: ReLU and its kind are *on* only above zero, ``clamp`` belongs to its middle piece, pooling
     and ``max(dim)`` take the first of equal entries. Comparisons, ``sign``, ``argmax``, masks and ``where`` are accepted (the
-    pieces may then fail to join); comparisons for equality and rounding are not. Nothing of the caller's is changed: not x, nor
+    pieces may then fail to join); comparisons for equality and rounding are not, nor is a mask that decides a shape. Nothing of the caller's is changed: not x, nor
     parameters, buffers, modes and random states.
 
     Where codes are kept, the last input is run again beside another one: its codes and its output must be the same, and with
@@ -543,7 +543,8 @@ class _Watcher(TorchDispatchMode):
             return func(*args, **kwargs)
         if not torch.is_grad_enabled():
             self.unseen.append(f"no_grad in {_place(self.stack)}")
-        if highest == CONSTANT and name != "_local_scalar_dense":
+        if highest == CONSTANT:
+            self._demand_fixed_shape(name, func, args)
             output = self._mark(func(*args, **kwargs), CONSTANT)
             self._note_jumps(name, output, args, kwargs)
             return output
@@ -610,12 +611,23 @@ class _Watcher(TorchDispatchMode):
             if min(kinds[left], kinds[right]) > CONSTANT:
                 self.refuse(name, "multiplies two tensors that both depend on the input (as in attention or gating)")
         self._demand_settled(name, AFFINE[name].settled, kinds)
+        self._demand_no_mask(name, args)
+        if name in ("scatter", "index_put") and {"reduce", "accumulate"} & kwargs.keys() and kwargs.get("reduce") == "multiply":
+            self.refuse(name, "multiplies entries that may depend on the input")
+
+    def _demand_no_mask(self, name, args):
         if name in ("index", "_unsafe_index") and self.kind(args[1]) == CONSTANT and any(
                 each is not None and each.dtype == torch.bool for each in args[1]):
             self.refuse(name, "selects a number of entries that depends on the input",
                         "use torch.where, or assign through the mask")
-        if name in ("scatter", "index_put") and {"reduce", "accumulate"} & kwargs.keys() and kwargs.get("reduce") == "multiply":
-            self.refuse(name, "multiplies entries that may depend on the input")
+
+    def _demand_fixed_shape(self, name, func, args):
+        """A shape, and a number of Python's, is out of sight: a model may go another way by it, and its other way is not seen."""
+        self._demand_no_mask(name, args)
+        counts = torch.Tag.dynamic_output_shape in func.tags and name not in ("index", "_unsafe_index")
+        if counts or name.startswith("_to_sparse") or torch.Tag.data_dependent_output in func.tags:
+            self.refuse(name, "returns a Python number, or as many entries, as the input decides",
+                        REMEDIES.get(name, "decide with torch.where, or assign through a mask"))
 
     def _demand_evaluation(self, name, args):
         flag = TRAINING_FLAG[name]
