@@ -31,7 +31,8 @@ TOOLS = ("arguments", "signatures", "operations", "partition.rules", "partition.
 SECONDS = 5
 LABELS = {"name", "value", "remedy", "together"}  # words for a message
 # None is the answer for whatever is no module; two run the model that they are given later, and one words a message.
-ANY = {"partition.codes.fingerprint", "piecewise.demand_alone", "piecewise.called", "piecewise.told"}
+ANY = {"partition.codes.fingerprint", "piecewise.beyond_rounding", "piecewise.demand_alone", "piecewise.called",
+       "piecewise.told"}
 
 
 def public():

@@ -79,6 +79,43 @@ def test_a_function_with_a_right_backward_of_its_own_is_answered():
     assert torch.equal(splines.affine_map(Doubled.apply, normal(2, 3))[0], 2 * torch.eye(3, dtype=D).expand(2, 3, 3))
 
 
+def gain(x):
+    """One loud sample turns its whole batch over."""
+    return torch.where((x > 5).any(), -3.0, 1.0) * x
+
+
+def crowd(count, loud):
+    """Samples of about one, but for a loud one."""
+    x = normal(count, 2)
+    x[loud] = 9
+    return x
+
+
+@pytest.mark.parametrize("count, loud", [(2, 0), (2, 1), (3, 2), (12, 0), (12, 5), (12, 11)])
+@pytest.mark.parametrize("scale", [1, 1e5])
+def test_what_a_loud_sample_does_to_all_others_is_seen_where_they_are_alone(count, loud, scale):
+    x = crowd(count, loud)
+    x[loud] *= scale
+    for call in (splines.affine_map, partition.region_codes, splines.concavities, trace):
+        for given in (x, x.float()):
+            with pytest.raises(ValueError, match="influence each other"):
+                call(lambda x: gain(x).relu(), given)
+
+
+def test_codes_that_a_loud_sample_turns_are_seen_where_no_output_shows_them():
+    with pytest.raises(ValueError, match="units of relu .* change their code"):
+        partition.region_codes(lambda x: x + 0 * gain(x).relu(), crowd(3, 2))
+
+
+def test_a_model_that_admits_no_batch_of_one_is_compared_with_copies():
+    def squeezed(x):
+        return x.squeeze().relu()
+    A, _ = splines.affine_map(squeezed, normal(3, 4))
+    assert torch.equal(A, torch.diag_embed((normal(3, 4) > 0).to(D))) and partition.region_codes(squeezed, normal(3, 4))
+    with pytest.raises(ValueError, match="influence each other"):
+        splines.affine_map(lambda x: gain(x.squeeze()), crowd(3, 2))
+
+
 SELECTIONS = [lambda mask: len(mask.nonzero()), lambda mask: len(mask.unique()), lambda mask: torch.equal(mask, mask.T),
               lambda mask: mask.masked_select(mask).numel(), lambda mask: len(torch.arange(9)[mask.flatten()]),
               lambda mask: torch.bincount(mask.long().flatten()).numel(), lambda mask: mask.to_sparse()._nnz(),
@@ -103,6 +140,105 @@ def test_a_mask_may_be_assigned_through_and_what_is_fixed_may_decide():
         out[x > 0] = 2.0
         return out.masked_fill(x < -1, -5.0)[:, kept] if len(kept.nonzero()) == 2 and torch.equal(kept, kept) else x
     assert splines.affine_map(model, x)[1].shape == (4, 2)
+
+
+def two_units(second):
+    """Two outputs of different units, a large one and a small one."""
+    return lambda x: torch.stack([1e5 * x[:, 0], second(x[:, 1])], 1)
+
+
+@pytest.mark.parametrize("second, words", [
+    (lambda one: one + one.detach(), "look at detach"), (lambda one: one - one.mean(0), "influence each other"),
+    (lambda one: Halved.apply(one), "the backward of Halved")])
+def test_a_large_output_forgives_a_small_one_nothing(second, words):
+    for x in (normal(4, 2), normal(4, 2).float()):
+        with pytest.raises(ValueError, match=words):
+            splines.affine_map(two_units(second), x)
+    if "influence" in words:
+        for call in (partition.region_codes, splines.concavities):
+            with pytest.raises(ValueError, match=words):
+                call(two_units(second), normal(4, 2).float())
+
+
+def test_a_small_output_that_bends_beside_a_large_one_is_not_affine():
+    bent = two_units(lambda one: one - Bent.apply(one))
+    with pytest.raises(NotPiecewiseAffineError, match="is not affine although"):
+        splines.concavities(bent, normal(4, 2).float())
+
+
+class Bent(torch.autograd.Function):
+    """A square that torch does not show, taken where numbers leave it unseen."""
+
+    @staticmethod
+    def forward(ctx, x):
+        with torch._C._DisableTorchDispatch():
+            return x * x
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope
+
+
+def test_a_wrong_slope_of_a_small_output_of_a_part_is_seen():
+    """What the shortcut leaves out of its small output the branch puts in: the sum is right, the division is not."""
+    class Part(nn.Module):
+        def __init__(self, large, small):
+            super().__init__()
+            self.large, self.small = large, small
+
+        def forward(self, x):
+            return torch.stack([self.large * x[:, 0], x[:, 1] + self.small * x[:, 1].detach()], 1)
+    model = Residual([Block(Part(1e5, 0.5), Part(1e5, -0.5))], nn.Identity(), nn.Identity())
+    with pytest.raises(ValueError, match="derivative of its part Part is not the function's"):
+        splines.block_templates(model, normal(3, 2).float())
+
+
+def test_outputs_of_zero_made_of_numbers_that_cancel_are_no_error():
+    """In single precision a tenth may be left of a million; that output is as honest as the one beside it."""
+    def model(x):
+        wide = torch.cat([x, -x], 1).relu() @ torch.full((2 * x.shape[1], 400), 1e3)
+        return torch.stack([wide[:, :200].sum(1) - wide[:, 200:].sum(1), x[:, 0].relu() * 1e5, x[:, 1]], 1)
+    for seed in range(5):
+        x = normal(6, 4, seed=seed).float()
+        A, b = splines.affine_map(model, x)
+        assert torch.allclose(torch.einsum("ncd,nd->nc", A, x) + b, model(x), atol=1.0)
+        assert len(partition.region_codes(model, x)) == 2 and splines.concavities(model, x)
+
+
+LINEAR = nn.Linear(4, 2, dtype=D)
+
+
+def time_first(x):
+    """Two outputs as two steps of one unit, the time before the batch."""
+    return LINEAR(x).T.reshape(-1, 1).relu().reshape(2, -1).T
+
+
+def test_codes_of_small_layers_that_run_time_first_are_refused_or_right():
+    """One unit of two is much: only one within rounding of its wall may turn."""
+    with torch.no_grad():
+        LINEAR.weight.copy_(normal(2, 4, seed=9))
+        LINEAR.bias.zero_()
+    answered = 0
+    for seed in range(60):
+        x = normal(2, 4, seed=seed)
+        try:
+            found = partition.region_codes(time_first, x)[0]
+        except ValueError as error:
+            assert "change their code" in str(error)
+            continue
+        answered += 1
+        assert np.asarray(found).tolist() == (LINEAR(x) > 0).int().tolist()
+    assert 0 < answered < 40
+
+
+def test_a_unit_on_its_wall_up_to_rounding_does_not_refuse_a_layer_of_two():
+    """Where all units are rounding of zero, their codes may turn from batch to batch; this is nobody's influence."""
+    weight = normal(64, 2, seed=3).float()
+
+    def model(x):
+        return ((x @ weight) - (x.flip(1) @ weight.flip(0))).relu() + x[:, :2]
+    for seed in range(5):
+        assert len(partition.region_codes(model, normal(5, 64, seed=seed).float())) == 1
 
 
 def test_modes_around_the_call_do_not_matter():

@@ -11,7 +11,7 @@ a second time, at other inputs and with the pieces of the first time, where it m
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,8 +88,8 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
     pieces may then fail to join); comparisons for equality and rounding are not, nor is a mask that decides a shape. Nothing of the caller's is changed: not x, nor
     parameters, buffers, modes and random states.
 
-    Where codes are kept, the last input is run again beside another one: its codes and its output must be the same, and with
-    these codes held fixed the model must be affine.
+    Where codes are kept, inputs are run again in other company and by themselves: their codes and outputs must be the same, and
+    with these codes held fixed the model must be affine.
 
     Args:
         model: A ``torch.nn.Module`` or any function of a tensor.
@@ -178,13 +178,18 @@ def demand_batch(x: Any) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Wish:
-    """What to keep of a pass (codes, inputs of nonlinearities, pieces, signs of factors), and pieces to hold to."""
+    """What to keep of a pass (codes, inputs of nonlinearities, pieces, signs of factors), pieces to hold to, roundings to make.
+
+    Attributes:
+        shaken: A seed: every number that depends on the input is moved by some roundings; None for none.
+    """
 
     codes: bool = False
     inputs: bool = False
     pieces: bool = False
     signs: bool = True
     held: tuple | None = None
+    shaken: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,14 +215,34 @@ class Seen:
 
     @property
     def tolerance(self) -> float:
-        """Return the relative error that rounding may leave; a GPU multiplies single precision in ten bits unless told not to."""
-        coarse = self.x.is_cuda and self.epsilon >= torch.finfo(torch.float32).eps
-        return min(0.1, max(1e-9, 1e3 * (max(1e-5, self.epsilon) if coarse else self.epsilon)))
+        """Return the relative error that rounding may leave."""
+        return min(0.1, max(1e-9, 1e3 * _rounding(self.x)))
 
     def held(self, x: torch.Tensor) -> torch.Tensor:
         """Return the model's output at other inputs, as many, with every piece as it was."""
         with torch.no_grad():
             return watch(self.model, x, Wish(signs=False, held=self.pieces)).trace.output
+
+    def roundings(self, x: torch.Tensor, held: bool) -> torch.Tensor:
+        """Return how far each output at x moves where every number on the way to it does, with or without the pieces held."""
+        pieces = self.pieces if held else None
+        with torch.no_grad():
+            shaken = (watch(self.model, x, Wish(signs=False, held=pieces, shaken=seed)) for seed in range(5))
+            outputs = torch.stack([each.trace.output for each in shaken])
+        return outputs.amax(0) - outputs.amin(0)
+
+    def kinks(self, layer: int) -> torch.Tensor:
+        """Return which units of a nonlinearity lie so near a kink that some roundings turn them, shape (batch, units)."""
+        with torch.no_grad():
+            shaken = (watch(self.model, self.x, Wish(codes=True, signs=False, shaken=seed)) for seed in range(16))
+            codes = torch.stack([found for each in shaken if (found := each.trace.nonlinearities[layer].codes) is not None])
+        return (codes != codes[:1]).any(0)
+
+
+def _rounding(x):
+    """Return the relative error of one rounding; a GPU multiplies single precision in ten bits unless told not to."""
+    epsilon = torch.finfo(x.dtype).eps
+    return max(1e-5, epsilon) if x.is_cuda and epsilon >= torch.finfo(torch.float32).eps else epsilon
 
 
 def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
@@ -298,37 +323,83 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     return x + float(x.detach().abs().mean() or 1) * noise.to(x)
 
 
-def company(x: torch.Tensor, most: int, sign: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+def company(x: torch.Tensor, rows: torch.Tensor, sign: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """Return some of a batch's inputs, in another order, between others that are not of it; and which they are.
 
     Args:
         x: Inputs, shape (batch, ...).
-        most: How many of them are taken, evenly spaced and with the last.
+        rows: Which of them are taken.
         sign: Of the others; -1 for such as lie on the other side of the origin.
 
     Returns:
-        A batch that begins and ends with others, of another size than x, and the positions in x of what stands between.
+        A batch that begins and ends with others, of another size than x, and the positions in x of what stands between. The
+        others lie near the inputs taken, so that small inputs have small company.
 
     Source:
         Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
 
-    >>> some, rows = company(torch.zeros(3, 2), 2)
+    >>> some, rows = company(torch.zeros(3, 2), torch.tensor([0, 2]))
     >>> some.shape, sorted(rows.tolist())
     (torch.Size([4, 2]), [0, 2])
     """
-    rows = torch.arange(len(x)) if len(x) <= most else torch.linspace(0, len(x) - 1, most).long()
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    rows = rows.cpu()[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    taken = x[rows.to(x.device)].detach()
     after = 2 if len(rows) + 2 == len(x) else 1
-    others = [sign * displaced(x[-1:].detach(), seed) for seed in range(1, 2 + after)]
-    return torch.cat([others[0], x[rows.to(x.device)].detach(), *others[1:]]), rows
+    others = [sign * displaced(taken[(0 if seed == 1 else -1),][None], seed) for seed in range(1, 2 + after)]
+    return torch.cat([others[0], taken, *others[1:]]), rows
 
 
-def demand_any_company(seen: Seen) -> None:
+def extremes(x: torch.Tensor) -> list[int]:
+    """Return which inputs lie farthest out, four at most: the smallest, those of the lowest and highest mean, the largest.
+
+    What one input does to all others of its batch it does to three of these.
+
+    Source:
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
+
+    >>> extremes(torch.tensor([[1.0], [-2.0], [0.5], [3.0], [0.7]]))
+    [2, 1, 3, 0]
+    """
+    flat = x.detach().flatten(1)
+    size, mean = flat.abs().mean(1), flat.mean(1)
+    farthest = (int(each) for each in (size.argmin(), mean.argmin(), mean.argmax(), size.argmax()))
+    return [*dict.fromkeys([*farthest, *range(min(4, len(x)))])][:4]
+
+
+def by_itself(run: Callable[[torch.Tensor], torch.Tensor], one: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Return the output for an input that is alone; of two copies of it, where a model admits no batch of one.
+
+    Args:
+        run: From a batch to its outputs.
+        one: The input, shape (1, ...).
+        outputs: Those of a batch, which say what shape is right.
+
+    Returns:
+        The output, shape (1, ...).
+
+    Source:
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
+
+    >>> by_itself(torch.squeeze, torch.ones(1, 2), torch.ones(3, 2)).shape
+    torch.Size([1, 2])
+    """
+    with suppress(*UNFIT):
+        output = run(one.clone())  # a model may write into what it is given
+        if output.shape == (1, *outputs.shape[1:]):
+            return output
+    return run(torch.cat([one, one]))[:1]
+
+
+def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
     """Refuse a model whose output for a sample changes with its place, its neighbours or the size of the batch.
 
-    A plain pass over all samples among others, and two over few: a model that looks at the size of its batch may do the same
-    at every size above some number. In one of these the others lie on the other side of the origin: what a clip hides of their
-    influence at one of its ends is seen at the other.
+    Plain passes: over all samples among others, over the eight smallest, which the large ones then leave alone, and over some
+    by themselves. With the smallest the others lie on the other side of the origin: what a clip hides of their influence at one
+    of its ends is seen at the other.
+
+    Args:
+        seen: What was seen of the model.
+        size: Of the numbers that each output is made of, of its shape; told from the outputs if left out.
 
     Raises:
         ValueError: If the outputs of a sample differ by more than rounding.
@@ -338,10 +409,14 @@ def demand_any_company(seen: Seen) -> None:
 
     >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
     """
-    for most, sign in ((1, 1), (min(8, len(seen.x)), -1), (len(seen.x), 1)):
-        some, rows = company(seen.x.detach(), most, sign)
-        among = _in_company(seen, some)
-        demand_alone(seen.model, seen.trace.output, among, rows, max(seen.tolerance, 1e2 * seen.epsilon))
+    x, output = seen.x.detach(), seen.trace.output
+    smallest = x.flatten(1).abs().mean(1).argsort()
+    for few, sign in ((smallest[:8], -1), (smallest, 1)):
+        some, rows = company(x, few, sign)
+        demand_alone(seen, _in_company(seen, some)[1:1 + len(rows)], rows, size)
+    for row in extremes(x) if len(x) > 1 and isinstance(output, torch.Tensor) else ():
+        alone = by_itself(lambda batch: _in_company(seen, batch), x[row:row + 1], output)
+        demand_alone(seen, alone, torch.tensor([row]), size)
 
 
 def _in_company(seen, some):
@@ -356,62 +431,123 @@ def _in_company(seen, some):
 def _demand_apart(model, x, seen):
     """A sample's codes and output are its own: all are run again, and some of them watched and moved with their codes held."""
     demand_any_company(seen)
-    some, rows = company(x, 4)
+    some, rows = company(x, torch.linspace(0, len(x) - 1, min(4, len(x))).long())
+    again = _again(model, some)
+    _demand_same(seen, again, rows, 1)
+    demand_affine(again)
+    for row in extremes(x)[:2] if len(x) > 1 else ():
+        _demand_same(seen, _again_alone(seen, x[row:row + 1]), torch.tensor([row]), 0)
+
+
+def _again(model, batch):
     with torch.no_grad():
-        again = watch(model, some, Wish(codes=True, pieces=True, signs=False))
+        return watch(model, batch, Wish(codes=True, pieces=True, signs=False))
+
+
+def _again_alone(seen, one):
+    """What :func:`by_itself` does, watched."""
+    with suppress(*UNFIT):
+        again = _again(seen.model, one)
+        if not isinstance(again.trace.output, torch.Tensor) or again.trace.output.shape[1:] == seen.trace.output.shape[1:]:
+            return again
+    return _again(seen.model, torch.cat([one, one]))
+
+
+def _demand_same(seen, again, rows, first):
+    """Compare the operations, outputs and codes of some samples with those in other company, where they begin at ``first``."""
     if [each.operation for each in seen.trace.nonlinearities] != [each.operation for each in again.trace.nonlinearities]:
-        raise NotPiecewiseAffineError(f"{called(model)} does other operations when it is called again; make it a function of its "
-                                      "input alone, without a memory and without branches on values")
+        raise NotPiecewiseAffineError(f"{called(seen.model)} does other operations when it is called again; make it a function "
+                                      "of its input alone, without a memory and without branches on values")
     for found, many, few in zip(seen.trace.nonlinearities, seen.leading, again.leading, strict=True):
-        if many * len(some) != len(x) * few:
+        if many * len(again.x) != len(seen.x) * few:
             raise NotPiecewiseAffineError(f"{found.operation} in layer {found.where!r} does not keep the batch on the first "
                                           "axis, so its codes cannot be told apart; put the batch first")
-    demand_alone(model, seen.trace.output, again.trace.output, rows, seen.tolerance)
-    for found, alone in zip(seen.trace.nonlinearities, again.trace.nonlinearities, strict=True):
-        _demand_same_codes(model, found, found.codes[rows.to(x.device)], alone.codes[1:1 + len(rows)])
-    demand_affine(again)
+    among = slice(first, first + len(rows))
+    if isinstance(again.trace.output, torch.Tensor):
+        demand_alone(seen, again.trace.output[among], rows)
+    for layer, found in enumerate(seen.trace.nonlinearities):
+        _demand_same_codes(again, layer, found.codes[rows.to(seen.x.device)], among)
 
 
-def demand_alone(model: Model, together: torch.Tensor, among: torch.Tensor, rows: torch.Tensor, tolerance: float) -> None:
+def demand_alone(seen: Seen, alone: torch.Tensor, rows: torch.Tensor, size: torch.Tensor | None = None) -> None:
     """Refuse a model whose output for one sample depends on what stands beside it.
 
     Args:
-        model: Named in the refusal.
-        together: Outputs for a batch.
-        among: Outputs for some of its inputs and others, as :func:`company` gives them.
+        seen: What was seen of the model in a batch.
+        alone: Its outputs for some inputs of the batch, in other company.
         rows: Which of the batch they are.
-        tolerance: Relative error that is rounding.
+        size: Of the numbers that the batch's outputs are made of, of their shape; told from the outputs if left out.
 
     Raises:
-        ValueError: If the outputs of a sample differ by more than the tolerance.
+        ValueError: If an output of a sample differs by more than rounding.
 
     Source:
         Standard.
 
-    >>> demand_alone(torch.relu, torch.ones(1, 2), torch.ones(3, 2), torch.tensor([0]), 1e-9)
+    >>> demand_alone(watch(torch.relu, torch.ones(1, 2), Wish()), torch.ones(1, 2), torch.tensor([0]))
     """
+    together, rows = seen.trace.output, rows.to(seen.x.device)
     if not isinstance(together, torch.Tensor) or not together.numel():
         return
-    if not together.ndim or not among.ndim or together.shape[1:] != among.shape[1:] or len(together) <= int(rows.max()):
-        refuse("model", called(model), "gives outputs whose shape depends on the batch",
+    if not together.ndim or not alone.ndim or together.shape[1:] != alone.shape[1:] or len(together) <= int(rows.max()):
+        refuse("model", called(seen.model), "gives outputs whose shape depends on the batch",
                "keep the batch on the first axis of the output")
-    together, alone = together.detach()[rows.to(together.device)], among.detach()[1:1 + len(rows)]
-    if together.shape != alone.shape or not together.is_floating_point():
+    if len(alone) != len(rows) or not together.is_floating_point():
         return
-    error = float((alone - together).abs().max())
-    if not error <= tolerance * (1 + float(together.abs().max())):
-        refuse("model", called(model), f"lets the samples of a batch influence each other (an output moves by {error:.3g} when "
-               "its sample comes in other company)", "make each output depend on its own sample only; batch norm wants .eval()")
+    largest, together, alone = together.detach().abs().amax(0), together.detach()[rows], alone.detach()
+    # A hundredth of an output's largest value spares those near 0, which are small by chance, the measure of rounding.
+    size = together.abs() + alone.abs() + 0.01 * largest if size is None else size[rows]
+    error = (alone - together).abs()
+    wrong = beyond_rounding(seen, error, size, seen.x.detach()[rows], held=False)
+    if bool(wrong.any()):
+        refuse("model", called(seen.model), f"lets the samples of a batch influence each other (an output moves by "
+               f"{float(error[wrong].max()):.3g} when its sample comes in other company)",
+               "make each output depend on its own sample only; batch norm wants .eval()")
 
 
-def _demand_same_codes(model, found, together, alone):
-    """Rounding may turn one unit in a thousand, which lies on its kink; more of them, and the company did it."""
-    if together.shape != alone.shape:
-        refuse("model", called(model), f"has {found.operation} in layer {found.where!r} over a number of units that depends on "
-               "the batch, so its codes cannot be told apart", "make each output depend on its own sample only")
-    differing = int((together != alone).sum())
-    if differing > 1e-3 * together.numel() + 1:
-        refuse("model", called(model), f"lets the samples of a batch influence each other ({differing} units of "
+def beyond_rounding(seen: Seen, error: torch.Tensor, size: torch.Tensor, x: torch.Tensor, held: bool,
+                    tolerance: float | None = None) -> torch.Tensor:
+    """Tell which errors are more than rounding, each output by itself: a large one forgives a small one nothing.
+
+    Where an error is large beside its own numbers, these may have cancelled: then it is measured what rounding does to that
+    output. Beside the largest numbers of its sample an error is refused in any case.
+
+    Args:
+        seen: What was seen of the model.
+        error: Shape (batch, ...).
+        size: Of the numbers that each output is made of, same shape.
+        x: Inputs at which rounding is measured, shape (batch, ...).
+        held: Whether the model's pieces are held there.
+        tolerance: Relative error that is rounding; that of what was seen if left out.
+
+    Source:
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
+
+    >>> seen = watch(torch.relu, torch.ones(1, 2), Wish())
+    >>> beyond_rounding(seen, torch.tensor([[1e-3, 1e-9]]), torch.ones(1, 2), seen.x, held=False).tolist()
+    [[True, False]]
+    """
+    tolerance = tolerance or seen.tolerance
+    wrong = ~(error <= tolerance * size)
+    if not bool(wrong.any()):
+        return wrong
+    whole = tolerance * (1 + size.flatten(1).amax(1).reshape(-1, *[1] * (size.ndim - 1)))
+    if not bool((error <= whole).all()):
+        return ~(error <= whole)
+    return ~(error <= torch.minimum(whole, tolerance * size + seen.roundings(x, held)))
+
+
+def _demand_same_codes(again, layer, together, among):
+    """A unit's code may turn where it lies on its kink, so that some roundings turn it; elsewhere the company did it."""
+    found = again.trace.nonlinearities[layer]
+    if together.shape != found.codes[among].shape:
+        refuse("model", called(again.model), f"has {found.operation} in layer {found.where!r} over a number of units that "
+               "depends on the batch, so its codes cannot be told apart", "make each output depend on its own sample only")
+    turned = together != found.codes[among]
+    if bool(turned.any()):
+        turned &= ~again.kinks(layer)[among]
+    if bool(turned.any()):
+        refuse("model", called(again.model), f"lets the samples of a batch influence each other ({int(turned.sum())} units of "
                f"{found.operation} in layer {found.where!r} change their code when their sample comes in other company)",
                "make each output depend on its own sample only")
 
@@ -429,14 +565,15 @@ def demand_affine(seen: Seen) -> None:
     """
     step = displaced(seen.x, 7) - seen.x
     one, (two, three) = seen.trace.output, (seen.held(seen.x + times * step) for times in (1, 2))
-    if not isinstance(one, torch.Tensor) or not one.is_floating_point():
+    if not isinstance(one, torch.Tensor) or not one.is_floating_point() or not one.numel():
         return
-    scale = float(torch.stack([one, two, three]).abs().max()) if one.numel() else 0.0
-    error = float((one - 2 * two + three).abs().max()) if one.numel() else 0.0
-    if not error <= seen.tolerance * (scale + 1e-300):
+    error, size = (one - 2 * two + three).abs(), torch.stack([one, two, three]).abs().amax(0)
+    wrong = beyond_rounding(seen, error, size, seen.x + 2 * step, held=True)
+    if bool(wrong.any()):
         raise NotPiecewiseAffineError(f"{called(seen.model)} is not affine although every nonlinearity that torch shows keeps "
-                                      f"its piece (second difference {error:.3g} of {scale:.3g}): a part of it works outside "
-                                      "torch's operations; compute it with torch")
+                                      f"its piece (second difference {float(error[wrong].max()):.3g} of "
+                                      f"{float(size[wrong].max()):.3g}): a part of it works outside torch's operations; "
+                                      "compute it with torch")
 
 
 def called(model: Model) -> str:
@@ -505,6 +642,8 @@ class Exits(TorchFunctionMode):
 
 
 COMPOSITE: dict = {}
+# By how many roundings numbers are moved to find what rounding may do: the sums of a network make more than one.
+ROUNDINGS = 100
 
 
 def _is_composite(func):
@@ -522,7 +661,8 @@ class _Watcher(TorchDispatchMode):
         self.batch, self.stack, self.wish, self.next = x.shape[0], stack, wish, 0
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
-        self.dtype, self.epsilon = x.dtype, torch.finfo(x.dtype).eps
+        self.dtype, self.epsilon, self.amount = x.dtype, torch.finfo(x.dtype).eps, ROUNDINGS * _rounding(x)
+        self.draw = None if wish.shaken is None else torch.Generator().manual_seed(wish.shaken)
         self._mark(x, AFFINELY)
 
     def exits(self):
@@ -550,8 +690,9 @@ class _Watcher(TorchDispatchMode):
             return output
         rule = self._rule(name, func, args, kwargs, kinds)
         if rule:
-            return self._mark(self._select(name, rule, func, args, kwargs), CONSTANT if rule.constant else CURVED)
-        output = self._mark(func(*args, **kwargs), CURVED if CONSTANT in kinds else highest)
+            output = self._shake(func, self._select(name, rule, func, args, kwargs))
+            return self._mark(output, CONSTANT if rule.constant else CURVED)
+        output = self._mark(self._shake(func, func(*args, **kwargs)), CURVED if CONSTANT in kinds else highest)
         self._demand_digits(name, output)
         self._note_jumps(name, output, args, kwargs)
         return output
@@ -628,6 +769,16 @@ class _Watcher(TorchDispatchMode):
         if counts or name.startswith("_to_sparse") or torch.Tag.data_dependent_output in func.tags:
             self.refuse(name, "returns a Python number, or as many entries, as the input decides",
                         REMEDIES.get(name, "decide with torch.where, or assign through a mask"))
+
+    def _shake(self, func, output):
+        """Move what an operation returns, where that is asked for; a view shares the numbers of what was moved before."""
+        outputs = output if isinstance(output, (tuple, list)) else (output,)
+        for each, declared in zip(outputs, func._schema.returns, strict=False) if self.draw else ():
+            own = declared.alias_info is None or declared.alias_info.is_write
+            if own and isinstance(each, torch.Tensor) and each.is_floating_point() and each.layout == torch.strided:
+                noise = torch.randn(each.shape, generator=self.draw, dtype=torch.float64)
+                each.mul_(1 + (self.amount * noise).to(each))
+        return output
 
     def _demand_evaluation(self, name, args):
         flag = TRAINING_FLAG[name]

@@ -27,6 +27,7 @@ from deepatoms.theory.piecewise import (
     Model,
     NotPiecewiseAffineError,
     Wish,
+    beyond_rounding,
     called,
     demand_affine,
     demand_alone,
@@ -161,23 +162,23 @@ def _demand_map(seen, maps):
     other = displaced(seen.x.detach())
     before, after, step = seen.trace.output.detach(), seen.held(other), (other - seen.x).detach().flatten(1)
     predicted = before + torch.einsum("ncd,nd->nc", maps, step)
-    reach = torch.linalg.vector_norm(maps, dim=2) * torch.linalg.vector_norm(step, dim=1)[:, None]
-    scale = (before.abs() + after.abs() + reach).amax(1, keepdim=True)
-    if after.shape != before.shape or not bool(((after - predicted).abs() <= seen.tolerance * scale).all()):
-        _explain(seen, other, float((after - predicted.detach()).abs().max()))
-    demand_any_company(seen)
+    lengths = torch.linalg.vector_norm(maps, dim=2)
+    reach, here = (lengths * torch.linalg.vector_norm(each.flatten(1), dim=1)[:, None] for each in (step, seen.x.detach()))
+    same = after.shape == before.shape
+    error = (after - predicted).abs() if same else torch.full_like(before, torch.inf)
+    if not same or bool(beyond_rounding(seen, error, before.abs() + after.abs() + reach, other, held=True).any()):
+        _explain(seen, other, float(error.max()), before.abs() + here)
+    demand_any_company(seen, before.abs() + here)
 
 
-def _explain(seen, other, error):
+def _explain(seen, other, error, size):
     """Say why the map does not hold: others' influence, a kink, or a derivative that is not the function's."""
-    demand_any_company(seen)
+    demand_any_company(seen, size)
     for still in (0, 1) if len(seen.x) > 1 else ():
         rows = torch.arange(still, len(seen.x), 2)
         moved = other.clone()
         moved[rows] = seen.x.detach()[rows]
-        output = seen.held(moved)[rows]
-        among = torch.cat([output[:1], output, output[:1]])
-        demand_alone(seen.model, seen.trace.output, among, rows, seen.tolerance)
+        demand_alone(seen, seen.held(moved)[rows], rows, size)
     for each in seen.trace.nonlinearities:
         if each.ties:
             raise ValueError(f"{each.operation} in layer {each.where!r} sits on its kink in {each.ties} units, where "
@@ -290,9 +291,9 @@ def _block_rows(score, parts, x):
 def _demand_split(seen, z, total):
     """The templates must sum to the map of the model itself, at x and elsewhere on its pieces."""
     whole = seen.trace.output
-    error = float((whole - z).abs().max())
-    if not error <= seen.tolerance * (1 + float(whole.abs().max())):
-        _refuse_split(seen.model, f"its output differs by {error:.3g} from that of stem, blocks and head")
+    error, size = (whole - z).abs(), whole.abs() + 0.01 * whole.abs().amax(0)
+    if bool(beyond_rounding(seen, error, size, seen.x.detach(), held=False).any()):
+        _refuse_split(seen.model, f"its output differs by {float(error.max()):.3g} from that of stem, blocks and head")
     try:
         _demand_map(seen, total)
     except ValueError as error:
@@ -308,11 +309,12 @@ def _demand_parts(net, parts):
 
 
 def _demand_slope(net, part, x):
-    """Pulled back along any slope of its outputs, a part must change as its derivative says, with its pieces held."""
+    """Pulled back along any slope of its outputs, each in its own unit, a part must change as its derivative says."""
     with torch.enable_grad():
         seen = watch(part, x, Wish(pieces=True, signs=False))
         before = seen.trace.output
-        weights = displaced(torch.zeros_like(before), 3).detach()
+        size = before.detach().abs().amax(0)
+        weights = displaced(torch.zeros_like(before), 3).detach() / size.clamp(min=0.01 * float(size.max()) or 1.0)
         slope = _gradient(before, x, weights)
     other = displaced(x.detach())
     terms = torch.cat([(weights * seen.held(other)).flatten(1), -(weights * before.detach()).flatten(1),
