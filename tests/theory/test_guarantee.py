@@ -102,6 +102,17 @@ def test_what_a_loud_sample_does_to_all_others_is_seen_where_they_are_alone(coun
                 call(lambda x: gain(x).relu(), given)
 
 
+def test_a_loud_sample_among_the_points_of_a_slice_or_a_walk_is_seen():
+    """All regions of a plane are followed in one batch: what that does to them is compared with points by themselves."""
+    with pytest.raises(NotPiecewiseAffineError, match="is not affine on"):
+        partition.slice_plane(gain, torch.tensor([[0.0, 0.0], [8, 0], [0, 8]], dtype=D))
+    x = crowd(5, 3) * torch.tensor([[0.1], [0.1], [0.1], [1], [0.1]], dtype=D)
+    with pytest.raises(NotPiecewiseAffineError, match="is not affine on"):
+        partition.in_radius(gain, x)
+    with pytest.raises(ValueError, match="not affine up to the break"):
+        splines.distance_to_break(lambda x: gain(x.relu()), x, x)
+
+
 def test_codes_that_a_loud_sample_turns_are_seen_where_no_output_shows_them():
     with pytest.raises(ValueError, match="units of relu .* change their code"):
         partition.region_codes(lambda x: x + 0 * gain(x).relu(), crowd(3, 2))

@@ -20,7 +20,7 @@ import torch
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
 from deepatoms.theory.arrays import Descended
-from deepatoms.theory.partition.extension import demand_double, demand_known, observe
+from deepatoms.theory.partition.extension import demand_double, demand_known, demand_pieces, observe
 from deepatoms.theory.partition.guards import memory
 from deepatoms.theory.partition.segment import first_change
 from deepatoms.theory.piecewise import (
@@ -424,13 +424,13 @@ def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, fa
 def _demand_straight(model, x, direction, nearest, output):
     """Up to the first break the function is the affine one that was followed to find it."""
     times = (0.99 * nearest).reshape(-1, *[1] * (x.ndim - 1))
+    points, change = (x + times * direction).detach(), times.reshape(-1, 1) * output[1]
     with torch.no_grad():
-        there = watch(model, x + times * direction, Wish(signs=False)).trace.output.reshape(len(x), -1)
-    expected = output[0] + times.reshape(-1, 1) * output[1]
-    scale = (output[0].abs() + (times.reshape(-1, 1) * output[1]).abs()).amax(1, keepdim=True)
-    error = (there - expected).abs()
-    if not bool((error <= 1e-9 * (1e-3 + scale)).all()):
-        refuse("model", called(model), f"is not affine up to the break that was found (off by {float(error.max()):.3g})",
+        watch(model, points, Wish(signs=False))
+    try:
+        demand_pieces(model, points, output[0] + change, output[0].abs() + change.abs() + 1e-3)
+    except NotPiecewiseAffineError as error:
+        refuse("model", called(model), f"is not affine up to the break that was found ({error})",
                "let torch see the whole model, and keep one row for each sample")
 
 

@@ -248,10 +248,10 @@ def test_a_limit_just_met_is_kept():
 
 
 @pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.9, False), (-0.9, False), (1.1, True), (-1.1, True)])
-@pytest.mark.parametrize(("scale", "size"), [(0.0, 1000.0), (5000.0, 5000.0)])
-def test_pieces_may_differ_from_forward_passes_by_rounding_of_the_largest_number(share, refused, scale, size):
-    """Of what makes them up, or of what comes out: outputs of 1000 and of 0."""
-    x, weight = torch.ones(2, 1, dtype=torch.float64), torch.tensor([[1000.0, 0.0]], dtype=torch.float64)
+@pytest.mark.parametrize(("scale", "size"), [(0.0, 4.001), (5000.0, 5000.005)])
+def test_pieces_may_differ_from_forward_passes_by_rounding_of_their_own_numbers(share, refused, scale, size):
+    """Of what makes them up, or of what comes out, and by a millionth of that of the largest: outputs of 1000 and of 4."""
+    x, weight = torch.ones(2, 1, dtype=torch.float64), torch.tensor([[1000.0, 4.0]], dtype=torch.float64)
 
     def model(x):
         return x @ weight
@@ -259,9 +259,9 @@ def test_pieces_may_differ_from_forward_passes_by_rounding_of_the_largest_number
     values[1, 1] += share * float(extension._tolerance(values)) * size
     if refused:
         with pytest.raises(NotPiecewiseAffineError, match="is not affine on 1 of 2 regions looked at"):
-            extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
+            extension.demand_pieces(model, x, values, torch.full((2, 2), scale, dtype=torch.float64))
     else:
-        extension.demand_pieces(model, x, values, torch.full((2,), scale, dtype=torch.float64))
+        extension.demand_pieces(model, x, values, torch.full((2, 2), scale, dtype=torch.float64))
 
 
 def test_memory_is_told_on_windows_and_unknown_where_no_system_says(monkeypatch):

@@ -210,7 +210,7 @@ def _demand_maps(model, corners, cells, maps):
     chosen = chosen.take(np.flatnonzero(chosen.sizes > 1e-12))  # of a sliver, rounding decides where its centre lies
     inside, (slopes, offsets) = chosen.inside(np.random.default_rng(0)), maps(chosen.centres)
     values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
-    scale = torch.as_tensor((abs(offsets) + abs(slopes).sum(2)).max(1), device=corners.device)
+    scale = torch.as_tensor(abs(offsets) + abs(slopes).sum(2), device=corners.device)
     demand_pieces(model, located(corners, inside), values, scale)
 
 

@@ -185,7 +185,7 @@ def _demand_line(model, start, end, ends, size):
         value, slope = observe(model, _along(start, end, middles), (end - start)[None])[1]
         for share in (-0.25, 0.25):
             offset = torch.as_tensor(share * widths, dtype=start.dtype, device=start.device)
-            values, scale = value + offset[:, None] * slope, (value.abs() + slope.abs()).amax(1)
+            values, scale = value + offset[:, None] * slope, value.abs() + slope.abs()
             demand_pieces(model, _along(start, end, middles + share * widths), values, scale)
 
 

@@ -154,7 +154,7 @@ def _demand_inside(model, x, best, output):
     reach = torch.where(radius.isfinite(), radius, 1 + x.flatten(1).abs().amax(1))
     for way in (0.9 * (reach / torch.linalg.vector_norm(direction, dim=1))[:, None] * direction, 0.99 * step):
         values = output[0] + torch.einsum("nd,dnc->nc", way, output[1:])
-        scale = output[0].abs().amax(1) + torch.einsum("nd,dnc->nc", way.abs(), output[1:].abs()).amax(1)
+        scale = output[0].abs() + torch.einsum("nd,dnc->nc", way.abs(), output[1:].abs())
         demand_pieces(model, x + way.reshape(x.shape), values, scale)
 
 
