@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from deepatoms.theory.arguments import integer, real_array, refuse
-from deepatoms.theory.piecewise import Wish, demand_affine, demand_any_company, demand_model, watch
+from deepatoms.theory.piecewise import Wish, beyond_rounding, demand_affine, demand_any_company, demand_model, watch
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
@@ -309,25 +309,38 @@ def _demand_layer(layer, shape, operator, operation):
     x = noise * torch.tensor([1.0, 1e3]).to(x).reshape(-1, *[1] * len(shape))
     try:
         with untouched(layer), torch.no_grad():
-            expected = _watched(layer, x, operation)
+            seen = _watched(layer, x, operation)
+            wrong = _differs(seen, operator)
     except ValueError as error:
         _refuse_other(layer, error)
-    values = x.flatten(1) if operator is None else operator(x.flatten(1).to(operator.slopes)).to(x)
-    near = 1e3 * torch.finfo(x.dtype).eps * (1 + expected.flatten(1).abs().amax(1, keepdim=True))
-    if expected.flatten(1).shape != values.shape or not bool(((expected.flatten(1) - values).abs() <= near).all()):
+    if wrong:
         _refuse_other(layer, "other values")
-    return tuple(expected.shape[1:])
+    return tuple(seen.trace.output.shape[1:])
+
+
+def _differs(seen, operator):
+    """Tell whether a layer's output is another than its operator's, by more than rounding of the numbers of that output."""
+    x, found = seen.x.flatten(1), seen.trace.output.flatten(1)
+    values = size = x
+    if operator is not None:
+        values = operator(x.to(operator.slopes)).to(x)
+        terms = torch.einsum("nd,krd->nkr", x.to(operator.slopes).abs(), operator.slopes.abs())
+        size = (terms + operator.offsets.abs().nan_to_num(posinf=0.0)).amax(2).to(x)
+    if found.shape != values.shape:
+        return True
+    error, size = (each.abs().reshape(seen.trace.output.shape) for each in (found - values, size))
+    return bool(beyond_rounding(seen, error, size, seen.x, held=False, tolerance=1e3 * torch.finfo(x.dtype).eps).any())
 
 
 def _watched(layer, x, operation):
-    """Return a layer's output; it may run one nonlinear operation, treats its samples one by one, and is affine but for it."""
+    """Return what is seen of a layer; it may run one nonlinear operation, treats its samples alike, and is affine but for it."""
     seen = watch(layer, x, Wish(pieces=True, signs=False))
     found = [each.operation for each in seen.trace.nonlinearities]
     if found != ([] if operation is None else [operation]):
         raise ValueError(f"it runs {', '.join(found) or 'no nonlinear operation'}")
     demand_affine(seen)
     demand_any_company(seen)
-    return seen.trace.output
+    return seen
 
 
 def _refuse_other(layer, why):
