@@ -414,6 +414,47 @@ def duplicates(self, z):
     return z * same.sum(1, keepdim=True).to(D)
 
 
+def loud(self, z):
+    """One large sample turns all others of its batch over."""
+    return torch.where((z > 0.6).any(), -0.5, 1.0).to(D) * z.relu()
+
+
+def quiet(self, z):
+    """One small sample does."""
+    return torch.where((z.abs().sum(1) < 1.2).any(), -0.5, 1.0).to(D) * z.relu()
+
+
+def loud_codes(self, z):
+    """It turns codes that no output shows."""
+    return z + 0 * torch.where((z > 0.6).any(), -0.5, 1.0).to(D).mul(z).relu()
+
+
+def by_count(self, z):
+    return z.relu() if len((z > 0.6).nonzero()) == 0 else 3 * z.relu()
+
+
+def by_equal_masks(self, z):
+    return z.relu() if torch.equal(z > -0.6, z > -9) else 3 * z.relu()
+
+
+def by_repeats(self, z):
+    return z.relu() * len(torch.repeat_interleave((z > 0.6).long().flatten()))
+
+
+def by_mask_of_numbers(self, z):
+    return z.relu() * len(torch.arange(z.numel())[(z > 0.6).flatten()])
+
+
+def time_first(self, z):
+    """Six outputs as six steps of one unit, the time before the batch."""
+    return z.T.reshape(-1, 1).relu().reshape(6, -1).T
+
+
+def alone_only(self, z):
+    """Another function for a batch of one."""
+    return z.relu() if len(z) > 1 else z.abs()
+
+
 def strided(self, z):
     return z.as_strided(z.shape, (0, 1)).relu()
 
@@ -559,7 +600,10 @@ WRONG = {
     "single and cut": _small(single_and_cut), "underflow": _small(underflow), "rounded by a sum": _small(
         lambda self, z: (z + 2.0 ** 45) - 2.0 ** 45), "seeded dropout": _small(seeded), "numpy seeded": _small(numpy_seeded),
     "equality": _small(by_equality), "closeness": _small(by_closeness), "cond": _small(conditional), "rank": _small(by_rank),
-    "saturated": _small(saturated),
+    "saturated": _small(saturated), "loud": _small(loud), "quiet": _small(quiet), "loud codes": _small(loud_codes),
+    "number of set entries": _small(by_count), "equal masks": _small(by_equal_masks), "repeats": _small(by_repeats),
+    "numbers by a mask": _small(by_mask_of_numbers),
+    "time first": _small(time_first), "another alone": _small(alone_only),
     "one of five": _small(one_of_five), "duplicates": _small(duplicates), "strided": _small(strided),
     "reversed": _small(reversed_batch), "fixed batch": _small(fixed_batch), "small batch": _small(small_batch),
     "own error": _small(failing(Own("no"))), "zero division": _small(failing(ZeroDivisionError("division by zero"))),
