@@ -2,6 +2,7 @@
 
 import copy
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -397,12 +398,17 @@ def test_x_may_be_a_part_of_the_model_s_own_numbers():
         assert torch.equal(one, other)
 
 
-def test_another_course_in_another_chunk_is_refused():
-    def model(x):
+def test_another_course_in_another_chunk_is_refused(monkeypatch):
+    """A Python branch on a mask is refused by itself; what else may lead to other operations is noticed between chunks."""
+    def branching(x):
         return (x.relu() - 1).relu() if len((x > 5).nonzero()) else x.relu()
-    x = torch.cat([normal(2, 3), 9 + normal(2, 3)])
-    with pytest.raises(NotPiecewiseAffineError, match="other operations|influence each other|depends on the input"):
-        partition.region_codes(model, x, chunk=2)
+    with pytest.raises(NotPiecewiseAffineError, match="nonzero in the model returns a Python number"):
+        partition.region_codes(branching, normal(2, 3))
+    once, twice = (partition.region_codes(model, normal(2, 3)) for model in (torch.relu, lambda x: (x.relu() - 1).relu()))
+    parts = iter([list(once), list(twice)])
+    monkeypatch.setattr(sys.modules["deepatoms.theory.partition.codes"], "_codes", lambda *_: next(parts))
+    with pytest.raises(NotPiecewiseAffineError, match="other operations for other inputs .* .1 nonlinearities, then 2"):
+        partition.region_codes(branching, normal(4, 3), chunk=2)
 
 
 def test_a_kink_that_is_one_is_still_refused_and_off_units_are_not():

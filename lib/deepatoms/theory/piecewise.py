@@ -85,8 +85,8 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
 
     Kinks count to a side: ReLU and its kind are *on* only above zero, ``clamp`` belongs to its middle piece, pooling
     and ``max(dim)`` take the first of equal entries. Comparisons, ``sign``, ``argmax``, masks and ``where`` are accepted (the
-    pieces may then fail to join); comparisons for equality and rounding are not, nor is a mask that decides a shape. Nothing of the caller's is changed: not x, nor
-    parameters, buffers, modes and random states.
+    pieces may then fail to join); comparisons for equality and rounding are not, nor is a mask that decides a shape. Nothing of
+    the caller's is changed: not x, nor parameters, buffers, modes and random states.
 
     Where codes are kept, inputs are run again in other company and by themselves: their codes and outputs must be the same, and
     with these codes held fixed the model must be affine.
