@@ -383,9 +383,10 @@ def by_itself(run: Callable[[torch.Tensor], torch.Tensor], one: torch.Tensor, ou
     >>> by_itself(torch.squeeze, torch.ones(1, 2), torch.ones(3, 2)).shape
     torch.Size([1, 2])
     """
+    shape = (1, *outputs.shape[1:])
     with suppress(*UNFIT):
         output = run(one.clone())  # a model may write into what it is given
-        if output.shape == (1, *outputs.shape[1:]):
+        if output.shape == shape:
             return output
     return run(torch.cat([one, one]))[:1]
 
