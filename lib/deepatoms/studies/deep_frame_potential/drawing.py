@@ -271,12 +271,7 @@ def last_width(last=8):
     curve.axvline(min(middle, 10), color=COLOURS["grey"], linewidth=0.8)
     curve.set(xlabel="width of the last layer", ylabel="F", ylim=(-0.01, 0.62))
     curve.legend(loc="upper left", fontsize=8)
-    pure = frame_potential.attained_magnitudes([10, middle, last])
-    bars.bar(["layer 1", "layer 2"], [layer.sum() for layer in pure], color=COLOURS["blue"], label="pure parameter")
-    bars.bar(["layer 1", "layer 2"], [(1 - layer).sum() for layer in pure], bottom=[layer.sum() for layer in pure],
-             color=COLOURS["grey"], label="pure identity")
-    bars.set(ylim=(0, 40), ylabel="atoms")
-    bars.legend(fontsize=8, loc="upper left")
+    pure = _pure_bars(bars, (10, middle, last))
     lower, least, _, reached = values[at]
     return figures.describe(
         figure, f"Chain 10-{middle}-{last}: minimum {least:.3f}, its relaxed lower value {lower:.3f}, descent reaches "
@@ -290,6 +285,18 @@ def last_width(last=8):
         {"the minimum is zero exactly up to the smallest other width": [F == 0 for F in values[:, 1]] == [
             width <= middle for width in LAST_WIDTHS],
          "descent and the printed bound lie above": bool((values[:, 2:] > values[:, [1]]).all())})
+
+
+def _pure_bars(bars, sizes):
+    """Draw of each layer how many atoms are pure parameter at the minimum, and pure identity; return the magnitudes."""
+    pure = frame_potential.attained_magnitudes(sizes)
+    heights = [layer.sum() for layer in pure]
+    bars.bar(["layer 1", "layer 2"], heights, color=COLOURS["blue"], label="pure parameter")
+    bars.bar(["layer 1", "layer 2"], [(1 - layer).sum() for layer in pure], bottom=heights, color=COLOURS["grey"],
+             label="pure identity")
+    bars.set(ylim=(0, 40), ylabel="atoms")
+    bars.legend(fontsize=8, loc="upper left")
+    return pure
 
 
 CHAINS = ((4, 20, 10), (3, 10, 9, 5), (2, 12, 12, 6), (16, 32, 32), (16, 64, 24))
