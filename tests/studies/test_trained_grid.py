@@ -252,18 +252,20 @@ def test_a_slope_that_halves_has_ratio_one_half():
     assert trained.slope_ratio(place, place) == 10
 
 
-def test_the_figure_of_the_trained_families_tells_its_correlations_from_the_errors(potentials, monkeypatch):
-    """Errors that F orders perfectly, residual nets above their chains by as much as their F says; and errors of no order."""
-    def shown(error):
-        monkeypatch.setattr(drawing.results, "records", lambda name, *more: kept(name, *more) if name != trained_grid.NAME else
-                            made_up(error))
-        return figure_of(drawing.errors_by_family(checking.Setting()))
-    kept, figure_of = drawing.results.records, lambda figure: figure.caption
-    like_F = shown(lambda family, size, seed: 100 * potentials.get(family, tuple(size)))
-    assert "Rank correlation with the error over 24 networks: of the least F 1.00 [1.00, 1.00]" in like_F
-    level = {"chain": 40, "resnet": 30, "densenet": 20}
-    assert "in 9 of 9 sizes" in shown(lambda family, size, seed: level[family] + size[0] / 10)
-    assert "in 0 of 9 sizes" in shown(lambda family, size, seed: -level[family] + size[0] / 10)
+@pytest.mark.parametrize(("error", "said", "held"), [
+    (lambda F, family, size: 100 * F, "with the least F among residual and dense networks (rank correlation 1.00 [1.00, 1.00]",
+     [True, False]),
+    (lambda F, family, size: {"chain": 40, "resnet": 30, "densenet": 20}[family] + size[0] / 10, "in 9 of 9 sizes", None),
+    (lambda F, family, size: {"chain": -40, "resnet": -30, "densenet": -20}[family] + size[0] / 10, "in 0 of 9 sizes", None),
+    (lambda F, family, size: -100 * F, "Over all 24 networks: -1.00 [-1.00, -1.00]", [False, True])])
+def test_the_figure_of_the_trained_families_tells_its_correlations_from_the_errors(error, said, held, potentials, monkeypatch):
+    kept = drawing.results.records
+    records = made_up(lambda family, size, seed: error(potentials.get(family, tuple(size)), family, size))
+    monkeypatch.setattr(drawing.results, "records",
+                        lambda name, *more: records if name == trained_grid.NAME else kept(name, *more))
+    figure = drawing.errors_by_family(checking.Setting())
+    assert said in figure.caption
+    assert held is None or list(figure.findings.values()) == held
 
 
 def test_the_figure_of_depth_tells_what_changes_with_it_and_what_skips_gain(monkeypatch):
