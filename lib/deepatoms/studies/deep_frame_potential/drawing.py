@@ -641,8 +641,8 @@ def _said_by_family(nets, found):
     return (f"The error rises with the least F among residual and dense networks (rank correlation {said['skips', 'F']}, with "
             f"few parameters {said['skips', 'count']}), not among chains ({said['chains', 'F']}; {said['chains', 'count']}). "
             f"Over all {len(known)} networks: {said['all', 'F']}; {said['all', 'count']}. The residual net errs less than the "
-            f"chain of its size in {better} of {len(pairs)} sizes. (Images of 16 x 16, ten epochs, mean of the recorded seeds; F at "
-            "unit magnitudes.)",
+            f"chain of its size in {better} of {len(pairs)} sizes. (Images of 16 x 16, ten epochs, mean of the recorded seeds; F "
+            "at unit magnitudes.)",
             f"Two scatter plots of test error, from {known.min():.0f} to {known.max():.0f} %, with a marker for each family. "
             "Left against the least F, right against the number of parameters.",
             {"the error rises with the least F among residual and dense networks": found["skips", "F"][1][0] > 0,
