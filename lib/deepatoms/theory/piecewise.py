@@ -263,13 +263,17 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
         given = x.clone()  # alone is marked as input: x may share its memory with the model's own numbers
         watcher = _Watcher(given, stack, wish)
         with _explained(stack), watcher, watcher.exits():
-            output = model(given)
-    if isinstance(output, torch.Tensor):
-        output = output.clone()  # a model that writes its answers into one buffer overwrites this one with the next
+            output = model(given.clone())
+    output = _own(output)
     if wish.held is not None and watcher.next != len(wish.held):
         watcher.changed_course()
     return Seen(model, x, Trace(output, tuple(watcher.found), tuple(watcher.concavities)), tuple(watcher.kept),
                 tuple(dict.fromkeys(watcher.unseen)), tuple(watcher.leading), watcher.epsilon)
+
+
+def _own(output):
+    """Return a copy of an output: a model that writes its answers into one buffer overwrites this one with the next."""
+    return output.clone() if isinstance(output, torch.Tensor) else output
 
 
 # What layers raise where they are given another shape, type or device.
@@ -423,7 +427,7 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
 def _in_company(seen, some):
     try:
         with torch.no_grad(), _places(seen.model) as stack, _explained(stack):
-            return seen.model(some)
+            return _own(seen.model(some))
     except ValueError as error:
         refuse("model", called(seen.model), f"takes a batch of {len(seen.x)} samples, but not one of {len(some)} ({error})",
                "make it a function of batches of any size")
