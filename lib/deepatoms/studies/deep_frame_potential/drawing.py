@@ -835,7 +835,8 @@ def rivals(setting):
         score, known, *groups = benchmarks.valid(scores[name], accuracies, *own.groups.values())
         within = [concordance(score, known, each, draw)[0] for each in groups]
         loss = regrets(np.nan_to_num(scores[name], nan=-np.inf), accuracies, drawn).mean()
-        lines.append((name, *ranks, *(f"{value:.2f}" for value in (kendalltau(score, known).statistic, *within, loss))))
+        numbers = np.round([kendalltau(score, known).statistic, *within, loss], 2) + 0.0  # which takes the sign from a zero
+        lines.append((name, *ranks, *(f"{value:.2f}" for value in numbers)))
     chance = (accuracies[drawn].max(1) - accuracies[drawn].mean(1)).mean()
     lines.append(("chance", *"0000000", f"{chance:.2f}"))
     with_count, with_overlaps = (float(spearman(scores["F, minimum"], other)) for other in (scores["parameters"], own.overlaps))
