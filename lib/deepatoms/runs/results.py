@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deepatoms.runs import record_files
@@ -57,6 +57,23 @@ def experiment(name: str, configurations: Iterable[Configuration], minutes: floa
         return function
 
     return decorate
+
+
+def also_read_by(name: str, claims: Iterable[str]) -> None:
+    """Name claims that came to read an experiment's records later; its own module, which the records name, stays as it is.
+
+    Raises:
+        ValueError: There is no such experiment.
+
+    >>> also_read_by("no such", ["dfp.eq2"])
+    Traceback (most recent call last):
+    ...
+    ValueError: name = 'no such' is no recorded experiment; make full lists them
+    """
+    if name not in _experiments:
+        refuse("name", name, "is no recorded experiment", "make full lists them")
+    known = _experiments[name]
+    _experiments[name] = replace(known, claims=(*known.claims, *(claim for claim in claims if claim not in known.claims)))
 
 
 def experiments() -> dict[str, Experiment]:

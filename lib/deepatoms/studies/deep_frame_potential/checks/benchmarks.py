@@ -28,6 +28,7 @@ from deepatoms.theory.induced import graphs
 
 SETS = benchmarks.SOURCES["nas201"].sets
 CONVOLUTIONS, POOLING = (2, 3), 4
+results.also_read_by(recorded.NAME, ["dfp.nas201_live", "dfp.beyond_count"])
 
 
 class Networks:

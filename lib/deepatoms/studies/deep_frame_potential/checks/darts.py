@@ -21,6 +21,7 @@ from deepatoms.studies.deep_frame_potential.checks.benchmarks import (
 )
 
 SETS = benchmarks.SOURCES["nas301"].sets
+results.also_read_by(darts.NAME, ["dfp.beyond_count"])
 
 
 class DartsNetworks(Networks):

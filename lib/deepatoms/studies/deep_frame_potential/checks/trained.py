@@ -18,6 +18,7 @@ from deepatoms.studies.deep_frame_potential.rankings import (
 )
 
 NARROW = trained_grid.WIDTHS[:2]
+results.also_read_by(trained_grid.NAME, ["dfp.fig6a_growth"])
 
 
 class Networks:
