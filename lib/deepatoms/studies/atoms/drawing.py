@@ -110,9 +110,9 @@ def lines_in_the_plane(atoms):
     plane.axis("off")
     best, bound = math.cos(math.pi / atoms), dictionaries.welch_bound(2, atoms)
     sizes = np.arange(2, 13)
-    curve.plot(sizes, np.cos(np.pi / sizes), "o-", color=COLOURS["blue"], label="best possible", markersize=4)
-    curve.plot(sizes, [dictionaries.welch_bound(2, int(k)) for k in sizes], "s--", color=COLOURS["orange"],
-               label="Welch bound", markersize=4)
+    least, bounds = np.cos(np.pi / sizes), np.array([dictionaries.welch_bound(2, int(k)) for k in sizes])
+    curve.plot(sizes, least, "o-", color=COLOURS["blue"], label="best possible", markersize=4)
+    curve.plot(sizes, bounds, "s--", color=COLOURS["orange"], label="Welch bound", markersize=4)
     curve.plot([atoms, atoms], [best, bound], "o", color="black", markersize=9, fillstyle="none")
     curve.set(xlabel="number of atoms k", ylabel="mutual coherence", ylim=(-0.05, 1.05), xticks=sizes[::2])
     curve.legend(loc="lower right")
@@ -121,7 +121,10 @@ def lines_in_the_plane(atoms):
         figure, f"{atoms} atoms in the plane: least coherence {best:.3f}, Welch bound {bound:.3f}. {meets} (Exact.)",
         f"Left, {atoms} arrows in the plane at equal angles of {180 / atoms:.0f} degrees, two neighbours in red. Right, "
         f"coherence against the number of atoms: the best possible rises from 0 at two atoms towards 1; the Welch bound "
-        f"lies below it from four atoms on and flattens near 0.7. Rings mark {atoms} atoms.")
+        f"lies below it from four atoms on and flattens near 0.7. Rings mark {atoms} atoms.",
+        {"the best possible rises, from 0": bool(abs(least[0]) < 1e-9 and (np.diff(least) > 0).all()),
+         "the Welch bound lies below it from four atoms on": bool(((least - bounds > 1e-9) == (sizes >= 4)).all()),
+         "the bound flattens near 0.7": bool(np.abs(bounds[-3:] - 0.7).max() < 0.05)})
 
 
 def coherence_of_sizes(draw):

@@ -64,8 +64,8 @@ def counts_and_limit(setting):
     for i, colour in enumerate(("orange", "red")):
         axes.plot([net[i].coherence for net in nets], [np.median(net[i].stripes) for net in nets], "o", alpha=0.7,
                   color=COLOURS[colour], label=f"trained CNN, layer {i + 1}")
-    for name, marker in (("K2-1D", "s"), ("K2-compact", "^")):
-        layers = certified(setting, name, 100).layers
+    engineered = {name: certified(setting, name, 100).layers for name in ("K2-1D", "K2-compact")}
+    for (name, layers), marker in zip(engineered.items(), "s^", strict=True):
         axes.plot([np.median(layer.coherence) for layer in layers], [np.median(layer.stripes) for layer in layers], marker,
                   linestyle="none", color=COLOURS["blue"], label=f"engineered, {name}")
     axes.set(xscale="log", yscale="log", xlabel="mutual coherence μ")
@@ -76,7 +76,11 @@ def counts_and_limit(setting):
         figure, "Feature maps of networks trained on digits hold far more nonzeros than the theorem allows, at a coherence "
         "where it allows one; only what is built for it lies below the limit. (Laptop scale, ten networks.)",
         "Stripe counts against coherence, both logarithmic. A falling black curve is the limit. The orange and red points of "
-        "trained layers lie far above its right end; blue squares and triangles of engineered signals lie below it.")
+        "trained layers lie far above its right end; blue squares and triangles of engineered signals lie below it.",
+        {"trained layers hold more than ten times what the theorem allows, which is one": all(
+            (1 + 1 / layer.coherence) / 2 < 2 and np.median(layer.stripes) > 10 for net in nets for layer in net),
+         "engineered signals lie below the limit": all(
+             np.median(each.stripes) < (1 + 1 / np.median(each.coherence)) / 2 for own in engineered.values() for each in own)})
 
 
 def one_signal(setting):

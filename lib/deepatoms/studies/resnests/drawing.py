@@ -264,7 +264,9 @@ def gap_frame(width, features):
         figure, f"M = {width}, {features}: gap {gap:.1e}; {held}. (Diabetes, training risk at fixed random features.)",
         f"Left, the gap on a logarithmic axis against the width, dropping to rounding error; a dashed line marks seventeen, "
         f"the width that Assumption 4 needs, a ring width {width}. Right, bars of the singular values, "
-        f"{held.rank} of 17 above zero.")
+        f"{held.rank} of 17 above zero.",
+        {"the gap drops to rounding error, at seventeen at the latest": gaps[0] > 0.1 and max(
+            gap for size, gap in zip(WIDTHS, gaps, strict=True) if size >= 17) < 1e-12})
 
 
 @functools.lru_cache(maxsize=64)
@@ -321,9 +323,9 @@ def escape_frame(rank, step):
     figure, (curve, bars) = figures.subplots(1, 2, size=(7, 3.2), width_ratios=[1.3, 1])
     problem, point, direction = _saddle(rank)
     walk = np.linspace(0, 1.5, 41)
-    here = problem.risk(*point)
-    curve.plot(walk, [problem.risk(*_moved(point, direction, s)) for s in walk], color=COLOURS["blue"], label="risk")
-    bent = problem.curvature(*point, *direction)
+    risks = np.array([problem.risk(*_moved(point, direction, s)) for s in walk])
+    here, bent = risks[0], problem.curvature(*point, *direction)
+    curve.plot(walk, risks, color=COLOURS["blue"], label="risk")
     curve.plot(walk[:24], here + bent * walk[:24] ** 2 / 2, "--", color=COLOURS["orange"], label="second order")
     curve.axhline(problem.infimum(), color="black", linewidth=0.8, linestyle=":", label="least risk")
     W, B = _moved(point, direction, step)
@@ -336,8 +338,11 @@ def escape_frame(rank, step):
     return figures.describe(
         figure, f"A saddle of rank {rank}, {step:g} along its escape direction: risk {problem.risk(W, B):.4f}, "
         f"at the saddle {here:.4f}, curvature {bent:.2f}. (Training risk at fixed features; three outputs.)",
-        f"Left, the risk along the direction starts flat, bends down as the dashed parabola does, and later rises; a dot at "
-        f"{step:g}. Right, the three singular values of the prediction weights, {rank} of them nonzero at the saddle.")
+        f"Left, the risk along the direction starts flat, bends down as the dashed parabola does, and "
+        f"{'later rises' if risks.argmin() < len(walk) - 1 else 'falls to the end'}; a dot at {step:g}. Right, the three "
+        f"singular values of the prediction weights, {rank} of them nonzero at the saddle.",
+        {"the risk bends down as the parabola does": bool(
+            bent < 0 and np.isclose(risks[1] - here, bent * walk[1]**2 / 2, 0.01))})
 
 
 def _moved(point, direction, step):

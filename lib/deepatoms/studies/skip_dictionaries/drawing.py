@@ -234,7 +234,7 @@ def kink(noise, depth):
     figure, axes = figures.subplots(size=(7, 3.3))
     weights, biases = [np.diag([2.0, 0.0])] * depth, [np.zeros(2)] * depth
     start, sizes = np.array([-0.1, 0.0]), np.geomspace(0.01, 2, 60)
-    errors = [_moved(start, size, weights, biases) for size in sizes]
+    errors = np.array([_moved(start, size, weights, biases) for size in sizes])
     corrected = sizes * skip.residual_bound(1.0, weights)
     axes.plot(sizes, corrected, color=COLOURS["green"], label="∏(1 + ‖W‖) ε")
     axes.plot(sizes, errors, color=AFTER, linewidth=2.5, label="actual error")
@@ -249,7 +249,11 @@ def kink(noise, depth):
         figure, f"{depth} layer{'s' if depth > 1 else ''}, noise {noise:g}, {past}: error {error:.3g}, printed bound "
         f"{noise / 2:.3g}, with S(h) kept {noise:.3g}, corrected {skip.residual_bound(noise, weights):.3g}. (Exact.)",
         f"Output error against noise on logarithmic scales. The error follows the dashed line of S(h) kept up to 0.1 and then "
-        f"climbs away, towards the corrected bound above. The printed bound lies below all. A ring marks noise {noise:g}.")
+        f"climbs away, towards the corrected bound above. The printed bound lies below all. A ring marks noise {noise:g}.",
+        {"up to the kink the error is the noise": bool(np.allclose(errors[sizes <= 0.1], sizes[sizes <= 0.1])),
+         "behind it the error lies above the noise, and not above the corrected bound": bool(
+             (errors > sizes)[sizes > 0.1].all() and (errors <= corrected).all()),
+         "the printed bound lies below all": bool((sizes / 2 < np.minimum(errors, corrected)).all())})
 
 
 def _moved(start, size, weights, biases):

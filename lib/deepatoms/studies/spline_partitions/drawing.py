@@ -298,7 +298,7 @@ def digits_slice(setting):
     return figures.describe(
         figure, f"The plane through a 0, a 1 and a 7 is cut into {len(found):,} regions; the decision boundary (red) runs across "
         "them. CNN of few filters with batch norm and max-pooling, trained on digits; every wall is exact.",
-        "A square of fine grey lines, straight within and bent at each other, densest between the digits. Three orange "
+        "A square of fine grey lines, straight within and bent at each other. Three orange "
         "dots mark the digits 0, 1 and 7, whose pictures stand beside it; a red line of short straight pieces separates them.")
 
 

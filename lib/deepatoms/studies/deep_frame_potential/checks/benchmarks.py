@@ -202,14 +202,26 @@ def gain_of_minimising(setting, cells):
     return gained(setting, cells)
 
 
-def against(setting, networks, rival, choose=max, names=SETS):
-    """Compare F with a rival on the data set that ``choose`` picks; control: the accuracy itself, or minus it."""
-    def compared(scores, name):
-        return difference(*valid(scores, networks.scores(name)[rival], networks.accuracies(name)), draws(setting))
+def opposed(networks, compared, choose, names):
+    """Measure low F on the data set that ``choose`` picks; control: the accuracy itself for low F, or minus it where F holds.
+
+    Args:
+        networks: as recorded.
+        compared: function of scores and of a data set's name, value and interval.
+        choose: max or min.
+        names: of the data sets.
+    """
     found = {name: compared(networks.low(), name) for name in names}
     name = choose(names, key=lambda each: found[each][0])
     sign = -1 if found[name][1][0] > 0 else 1
     return judged(found[name], compared(sign * networks.accuracies(name), name))
+
+
+def against(setting, networks, rival, choose=max, names=SETS):
+    """Compare F with a rival on the data set that ``choose`` picks; control: the accuracy itself, or minus it."""
+    def compared(scores, name):
+        return difference(*valid(scores, networks.scores(name)[rival], networks.accuracies(name)), draws(setting))
+    return opposed(networks, compared, choose, names)
 
 
 @on_cells("dfp.nas201_count/beats_parameters")
@@ -266,10 +278,7 @@ def beats_count_in_use(setting, cells):
     def compared(scores, name):
         values = valid(scores, cells.accuracies(name), cells.groups["same operations"].astype(float), cells.convolutions_in_use)
         return concordance(*values[:3], draws(setting), values[3])
-    found = {name: compared(cells.low(), name) for name in SETS}
-    name = min(SETS, key=lambda each: found[each][0])
-    sign = -1 if found[name][1][0] > 0 else 1
-    return judged(found[name], compared(sign * cells.accuracies(name), name))
+    return opposed(cells, compared, min, SETS)
 
 
 def beside(setting, networks, names=SETS):
@@ -286,10 +295,7 @@ def at_equal_count(setting, networks, names=SETS):
     """Correlate low F and accuracy at equal ranks of the parameters, on the best data set; control: the accuracy, or minus it."""
     def left(scores, name):
         return beyond(*valid(scores, networks.column("params"), networks.accuracies(name)), draws(setting))
-    found = {name: left(networks.low(), name) for name in names}
-    name = max(names, key=lambda each: found[each][0])
-    sign = -1 if found[name][1][0] > 0 else 1
-    return judged(found[name], left(sign * networks.accuracies(name), name))
+    return opposed(networks, left, max, names)
 
 
 @on_cells("dfp.beyond_count/nas201")
