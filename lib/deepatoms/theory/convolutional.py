@@ -564,7 +564,7 @@ def minimize_filter_coherence(atoms: int, channels: int, kernel: int | Sequence[
     kernel = tuple(arguments.integer("kernel", n) for n in _tuple(kernel))
     shape = (arguments.integer("designs", designs), arguments.integer("atoms", atoms),
              arguments.integer("channels", channels), *kernel)
-    free = torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+    free = torch.randn(shape, dtype=torch.float64, generator=generator, device=generator.device).requires_grad_()
     grid = tuple(2 * n - 1 for n in kernel)
     best, ended = _unit(free.detach(), len(grid)), True
     for exponent in EXPONENTS:

@@ -296,7 +296,7 @@ def _entry(layer):
 
 
 def _zeros(layer, shape):
-    first = next(layer.parameters(), torch.zeros(1, dtype=torch.float64))
+    first = next(layer.parameters(), torch.zeros(1, dtype=torch.float64, device="cpu"))
     return torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
 
 
@@ -305,8 +305,8 @@ def _demand_layer(layer, shape, operator, operation):
     x = _zeros(layer, shape)
     if x.itemsize < 4:
         refuse("layers", layer, f"computes in {str(x.dtype).removeprefix('torch.')}", "pass layer.float(), which is no other")
-    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(x)
-    x = noise * torch.tensor([1.0, 1e3]).to(x).reshape(-1, *[1] * len(shape))
+    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu").to(x)
+    x = noise * x.new_tensor([1.0, 1e3]).reshape(-1, *[1] * len(shape))
     try:
         with untouched(layer), torch.no_grad():
             seen = _watched(layer, x, operation)

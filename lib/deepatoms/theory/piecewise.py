@@ -323,7 +323,8 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     >>> displaced(torch.zeros(1, 2)).shape
     torch.Size([1, 2])
     """
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype if x.is_cpu else torch.float32)
+    dtype = x.dtype if x.is_cpu else torch.float32
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=dtype, device="cpu")
     return x + float(x.detach().abs().mean() or 1) * noise.to(x)
 
 
@@ -346,7 +347,7 @@ def company(x: torch.Tensor, rows: torch.Tensor, sign: int = 1) -> tuple[torch.T
     >>> some.shape, sorted(rows.tolist())
     (torch.Size([4, 2]), [0, 2])
     """
-    rows = rows.cpu()[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    rows = rows.cpu()[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0), device="cpu")]
     taken = x[rows.to(x.device)].detach()
     after = 2 if len(rows) + 2 == len(x) else 1
     others = [sign * displaced(taken[(0 if seed == 1 else -1),][None], seed) for seed in range(1, 2 + after)]
@@ -421,7 +422,7 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
         demand_alone(seen, _in_company(seen, some)[1:1 + len(rows)], rows, size)
     for row in extremes(x) if len(x) > 1 and isinstance(output, torch.Tensor) else ():
         alone = by_itself(lambda batch: _in_company(seen, batch), x[row:row + 1], output)
-        demand_alone(seen, alone, torch.tensor([row]), size)
+        demand_alone(seen, alone, torch.tensor([row], device="cpu"), size)
 
 
 def _in_company(seen, some):
@@ -436,12 +437,12 @@ def _in_company(seen, some):
 def _demand_apart(model, x, seen):
     """A sample's codes and output are its own: all are run again, and some of them watched and moved with their codes held."""
     demand_any_company(seen)
-    some, rows = company(x, torch.linspace(0, len(x) - 1, min(4, len(x))).long())
+    some, rows = company(x, torch.linspace(0, len(x) - 1, min(4, len(x)), device="cpu").long())
     again = _again(model, some)
     _demand_same(seen, again, rows, 1)
     demand_affine(again)
     for row in extremes(x)[:2] if len(x) > 1 else ():
-        _demand_same(seen, _again_alone(seen, x[row:row + 1]), torch.tensor([row]), 0)
+        _demand_same(seen, _again_alone(seen, x[row:row + 1]), torch.tensor([row], device="cpu"), 0)
 
 
 def _again(model, batch):
@@ -781,7 +782,7 @@ class _Watcher(TorchDispatchMode):
         for each, declared in zip(outputs, func._schema.returns, strict=False) if self.draw else ():
             own = declared.alias_info is None or declared.alias_info.is_write
             if own and isinstance(each, torch.Tensor) and each.is_floating_point() and each.layout == torch.strided:
-                noise = torch.randn(each.shape, generator=self.draw, dtype=torch.float64)
+                noise = torch.randn(each.shape, generator=self.draw, dtype=torch.float64, device="cpu")
                 each.mul_(1 + (self.amount * noise).to(each))
         return output
 

@@ -175,7 +175,7 @@ def _explain(seen, other, error, size):
     """Say why the map does not hold: others' influence, a kink, or a derivative that is not the function's."""
     demand_any_company(seen, size)
     for still in (0, 1) if len(seen.x) > 1 else ():
-        rows = torch.arange(still, len(seen.x), 2)
+        rows = torch.arange(still, len(seen.x), 2, device="cpu")
         moved = other.clone()
         moved[rows] = seen.x.detach()[rows]
         demand_alone(seen, seen.held(moved)[rows], rows, size)

@@ -187,9 +187,41 @@ def test_a_wall_that_may_be_rounding_is_refused_where_it_would_be_the_nearest(we
     if nearest:
         assert float(partition.in_radius(net, x)) == pytest.approx(0.1 if weight else 5)
     else:
-        with pytest.raises(ValueError, match="unit 1 of nonlinearity 0 would be the nearest wall.*prune it"):
+        with pytest.raises(ValueError, match="a unit 1 of nonlinearity 0 that would be the nearest wall.*prune it"):
             partition.in_radius(net, x)
         assert float(partition.in_radius(net, x / torch.tensor([100, 0.01]))) == pytest.approx(0.05)
+
+
+def small_unit(size, bias, dimension=2):
+    net = nn.Sequential(nn.Linear(dimension, 3), nn.ReLU(), nn.Linear(3, 1)).double().requires_grad_(False)
+    net[0].weight.copy_(torch.eye(3, dimension)).index_fill_(0, torch.tensor(2), size)
+    net[0].bias.copy_(torch.tensor([0.0, 0.1, bias * size], dtype=torch.float64))
+    return net
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize(("size", "bias", "cuts"), [
+    (1e-11, -0.105, True), (1e-13, -0.105, None), (1e-14, -0.105, None), (2e-15, -0.105, None), (1e-16, -0.105, False),
+    (1e-13, 9.0, False)])
+def test_a_wall_of_a_slice_that_rounding_would_move_is_refused(size, bias, cuts, plain):
+    """At 1e-14 two regions had other areas, and at 2e-15 three were missing."""
+    box = torch.tensor([[-1.0, -1.0, -1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]]).double()
+    for dimension, slices in ((2, partition.slice_plane), (3, partition.slice_space)):
+        net = small_unit(size, bias, dimension)
+        model, corners = net if plain else lambda x, net=net: net(x), box[:dimension + 1, :dimension]
+        if cuts is None:
+            with pytest.raises(ValueError, match="has a unit 2 of nonlinearity 0 that cuts the slice, and .* prune it"):
+                slices(model, corners)
+        else:
+            assert slices(model, corners).cells.sizes == pytest.approx(
+                slices(small_unit(1.0 if cuts else 0.0, bias, dimension), corners).cells.sizes, abs=1e-9)
+    start, end = torch.tensor([[-1.0, -0.001], [1.0, 0.0]]).double()
+    net = small_unit(size, bias)
+    if cuts is None:
+        with pytest.raises(ValueError, match="has a unit 2 of nonlinearity 0 that makes a wall of the slice, and .* prune it"):
+            partition.slice_segment(net, start, end)
+    else:
+        assert len(partition.slice_segment(net, start, end)) == 1 + cuts
 
 
 def test_a_point_on_a_wall_has_radius_and_step_zero():

@@ -153,7 +153,7 @@ def extremes(view: View, block: str, steps: int) -> dict[str, Found]:
     generator = torch.Generator().manual_seed(0)
     found = []
     for one in h.flatten(1):
-        start = torch.randn(len(one), generator=generator, dtype=torch.float64).to(one.device)
+        start = torch.randn(len(one), generator=generator, dtype=torch.float64, device="cpu").to(one.device)
         with products(vectors, one[None]) as (forward, adjoint):
             found.append(skip_dictionaries.extreme_singular_values(forward, adjoint, start, steps))
     worst = max(found, key=lambda ends: ends.condition)

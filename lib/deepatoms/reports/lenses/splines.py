@@ -164,7 +164,7 @@ def radius(view: View, count: int, exact: bool, cost: float = 0.0) -> dict[str, 
 def _bound(model, x):
     generator, best = torch.Generator().manual_seed(0), []
     for _ in range(DIRECTIONS):
-        way = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.device)
+        way = torch.randn(x.shape, generator=generator, dtype=torch.float64, device="cpu").to(x.device)
         way /= way.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
         best.append(splines.distance_to_break(model, x, way))
     return torch.stack(best).amin(0)

@@ -134,8 +134,8 @@ class Net:
         """
         generator = torch.Generator().manual_seed(arguments.integer("seed", seed, minimum=0))
         scale = math.sqrt(arguments.number("gain", gain, 0))
-        return [torch.randn(weight.shape, generator=generator, dtype=dtype) * (scale / math.sqrt(math.prod(weight.shape[1:])))
-                for weight in self.weights]
+        drawn = (torch.randn(weight.shape, generator=generator, dtype=dtype, device="cpu") for weight in self.weights)
+        return [each * (scale / math.sqrt(math.prod(each.shape[1:]))) for each in drawn]
 
     def unit(self, weights: Sequence) -> list:
         """Return the weights with unit magnitudes, the convention in which the minimum is well posed.

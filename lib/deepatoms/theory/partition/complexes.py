@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deepatoms.theory.partition.cells import ragged
+from deepatoms.theory.partition.guards import DOUBT
 from deepatoms.theory.partition.polygons import Polygons
 from deepatoms.theory.partition.polyhedra import Polyhedra
 from deepatoms.theory.partition.segment import NOISE, ROUNDING
@@ -162,7 +163,8 @@ class Complex:
             self.levels = [Elements(faces, cube.edges_of_faces), Elements(np.arange(6), np.array([6]))]
         self.dimension, self.parts = dimension, 1
         self.corners, self.edges = len(points), edges.shape[1]
-        self._values, self._ends, self._near = points.T.copy(), edges.copy(), np.zeros(0)
+        self._values, self._ends = points.T.copy(), edges.copy()
+        self._near, self._doubtful = np.zeros(0), np.zeros(0, bool)
         self._ranks = [np.empty(64, np.int64) for _ in range(dimension)]
 
     @property
@@ -189,7 +191,9 @@ class Complex:
         for level in self.levels:
             number = level.pack(number)
         largest = abs(functions).max(1, initial=0.0)
-        self._near = np.maximum(ROUNDING * largest, NOISE * largest.max(initial=0.0))
+        most = largest.max(initial=0.0)
+        self._near = np.maximum(ROUNDING * largest, NOISE * most)
+        self._doubtful = (largest > NOISE * most) & (largest <= DOUBT * most)
         self._values = np.concatenate([self.points, functions])
 
     def rectified(self) -> np.ndarray:
@@ -200,9 +204,11 @@ class Complex:
         """Cut all parts where one of the functions changes sign.
 
         Raises:
-            BeyondError: If rounding leaves no complex, or it outgrows memory.
+            BeyondError: If rounding leaves no complex, or may have made the wall, or the complex outgrows memory.
         """
         values, near = self.functions[row], self._near[row]
+        if self._doubtful[row] and values.min() < 0 < values.max():
+            raise BeyondError
         signs = (values > near).view(np.uint8) | ((values < -near).view(np.uint8) << 1)
         if np.bitwise_or.reduce(signs) != BOTH:
             return

@@ -193,7 +193,7 @@ def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
 def _demand_by_itself(model, x, traced):
     """Compare every value that is compared, and the output, of three samples together and one by one."""
     generator = torch.Generator().manual_seed(0)
-    near = torch.randn(5, *x.shape[1:], generator=generator, dtype=torch.float64).to(x) * (x.abs().max() + 1)
+    near = torch.randn(5, *x.shape[1:], generator=generator, dtype=torch.float64, device="cpu").to(x) * (x.abs().max() + 1)
     points, directions = x + near[:3], near[3:]
     together, output, mode = _run(model, points, directions, traced=traced)
     alone = [_run(model, point[None], directions)[:2] for point in points]

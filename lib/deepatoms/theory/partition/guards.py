@@ -1,12 +1,13 @@
-r"""Memory is refused before it is taken, on every system that says how much there is."""
+r"""What is refused beforehand: memory, on every system that says how much there is, and units that rounding may have made."""
 
 import ctypes
 import math
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from deepatoms.theory.arguments import refuse
+from deepatoms.theory.piecewise import Model, called
 from deepatoms.theory.signatures import named
 
 try:
@@ -15,6 +16,7 @@ except ImportError:  # Windows sets a process no limits
     resource = None  # type: ignore[assignment]
 
 GIB = 2**30
+DOUBT = 1e-12  # a unit that is less than this, of the most in its layer, may be the rounding of one that is constant
 
 
 def memory() -> float:
@@ -69,5 +71,23 @@ def demand_memory(name: str, value: Any, needed: float, remedy: str) -> None:
     if needed > memory():
         refuse(name, value, f"needs about {needed / GIB:,.1f} GiB at once; there are {memory() / GIB:,.1f} GiB", remedy,
                MemoryError)
+
+
+def refuse_doubtful(model: Model, layer: int, unit: int, what: str) -> NoReturn:
+    """Refuse a network of which one unit counts, and is so small that it may be the rounding of one that is constant.
+
+    Raises:
+        ValueError: Always.
+
+    Source:
+        Standard.
+
+    >>> refuse_doubtful(abs, 0, 3, "cuts the slice")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: model = 'the function' has a unit 3 of nonlinearity 0 that cuts the slice, and ...; prune it, or scale its weights
+    """
+    refuse("model", called(model), f"has a unit {unit} of nonlinearity {layer} that {what}, and changes so little beside the "
+           f"others ({DOUBT:g} of the most) that it may be the rounding of 0", "prune it, or scale its weights")
 
 named(__name__)

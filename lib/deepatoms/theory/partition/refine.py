@@ -22,6 +22,7 @@ from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.cells import AffineFunctions, Cells, ragged, settle
 from deepatoms.theory.partition.chains import Chain
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
+from deepatoms.theory.partition.guards import DOUBT, refuse_doubtful
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.untouched import untouched
@@ -167,6 +168,8 @@ class Observed:
             pieces = observe(self.model, located(self.corners, centres), directions, layer)[0][layer]
             functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
             split = Contest.of(functions, pieces.ranks) if pieces.competing else Units.of(functions)
+            if isinstance(split, Units) and len(units := split.doubtful(part)):
+                refuse_doubtful(self.model, layer, units[0] // pieces.walls, "cuts the slice")
             found.append(sweep(part, split, budget)[0])
         return type(cells).join(found)
 
@@ -332,7 +335,10 @@ class Units:
     @cached_property
     def largest(self) -> float:
         """Return the size of the largest numbers that make up a unit."""
-        return max((sum(map(abs, slopes), abs(offsets)).max(initial=0.0) for offsets, slopes in self._blocks()), default=0.0)
+        return max((scale.max(initial=0.0) for scale in self._scales()), default=0.0)
+
+    def _scales(self):
+        return (sum(map(abs, slopes), abs(offsets)) for offsets, slopes in self._blocks())
 
     def _blocks(self):
         """Yield the functions of some regions after the other: as many as stay in the cache."""
@@ -346,6 +352,18 @@ class Units:
         scale = sum(map(abs, function.slopes), abs(function.offsets))
         # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
         return function, np.maximum(ROUNDING * scale, NOISE * self.largest)
+
+    def doubtful(self, cells: Cells) -> np.ndarray:
+        """Return the units that cut a region and are so small that rounding moves their walls, or makes them."""
+        low, high = NOISE * self.largest, DOUBT * self.largest
+        if not any(((scale > low) & (scale <= high)).any() for scale in self._scales()):
+            return np.zeros(0, int)
+        rows, places = self.possible(cells)
+        function = self.one(places)[0]
+        scale = sum(map(abs, function.slopes), abs(function.offsets))
+        least, most = cells.extremes(rows, cells.evaluate(rows, function))
+        near = ROUNDING * scale
+        return places[(scale > low) & (scale <= high) & (least < -near) & (most > near)] % self.offsets.shape[1]
 
     def possible(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Return the regions and places of units that a bounding box does not rule out."""

@@ -148,7 +148,8 @@ def _between(hold, x, low, high, inside=None, ends=None):
 def _demand_ordered(low, high):
     if low is None or high is None:
         return
-    if bool((torch.as_tensor(low) > torch.as_tensor(high)).any()):
+    crossed = low > high
+    if bool(crossed.any() if isinstance(crossed, torch.Tensor) else crossed):
         raise ValueError("has a lower end above its upper end; exchange them")
 
 
@@ -326,11 +327,16 @@ def _pooled(hold, x, winner, cells):
     return candidates, (output, indices)
 
 
+def _counted(count):
+    """Return 0 .. count - 1, on the CPU whatever the default device is."""
+    return torch.arange(count, device="cpu")
+
+
 def _cells(plane, windows, kernel, stride, padding, dilation):
     """Return the position in the plane of every cell of every window, shape (*windows, cells); -1 in the padding."""
     axes = []
     for count, size, step, before, gap in zip(windows, kernel, stride, padding, dilation, strict=True):
-        axes.append((torch.arange(count) * step - before)[:, None] + torch.arange(size) * gap)
+        axes.append((_counted(count) * step - before)[:, None] + _counted(size) * gap)
     return _positions(plane, axes)
 
 
@@ -338,15 +344,16 @@ def _adaptive_cells(plane, windows):
     """Windows from floor(i n / m) to ceil((i + 1) n / m), filled up to the widest with cells outside."""
     axes = []
     for size, count in zip(plane, windows, strict=True):
-        start, end = torch.arange(count) * size // count, -(-(torch.arange(count) + 1) * size // count)
-        places = start[:, None] + torch.arange(int((end - start).max()))
+        start, end = _counted(count) * size // count, -(-(_counted(count) + 1) * size // count)
+        places = start[:, None] + _counted(int((end - start).max()))
         axes.append(torch.where(places < end[:, None], places, -1))
     return _positions(plane, axes)
 
 
 def _positions(plane, axes):
     """Return the flat positions of the cells of windows given axis by axis; -1 where any axis leaves the plane."""
-    position, inside, n = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.bool), len(plane)
+    position, n = _counted(1), len(plane)
+    inside = position == 0
     for axis, (size, places) in enumerate(zip(plane, axes, strict=True)):
         places = places.reshape(*(len(places) if i == axis else 1 for i in range(n)),
                                 *(places.shape[1] if i == axis else 1 for i in range(n)))

@@ -10,7 +10,7 @@ import torch
 
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.extension import Pieces, demand_double, demand_pieces, observe, rehearse
-from deepatoms.theory.partition.guards import demand_memory
+from deepatoms.theory.partition.guards import DOUBT, demand_memory, refuse_doubtful
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
@@ -46,7 +46,8 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
             not known, samples are mixed, or the model computes something else than its pieces.
         ValueError: If the ends are one point, do not fit, are not float64 or so near that rounding blurs the segment; or if
-            there are more pieces than the limit.
+            there are more pieces than the limit, or a wall of a unit whose numbers are less than 1e-12 of the layer's largest
+            (what is less than 1e-15 of it counts as constant).
         MemoryError: If one point needs more memory than there is.
 
     Source:
@@ -137,6 +138,7 @@ class _Walk:
         points = _along(self.start, self.end, middles)
         found = observe(self.model, points, (self.end - self.start)[None])[0]
         back, forth = _reach(found, len(now))
+        _demand_clear(self.model, found, np.minimum(back, middles - now[:, 0]), np.minimum(forth, now[:, 1] - middles))
         on_wall = np.minimum(back, forth) < NEAR  # a point of no piece: a place where the gap is parted
         low, high = np.maximum(now[:, 0], middles - back), np.minimum(now[:, 1], middles + forth)
         low[on_wall] = high[on_wall] = middles[on_wall]
@@ -159,6 +161,19 @@ def _reach(found, points):
     """Return how far some points can go back and forth before any layer's code changes."""
     extents = [torch.stack(_extent(pieces)).cpu().numpy() for pieces in found]
     return np.min([*extents, np.full((2, points), np.inf)], 0)
+
+
+def _demand_clear(model, found, back, forth):
+    """Refuse a wall, within the reach of some points, of a unit so small that rounding moves it or makes it."""
+    for pieces in found:
+        size = pieces.at.abs() + pieces.slopes[0].abs()
+        if pieces.competing or not bool((small := (size <= DOUBT * size.amax(1, keepdim=True)) & (size > _noise(pieces))).any()):
+            continue
+        meets, ahead = _meets(*_levels(pieces))
+        reach = torch.as_tensor(np.stack([back, forth]), device=meets.device)[:, :, None]
+        places = (small & (meets <= torch.where(ahead, reach[1], reach[0]))).nonzero()
+        if len(places):
+            refuse_doubtful(model, pieces.layer, int(places[0, 1]) // pieces.walls, "makes a wall of the slice")
 
 
 def _digests(found, points):
@@ -210,10 +225,13 @@ def first_change(pieces: Pieces) -> torch.Tensor:
 
 def _extent(pieces):
     """Return how far the points can go back and forth along their direction before one of these units or windows changes."""
-    at, slopes, least = (_leads if pieces.competing else _levels)(pieces)
-    meets = torch.where(slopes.abs() > least, (at / slopes).abs(), torch.inf)
-    ahead = torch.where(at > 0, slopes < 0, slopes > 0)
+    meets, ahead = _meets(*(_leads if pieces.competing else _levels)(pieces))
     return [torch.where(way, meets, torch.inf).amin(1) for way in (~ahead, ahead)]
+
+
+def _meets(at, slopes, least):
+    """Return how far away each of some affine functions is 0, and whether ahead."""
+    return torch.where(slopes.abs() > least, (at / slopes).abs(), torch.inf), torch.where(at > 0, slopes < 0, slopes > 0)
 
 
 def _levels(pieces):

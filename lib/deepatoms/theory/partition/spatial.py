@@ -176,7 +176,8 @@ def slice_space(model: Model, corners: torch.Tensor, layers: int | None = None, 
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
             not known, samples are mixed, or the model computes something else than its pieces.
         ValueError: If the corners lie in one plane, do not fit, are not float64 or so near that rounding blurs the slice;
-            or if there are more regions than the limit.
+            if there are more regions than the limit; or if a unit cuts the slice whose numbers are less than 1e-12 of the
+            layer's largest (what is less than 1e-15 of it counts as constant).
 
     Source:
         Section 7.1, :eq:`spl-refine`.

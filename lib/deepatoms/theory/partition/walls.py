@@ -6,13 +6,12 @@ import torch
 
 from deepatoms.theory.arguments import integer, real_array
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
-from deepatoms.theory.partition.guards import demand_memory, memory
+from deepatoms.theory.partition.guards import DOUBT, demand_memory, memory, refuse_doubtful
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
 USUAL = 2**29  # bytes at a time, unless the caller says how many points
-DOUBT = 1e-12  # a unit whose slope is less than this, of the most in its layer, may be the rounding of one that is constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,18 +111,17 @@ def _nearest(model, x, basis):
     for pieces in found:
         clear, doubted = _nearest_of(pieces)
         best, doubtful = _nearer(best, clear), _nearer(doubtful, doubted)
-    _demand_clear(best, doubtful)
+    _demand_clear(model, best, doubtful)
     _demand_inside(model, x, best, output)
     return best
 
 
-def _demand_clear(best, doubtful):
+def _demand_clear(model, best, doubtful):
     """Refuse where the nearest wall may be one that rounding makes of a unit that is zero, or may not."""
     nearer = (doubtful[0] < best[0]).nonzero().flatten()
     if len(nearer):
         layer, unit = (int(each[nearer[0]]) for each in doubtful[2:])
-        raise ValueError(f"model: unit {unit} of nonlinearity {layer} would be the nearest wall, and changes so little beside "
-                         f"the others ({DOUBT:g} of the most) that it may be the rounding of 0; prune it, or scale its weights")
+        refuse_doubtful(model, layer, unit, "would be the nearest wall")
 
 
 def _nearest_of(pieces):
@@ -150,7 +148,8 @@ def _closest(pieces, gap, normals, distance):
 def _demand_inside(model, x, best, output):
     """Compare the map of each region with the function at two points inside: in some direction, and towards the wall."""
     radius, step = best[0], best[1]
-    direction = torch.randn(step.shape, generator=torch.Generator().manual_seed(0), dtype=step.dtype).to(step.device)
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(step.shape, generator=generator, dtype=step.dtype, device="cpu").to(step.device)
     reach = torch.where(radius.isfinite(), radius, 1 + x.flatten(1).abs().amax(1))
     for way in (0.9 * (reach / torch.linalg.vector_norm(direction, dim=1))[:, None] * direction, 0.99 * step):
         values = output[0] + torch.einsum("nd,dnc->nc", way, output[1:])

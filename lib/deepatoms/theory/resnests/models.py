@@ -287,6 +287,7 @@ def _tanh_block(units, width, generator):
 
 
 def _normal(rows, columns, generator):
-    return torch.randn(rows, columns, generator=generator, dtype=torch.float64) / math.sqrt(columns)
+    drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64, device=generator.device)
+    return drawn / math.sqrt(columns)
 
 named(__name__)
