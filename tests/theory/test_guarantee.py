@@ -1,8 +1,13 @@
 """What is returned holds for the function that the model computes, or the call is refused by operation, place and remedy."""
 
+import array
+import collections
 import copy
+import functools
+import io
 import random
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -504,6 +509,16 @@ def test_what_was_made_inside_is_not_put_back_and_errors_pass():
     assert outside.tolist() == [0] * 4 and inside.tolist() == [1, 1]
 
 
+def test_tensors_that_the_model_does_not_hold_are_put_back_also_in_parts_and_where_their_storage_is_gone():
+    whole, part, freed = sparse(), sparse(), torch.arange(4.0)
+    with untouched(None):
+        whole.mul_(2)
+        part._values().mul_(2)
+        freed.add_(1)
+        freed.untyped_storage().resize_(0)
+    assert entries(whole) == entries(part) == torch.eye(3).tolist() and freed.tolist() == [0, 1, 2, 3]
+
+
 def test_a_hard_sigmoid_in_float64_is_exact():
     x = torch.tensor([[0.3, -2.0, 2.5, -3.5, 4.0]], dtype=D)
     A, b = splines.affine_map(nn.Hardsigmoid(), x)
@@ -801,23 +816,292 @@ def test_whatever_a_model_writes_is_put_back_also_where_it_lies_and_how_it_stand
     copy.deepcopy(model)
 
 
-def test_what_cannot_be_put_back_is_told_and_all_else_is(monkeypatch):
-    class Stubborn:
-        __slots__ = ("value",)
+def counted(counts=[0]):  # noqa: B006 (what is tested)
+    counts[0] += 1
+    return counts[0]
 
-        def __setattr__(self, name, value):
-            if hasattr(self, "value") and value == 0:
-                raise AttributeError("it only goes up")
-            object.__setattr__(self, name, value)
-    model, stubborn = Summed().eval(), Stubborn()
-    stubborn.value = 0
 
-    def counting(x):
-        stubborn.value = stubborn.value + 1
-        return model(x)
-    with pytest.raises(ValueError, match="model: what it changed cannot be put back .it only goes up.; leave"):
-        splines.affine_map(counting, normal(3, 4))
-    assert model.count == 0 and model.total.tolist() == [0, 0]
+class Counting:
+    """Counts in ways that only the class itself shows."""
+
+    __slots__ = ("__hidden", "late")
+    property_calls, static_calls = [0], [0]
+
+    def __init__(self):
+        self.__hidden = 0
+
+    def __setattr__(self, name, value):
+        if hasattr(self, name):
+            raise AttributeError("it is frozen")
+        object.__setattr__(self, name, value)
+
+    @property
+    def shown(self):
+        self.property_calls[0] += 1
+        return self.property_calls[0]
+
+    @staticmethod
+    def static():
+        STATIC[0] += 1
+        return STATIC[0]
+
+    def count(self):
+        object.__setattr__(self, "_Counting__hidden", self.__hidden + 1)
+        if not hasattr(self, "late"):
+            self.late = 1
+
+    def state(self):
+        return self.__hidden, hasattr(self, "late")
+
+
+class Guarded(type):
+    def __setattr__(cls, name, value):
+        raise KeyError(f"{cls.__name__} does not change")
+
+
+class Total(metaclass=Guarded):
+    count = 0
+
+
+class Log(list):
+    def clear(self):
+        raise OSError("a log is only written to")
+
+
+class Reads(dict):
+    hits = 0
+
+    def get(self, *key):
+        self.hits += 1
+        return super().get(*key)
+
+
+STATIC = [0]
+remembered = functools.lru_cache(lambda size, counts=[0]: counts.append(size) or counts)
+
+
+def new_names(model):
+    global APPEARED
+    APPEARED = 1
+    type(model).appeared = 1
+
+
+def in_inference_mode(model):
+    with torch.inference_mode():
+        model.held.add_(1)
+
+
+def made_in_inference_mode():
+    with torch.inference_mode():
+        return torch.zeros(2)
+
+
+def shape(tensor):
+    return tensor.tolist(), tensor.shape, tensor.stride(), tensor.requires_grad, tensor.untyped_storage().nbytes()
+
+
+def entries(tensor):
+    return tensor.to_dense().tolist()
+
+
+def sparse():
+    return torch.eye(3, dtype=D).to_sparse()
+
+
+def jagged():
+    return torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
+
+
+# What a model holds, what its forward does to it, and what is seen of it.
+HOLDINGS = {
+    "data of a plain tensor": (lambda: torch.zeros(2, 3), lambda model: setattr(model.held, "data", torch.ones(5)), shape),
+    "plain tensor turned": (lambda: torch.zeros(2, 3), lambda model: model.held.t_(), shape),
+    "plain tensor unsqueezed": (lambda: torch.zeros(2, 3), lambda model: model.held.unsqueeze_(0), shape),
+    "plain tensor grown": (lambda: torch.zeros(2, 3), lambda model: model.held.resize_(40).fill_(1), shape),
+    "plain tensor set": (lambda: torch.zeros(2, 3), lambda model: model.held.set_(torch.ones(7)), shape),
+    "plain tensor by numpy": (lambda: torch.zeros(2, 3), lambda model: model.held.numpy().fill(1), shape),
+    "storage freed": (lambda: torch.arange(9.0), lambda model: model.held.untyped_storage().resize_(0), shape),
+    "inference tensor": (made_in_inference_mode, in_inference_mode, torch.Tensor.tolist),
+    "hook of a tensor": (lambda: nn.Parameter(torch.ones(2)), lambda model: model.held.register_hook(lambda slope: 2 * slope),
+                         lambda held: held._backward_hooks),
+    "late hook of a tensor": (lambda: nn.Parameter(torch.ones(2)), lambda model: model.held.register_post_accumulate_grad_hook(
+        lambda held: None), lambda held: held._post_accumulate_grad_hooks),
+    "note on a tensor": (lambda: nn.Parameter(torch.ones(2)), lambda model: setattr(model.held, "note", 1),
+                         lambda held: dict(vars(held))),
+    "sparse": (sparse, lambda model: model.held.mul_(2), entries),
+    "sparse, emptied": (sparse, lambda model: model.held.zero_(), entries),
+    "values of sparse": (sparse, lambda model: model.held._values().mul_(2), entries),
+    "rows": (lambda: sparse().to_sparse_csr(), lambda model: model.held.mul_(2), entries),
+    "values of rows": (lambda: sparse().to_sparse_csr(), lambda model: model.held.values().mul_(2), entries),
+    "values of columns by numpy": (lambda: sparse().to_sparse_csc(), lambda model: model.held.values().numpy().fill(2), entries),
+    "nested": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), lambda model: model.held.mul_(2),
+               lambda held: [each.tolist() for each in held.unbind()]),
+    "jagged": (jagged, lambda model: model.held.mul_(2), lambda held: held.values().tolist()),
+    "meta": (lambda: torch.zeros(3, device="meta"), lambda model: model.held.add_(1).unsqueeze_(0), lambda held: held.shape),
+    "namespace": (lambda: types.SimpleNamespace(count=0), lambda model: setattr(model.held, "count", 1), repr),
+    "user's table": (lambda: collections.UserDict(count=0), lambda model: model.held.update(count=1), dict),
+    "numbers of the array module": (lambda: array.array("d", [0]), lambda model: model.held.append(1), list),
+    "order of a table": (lambda: {"a": 0, "b": 1}, lambda model: model.held.update(a=model.held.pop("a")), list),
+    "order of an ordered table": (lambda: collections.OrderedDict(a=0, b=1), lambda model: model.held.move_to_end("a"), list),
+    "list that refuses": (Log, lambda model: model.held.append(1), list),
+    "table that counts": (lambda: Reads(b=1), lambda model: model.held.update(a=1), lambda held: (held.hits, list(held))),
+    "function in a frozen set": (lambda: frozenset([counted]), lambda model: [each() for each in model.held],
+                                 lambda held: list(counted.__defaults__[0])),
+    "array of objects": (lambda: np.array([None, [1]], object), lambda model: (
+        model.held[1].append(2), model.held.__setitem__(0, 5)), np.ndarray.tolist),
+    "array flattened": (lambda: np.zeros((2, 3)), lambda model: model.held.resize(6, refcheck=False), np.shape),
+    "array locked": (lambda: np.zeros(2), lambda model: (model.held.flags.writeable and model.held.fill(1), model.held.setflags(
+        write=False)), lambda held: (held.tolist(), held.flags.writeable)),
+    "masked array": (lambda: np.ma.masked_array([1.0, 2.0], [False, True]), lambda model: model.held.__setitem__(
+        0, np.ma.masked), repr),
+    "bits": (lambda: np.random.PCG64(0), lambda model: model.held.random_raw(), lambda held: str(held.state)),
+    "new names": (lambda: globals().pop("APPEARED", None), new_names, lambda held: (
+        "APPEARED" in globals(), hasattr(Beside, "appeared"))),
+    "property": (Counting, lambda model: model.held.shown, lambda held: list(held.property_calls)),
+    "static method": (Counting, lambda model: model.held.static(), lambda held: list(STATIC)),
+    "slots": (Counting, lambda model: model.held.count(), Counting.state),
+    "guarded class": (lambda: Total, lambda model: type.__setattr__(model.held, "count", model.held.count + 1),
+                      lambda held: held.count),
+    "function that remembers": (lambda: remembered.cache_clear() or remembered, lambda model: model.held(7), lambda held: list(
+        held.__wrapped__.__defaults__[0]))}
+
+
+class Beside(Written):
+    def __init__(self, held, do, buffer):
+        super().__init__()
+        if buffer:
+            self.register_buffer("held", held)
+        else:
+            self.held = held
+        self.do = do
+
+    def beside(self, x, z):
+        self.do(self)
+        return z
+
+
+@pytest.mark.parametrize("call", [splines.affine_map, partition.region_codes])
+@pytest.mark.parametrize("name, buffer", [
+    (name, buffer) for name, (_, _, look) in HOLDINGS.items() for buffer in (False, True)
+    if not buffer or look in (shape, entries) or name in ("nested", "jagged", "meta", "inference tensor")])
+@pytest.mark.filterwarnings("ignore:.*(nested|Sparse)")
+def test_whatever_a_model_holds_is_put_back(name, buffer, call):
+    build, do, look = HOLDINGS[name]
+    model = Beside(build(), do, buffer)
+    held, before = model.held, look(model.held)
+    call(model, normal(3, 4))
+    assert look(model.held) == before and model.held is held and model.count == 0
+
+
+def test_a_buffer_that_is_a_view_stays_one_and_takes_no_derivative():
+    class View(Written):
+        def __init__(self):
+            super().__init__()
+            many = torch.zeros(4, 2, dtype=D)
+            self.register_buffer("one", many[1])
+            self.register_buffer("many", many)
+
+        def beside(self, x, z):
+            self.one.add_(z.sum(0))
+            return z
+    model = View()
+    one, place = model.one, model.one.data_ptr()
+    splines.affine_map(model, normal(3, 4))
+    assert model.one is one and one.data_ptr() == place and one._base is model.many
+    assert not model.many.requires_grad and not one.requires_grad and not model.many.any()
+    model(normal(3, 4))  # it can be written to with gradients as before
+    assert model.many.requires_grad and model.many[1].any() and not model.many[0].any()
+
+
+def test_what_cannot_be_put_back_is_told_and_all_else_is():
+    """A tensor that was computed from others does not get this back."""
+    model, start = Summed().eval(), torch.ones(2, dtype=D, requires_grad=True)
+    computed = start * 2
+
+    def writing(x):
+        z = model(x)
+        computed.add_(z.sum(0))
+        return z
+    with pytest.raises(ValueError, match=r"model: what it changed cannot be put back .a tensor of shape \(2,\), itself.*; leave"):
+        splines.affine_map(writing, normal(3, 4))
+    assert model.count == 0 and model.total.tolist() == [0, 0] and computed.tolist() == [2, 2]
+
+
+def test_a_view_of_what_was_computed_is_no_change_where_its_base_is_put_back():
+    computed = torch.ones(2, dtype=D, requires_grad=True) * 2
+    part = computed[:1]
+
+    def writing(x):
+        with torch.no_grad():
+            computed.add_(1)
+        return x.relu() + 0 * len(part)
+    splines.affine_map(writing, normal(3, 4))
+    assert computed.tolist() == [2, 2] and part.tolist() == [2]
+
+
+def test_hooks_that_forward_puts_on_a_weight_are_not_called_afterwards():
+    called, layer = [], nn.Linear(4, 2, dtype=D)
+
+    def hooking(x):
+        layer.weight.register_hook(lambda slope: called.append(slope))
+        layer.weight.register_post_accumulate_grad_hook(lambda weight: called.append(weight))
+        return layer(x).relu()
+    splines.affine_map(hooking, normal(3, 4))
+    called.clear()
+    layer(normal(3, 4)).sum().backward()
+    assert not called
+
+
+def test_an_interruption_is_passed_on_also_where_something_cannot_be_put_back():
+    start = torch.ones(2, requires_grad=True)
+    computed, counts = start * 2, [0]
+
+    def interrupted(x):
+        counts[0] += 1
+        computed.add_(start)
+        np.random.random()
+        raise KeyboardInterrupt
+    before = np.random.get_state()[2]
+    with pytest.raises(KeyboardInterrupt), torch.enable_grad():
+        trace(interrupted, normal(3, 4))
+    assert counts == [0] and np.random.get_state()[2] == before
+
+
+class Scripted(nn.Module):
+    count: int
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.count, self.log, self.notes, self.last = nn.Linear(4, 2, dtype=D), 0, [1], {"a": 1}, torch.zeros(1)
+        self.register_buffer("total", torch.zeros(1, dtype=D))
+
+    def forward(self, x):
+        self.count += 1
+        self.total = self.total + 1
+        self.last = self.last + 1
+        self.log.append(2)
+        self.notes["b"] = 3
+        return torch.relu(self.layer(x))
+
+
+def saved_and_loaded(module):
+    file = io.BytesIO()
+    torch.jit.save(module, file)
+    file.seek(0)
+    return torch.jit.load(file)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("build", [lambda module: module, lambda module: torch.jit.freeze(module.eval()), saved_and_loaded,
+                                   nn.Sequential])
+def test_attributes_of_a_scripted_module_are_put_back(build):
+    module = build(torch.jit.script(Scripted()))
+    splines.affine_map(module, normal(3, 4))
+    partition.region_codes(module, normal(3, 4))
+    own = (module[0] if isinstance(module, nn.Sequential) else module)._c
+    assert (own.getattr("count"), own.getattr("log"), own.getattr("total").tolist()) == (0, [1], [0])
+    if own.hasattr("notes"):
+        assert own.getattr("notes") == {"a": 1} and own.getattr("last").tolist() == [0]
 
 
 def test_a_scripted_part_keeps_its_mode_and_a_gradient_outside_is_not_left():
@@ -837,13 +1121,24 @@ def test_a_scripted_part_keeps_its_mode_and_a_gradient_outside_is_not_left():
     assert part.training and weight.grad is None
 
 
+@pytest.mark.filterwarnings("ignore:.*(nested|Sparse|quantize)")
 def test_codes_leave_storages_resizable_and_look_at_any_layout():
     net = dense(4, 6, 2)
     net.register_buffer("sparse", torch.eye(3).to_sparse())
     net.register_buffer("rows", torch.eye(3).to_sparse_csr())
     net.register_buffer("nowhere", torch.zeros(3, device="meta"))
+    net.register_buffer("huge", torch.sparse_coo_tensor([[1], [2]], [1.0], (10**7, 10**7)))  # dense, it would not fit in memory
+    net.register_buffer("quantized", torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8))
+    net.register_buffer("several", torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))
+    net.register_buffer("jagged", jagged())
     partition.region_codes(net, normal(3, 4))
     assert all(each.untyped_storage().resizable() for each in net.parameters())
+    before = partition.codes.fingerprint(net)
+    for values in (net.sparse._values(), net.rows.values(), net.huge._values(), net.several.unbind()[1], net.jagged.values()):
+        values.mul_(2)
+        assert partition.codes.fingerprint(net) != before
+        values.div_(2)
+    assert partition.codes.fingerprint(net) == before
 
 
 def test_answers_written_into_one_buffer_are_told_apart():

@@ -13,6 +13,7 @@ import torch
 from deepatoms.theory.arguments import integer, refuse
 from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, demand_batch, demand_model, trace
 from deepatoms.theory.signatures import named
+from deepatoms.theory.untouched import dense_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,16 +165,13 @@ def fingerprint(model: Model) -> int | None:
         return None
     checksum = 0
     for tensor in [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]:
-        checksum = zlib.crc32(_numbers(tensor.detach()), checksum)
+        for part in dense_parts(tensor.detach()):
+            checksum = zlib.crc32(_numbers(part), checksum)
     return checksum
 
 
-def _numbers(tensor):
-    """Return the bytes of a copy: numpy keeps what it looks at from being resized ever after. A tensor on meta has none."""
-    if tensor.is_meta:
-        return b""
-    dense = tensor if tensor.layout == torch.strided else tensor.to_dense()
-    dense = dense.int_repr() if dense.is_quantized else dense
+def _numbers(dense):
+    """Return the bytes of a copy: numpy keeps what it looks at from being resized ever after."""
     return dense.cpu().clone(memory_format=torch.contiguous_format).flatten().view(torch.uint8).numpy().data
 
 
