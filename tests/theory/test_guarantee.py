@@ -1141,6 +1141,13 @@ def test_codes_leave_storages_resizable_and_look_at_any_layout():
     assert partition.codes.fingerprint(net) == before
 
 
+def test_a_buffer_that_the_first_batch_will_shape_is_refused():
+    net = nn.Sequential(nn.Linear(4, 3, dtype=D), nn.LazyBatchNorm1d(affine=False, dtype=D), nn.ReLU()).eval()
+    for call in (splines.affine_map, partition.region_codes, splines.concavities):
+        with pytest.raises(ValueError, match="has a buffer '1.running_mean' that the first batch has yet to shape; run it once"):
+            call(net, normal(3, 4))
+
+
 def test_answers_written_into_one_buffer_are_told_apart():
     class Static(nn.Module):
         def __init__(self):

@@ -128,7 +128,7 @@ def demand_model(model: Model) -> None:
 
     Raises:
         TypeError: If the model cannot be called.
-        ValueError: If it is a module with parameters that its first batch will shape, or that hold no numbers.
+        ValueError: If it is a module with parameters or buffers that its first batch will shape, or parameters without numbers.
 
     Source:
         Standard.
@@ -137,11 +137,12 @@ def demand_model(model: Model) -> None:
     """
     if not callable(model):
         refuse("model", model, "cannot be called", "pass a torch.nn.Module or a function of a tensor", TypeError)
-    for name, parameter in model.named_parameters() if isinstance(model, torch.nn.Module) else ():
-        if torch.nn.parameter.is_lazy(parameter):
-            refuse("model", type(model).__name__, f"has a parameter {name!r} that the first batch has yet to shape",
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()] if isinstance(model, torch.nn.Module) else ():
+        kind = "parameter" if isinstance(tensor, torch.nn.Parameter) else "buffer"
+        if torch.nn.parameter.is_lazy(tensor):
+            refuse("model", type(model).__name__, f"has a {kind} {name!r} that the first batch has yet to shape",
                    "run it once, model(x), before")
-        if parameter.is_meta:
+        if tensor.is_meta and kind == "parameter":
             refuse("model", type(model).__name__, f"has a parameter {name!r} on the device 'meta', without numbers",
                    "load its weights before")
 
