@@ -200,6 +200,16 @@ def truth_of_the_plane(kind, name):
         assert abs(one_by_one(kind, name, plane.points(plane.centres)).numpy() - values).max() < 1e-8
 
 
+def truth_of_the_space(kind, name):
+    """A small box, of few regions."""
+    corners = inputs(4)[:1] + 0.5 * inputs(4) - 0.5 * inputs(4)[:1]
+    space = answered(fresh(kind, name), lambda model: partition.slice_space(model, corners))
+    if space is not None:
+        slopes, offsets = space.affine_maps()
+        values = (slopes @ space.centres[..., None])[..., 0] + offsets
+        assert abs(one_by_one(kind, name, space.points(space.centres)).numpy() - values).max() < 1e-8
+
+
 def truth_of_the_segment(kind, name):
     x = inputs(2)
     walls = answered(fresh(kind, name), lambda model: partition.slice_segment(model, x[0], x[1]))
@@ -226,7 +236,7 @@ TRUTHS = {
     splines.affine_map: truth_of_the_map, splines.block_templates: truth_of_the_templates,
     partition.region_codes: truth_of_the_codes, splines.distance_to_break: truth_of_the_break,
     partition.in_radius: truth_of_the_radius, partition.nearest_walls: truth_of_the_walls,
-    partition.slice_plane: truth_of_the_plane, partition.slice_segment: truth_of_the_segment,
+    partition.slice_plane: truth_of_the_plane, partition.slice_space: truth_of_the_space, partition.slice_segment: truth_of_the_segment,
     splines.concavities: truth_of_concavities, max_affine.operators: truth_of_the_operators}
 
 
