@@ -236,7 +236,8 @@ TRUTHS = {
     splines.affine_map: truth_of_the_map, splines.block_templates: truth_of_the_templates,
     partition.region_codes: truth_of_the_codes, splines.distance_to_break: truth_of_the_break,
     partition.in_radius: truth_of_the_radius, partition.nearest_walls: truth_of_the_walls,
-    partition.slice_plane: truth_of_the_plane, partition.slice_space: truth_of_the_space, partition.slice_segment: truth_of_the_segment,
+    partition.slice_plane: truth_of_the_plane, partition.slice_space: truth_of_the_space,
+    partition.slice_segment: truth_of_the_segment,
     splines.concavities: truth_of_concavities, max_affine.operators: truth_of_the_operators}
 
 

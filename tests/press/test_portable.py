@@ -62,6 +62,17 @@ def test_rows_are_in_the_order_of_what_they_use_of_their_tolerance_then_of_what_
     assert [line.split()[0] for line in portable.lines(rows)[1:]] == ["b", "c", "a"]
 
 
+def test_the_table_of_settings_counts_what_moves_from_what_is_stored_and_names_the_widest():
+    def row(check, allowed, **values):
+        return {"check": check, "allowed": allowed, "values": values}
+
+    rows = [row("a", 2.0, stored=1.0, one=1.0, two=0.0), row("b", 0.5, stored=math.inf, one=math.inf, two=math.inf),
+            row("c", 0.0, stored=0.0, one=0.0, two=1e-9), row("d", 1.0, one=1.0, two=5.0)]
+    assert [line.split() for line in portable.by_setting(rows[:2])] == [
+        "one 0 of 2 move".split(), "two 1 of 2 move, at most 0.5 of its tolerance: a".split()]
+    assert portable.by_setting(rows)[1].split() == "two 2 of 3 move, at most inf of its tolerance: c".split()
+
+
 def test_what_is_kept_and_printed_is_what_was_measured_here_and_all_that_fails(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(checkout, "SITE", tmp_path / "new" / "html")
     (tmp_path / "new").mkdir()
@@ -76,7 +87,8 @@ def test_what_is_kept_and_printed_is_what_was_measured_here_and_all_that_fails(m
     assert kept["failed"] == ["plainest: bad fail"] and [row["check"] for row in kept["checks"]] == [ONE]
     assert kept["arithmetic"] == {"default": {"of": "default"}, "plainest": {"of": "plainest"}}
     assert set(kept["checks"][0]["values"]) == {"stored", "default", "plainest"}
-    assert "plainest: bad fail" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "plainest: bad fail" in said and "default              0 of 1 move\n" in said
 
 
 def test_differences_are_told_in_order_those_of_fresh_outcomes_first():

@@ -75,6 +75,26 @@ def table(measured):
     return sorted(rows, key=lambda row: (-row["of_tolerance"], -row["spread"]))
 
 
+def by_setting(rows):
+    """Return the table of settings as text: how many checks move there from what is stored, and the widest of its tolerance."""
+    said = []
+    for setting in dict.fromkeys(name for row in rows for name in row["values"] if name != "stored"):
+        moves = {row["check"]: _move(row, setting) for row in rows if {setting, "stored"} <= row["values"].keys()}
+        widest = max(moves, key=moves.get, default="")
+        moved = sum(move > 0 for move in moves.values())
+        most = f", at most {moves[widest]:.2g} of its tolerance: {widest}" if moved else ""
+        said.append(f"{setting:18} {moved:3} of {len(moves)} move{most}")
+    return said
+
+
+def _move(row, setting):
+    """Return how far a check lies from what is stored, over what its tolerance allows."""
+    before, now = row["values"]["stored"], row["values"][setting]
+    if before == now:
+        return 0.0
+    return abs(now - before) / row["allowed"] if row["allowed"] else math.inf
+
+
 def lines(rows):
     """Return the table as text: checks whose result changes, then those that move, each against its tolerance."""
     changed = [f"{row['check']}: {' and '.join(row['results'])}" for row in rows if len(row["results"]) > 1]
@@ -99,7 +119,7 @@ def write(chapters, settings, tests=True):
     failed = [f"{setting}: {name} fail" for setting, said in passed.items() for name, good in said.items() if not good]
     failed += [f"{setting}: {said}" for setting, each in found.items() for said in _joined(each, "broken").values()]
     _keep({"failed": failed, "arithmetic": {setting: each[0]["arithmetic"] for setting, each in found.items()}, "checks": rows})
-    print(*lines(rows), *failed, sep="\n")
+    print(*lines(rows), *by_setting(rows), *failed, sep="\n")
     return not failed and not any(len(row["results"]) > 1 or row["of_tolerance"] > 1 for row in rows)
 
 
