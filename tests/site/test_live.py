@@ -78,7 +78,7 @@ def test_a_stroke_is_answered_within_50_milliseconds(opened, took):
 
 def test_a_slow_answer_is_found_on_any_processor(opened, took, loop):
     slow = f"() => {{ for (let part = 0; part < 5; part++) ({loop})(); }}"
-    assert 50 < took(opened, slow, 10) < 120
+    assert took(opened, slow, 10) > 50  # how much more, another process decides: it takes what the slowest of ten turns took
 
 
 def test_the_mouse_draws_and_the_templates_move_with_it(opened):
