@@ -7,6 +7,7 @@ function is evaluated on a cell that it has missed before, and all cells are cut
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -338,7 +339,7 @@ class Units:
         return max((scale.max(initial=0.0) for scale in self._scales()), default=0.0)
 
     def _scales(self):
-        return (sum(map(abs, slopes), abs(offsets)) for offsets, slopes in self._blocks())
+        return itertools.starmap(_size, self._blocks())
 
     def _blocks(self):
         """Yield the functions of some regions after the other: as many as stay in the cache."""
@@ -349,7 +350,7 @@ class Units:
     def one(self, places: np.ndarray) -> tuple[AffineFunctions, np.ndarray]:
         """Return one unit of a region at each place, and what rounding cannot tell from 0."""
         function = AffineFunctions(self.offsets.ravel()[places], self.slopes.reshape(len(self.slopes), -1)[:, places])
-        scale = sum(map(abs, function.slopes), abs(function.offsets))
+        scale = _size(function.offsets, function.slopes)
         # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
         return function, np.maximum(ROUNDING * scale, NOISE * self.largest)
 
@@ -360,7 +361,7 @@ class Units:
             return np.zeros(0, int)
         rows, places = self.possible(cells)
         function = self.one(places)[0]
-        scale = sum(map(abs, function.slopes), abs(function.offsets))
+        scale = _size(function.offsets, function.slopes)
         least, most = cells.extremes(rows, cells.evaluate(rows, function))
         near = ROUNDING * scale
         return places[(scale > low) & (scale <= high) & (least < -near) & (most > near)] % self.offsets.shape[1]
@@ -391,6 +392,11 @@ class Units:
         values[abs(values) <= cells.spread(np.arange(len(cells)), self.one(places)[1])] = 0.0
         parts = cells.cut(values)
         return type(cells).join([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+def _size(offsets, slopes):
+    """Return the size of the numbers that make up affine functions: what rounding is measured by."""
+    return sum(map(abs, slopes), abs(offsets))
 
 
 @dataclass(frozen=True, eq=False)
