@@ -1,5 +1,6 @@
 """Curvature tuning, a sequel of spline theory: one number smooths every ReLU of a trained network."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from deepatoms.theory.smoothing import smoothed_relu
 
 BETAS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 NOISE = 0.3  # of the pixel range, which is one
+TIMES = 3  # as many nets as other checks train
 
 
 class SmoothedReLU(nn.Module):
@@ -45,9 +47,11 @@ def limit(setting):
 @lru_cache(maxsize=8)
 def hits(setting, batch_norm, noise):
     """Return for each net and each beta which held-out images it classifies right: a list of arrays (betas, images)."""
-    seeds = range(SEEDS * setting.seed, SEEDS * (setting.seed + 1))
+    # Ten nets did not hold the verdict: the interval of their gain began on this side of 0 or on that, as the processor had it.
+    seeds = range(TIMES * setting.seed, TIMES * (setting.seed + 1))
+    nets = [model for seed in seeds for model in trained_nets(replace(setting, seed=seed), batch_norm, True)]
     return [_hits(model.cpu().eval(), data.load("digits", "test", seed), noise, seed)
-            for model, seed in zip(trained_nets(setting, batch_norm, True), seeds, strict=True)]
+            for seed, model in enumerate(nets, SEEDS * seeds[0])]
 
 
 @torch.no_grad()
@@ -84,13 +88,13 @@ def _compare(found, control):
     return Measurement(measured.mean(), altered.mean(), interval(measured), interval(altered), count=len(measured))
 
 
-@check("spl.smooth/clean", experiment(SEEDS))
+@check("spl.smooth/clean", experiment(TIMES * SEEDS))
 def clean(setting):
     """Choose beta on one half of the held-out images and count what it gains on the other; beta zero is the control."""
     return _compare(hits(setting, True, 0.0), lambda accuracies: 0)
 
 
-@check("spl.smooth/noisy", experiment(SEEDS))
+@check("spl.smooth/noisy", experiment(TIMES * SEEDS))
 def noisy(setting):
     """Do the same on noisy images; the control takes the worst beta."""
     return _compare(hits(setting, True, NOISE), worst)
