@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
@@ -142,12 +143,20 @@ def test_a_setting_reaches_a_process_of_its_own(monkeypatch):
     found = arithmetic.environment("aten-avx2")
     assert found["ATEN_CPU_CAPABILITY"] == "avx2" and found["OMP_NUM_THREADS"] == "1"
     assert not {"MKL_CBWR", "OPENBLAS_NUM_THREADS"} & set(found)
-    asked = ("from deepatoms.press import arithmetic; "
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the names are those of x86's processors")
+@pytest.mark.parametrize("setting, capability, parts", [
+    ("plainest", "DEFAULT", ("SSE41", "V3 False", "V4 False", "1 threads")),
+    ("avx2-processor", "AVX2", ("'ONEDNN_MAX_CPU_ISA': 'AVX2'", "V4 False", "2 threads"))])
+def test_a_processor_of_another_kind_reaches_torch_and_numpy(setting, capability, parts):
+    asked = ("import torch; from deepatoms.press import arithmetic; "
              "from numpy._core._multiarray_umath import __cpu_features__ as has; "
-             "print(arithmetic.describe()['capability'], arithmetic.describe()['settings'], f'numpy V3 {has.get(\"X86_V3\")}')")
-    said = subprocess.run([sys.executable, "-c", asked], env=arithmetic.environment("plainest"), check=True,
+             "print(arithmetic.describe()['capability'], arithmetic.describe()['settings'], torch.get_num_threads(), 'threads', "
+             "*(f'V{level} {has.get(f\"X86_V{level}\", False)}' for level in (3, 4)))")
+    said = subprocess.run([sys.executable, "-c", asked], env=arithmetic.environment(setting), check=True,
                           capture_output=True, text=True).stdout
-    assert said.startswith("DEFAULT") and "SSE41" in said and "numpy V3 True" not in said
+    assert said.startswith(capability) and not [part for part in parts if part not in said]
 
 
 def test_chapters_that_are_named_are_the_only_ones_tested():

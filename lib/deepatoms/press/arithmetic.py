@@ -12,6 +12,7 @@ SETTINGS = {
     "aten-default": {"ATEN_CPU_CAPABILITY": "default"},
     "aten-avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
     "onednn-sse41": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "onednn-avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
     "openblas-haswell": {"OPENBLAS_CORETYPE": "Haswell"},
     "openblas-prescott": {"OPENBLAS_CORETYPE": "Prescott"},
     "mkl-compatible": {"MKL_CBWR": "COMPATIBLE"},
@@ -19,7 +20,11 @@ SETTINGS = {
     "libm-sse2": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4,-AVX"},
     "two-threads": {"OMP_NUM_THREADS": "2"},
 }
-# All at once: as far from this machine as one run can go.
+# All libraries as on a processor with AVX2 and no AVX-512, which most laptops and AMD's servers before 2022 have; two threads.
+SETTINGS["avx2-processor"] = SETTINGS["aten-avx2"] | SETTINGS["onednn-avx2"] | SETTINGS["openblas-haswell"] | {
+    "MKL_CBWR": "AVX2", "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OMP_NUM_THREADS": "2",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F"}
+# All as on one without AVX: as far from this machine as one run can go.
 SETTINGS["plainest"] = {
     name: value for setting in ("aten-default", "onednn-sse41", "openblas-prescott", "mkl-compatible", "numpy-baseline",
                                 "libm-sse2") for name, value in SETTINGS[setting].items()}
