@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from deepatoms.learning.networks import digits_cnn, residual_cnn
 from deepatoms.learning.training import seeded
-from deepatoms.theory import splines
+from deepatoms.theory import pullback, splines
 from deepatoms.theory.partition import slice_segment
 
 
@@ -172,19 +172,32 @@ def test_a_map_larger_than_memory_is_refused_with_a_remedy():
         splines.affine_map(lambda x: x.repeat(1, 2), torch.ones(100, 100_000))
 
 
-NARROW = [(1, 32, 3, options) for options in ({}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"padding": "same"},
-                                              {"stride": (1, 2), "padding": (2, 0), "bias": False})]
+FEW = [(inputs, 9, 3, options) for inputs in (1, 3) for options in ({}, {"stride": 2, "padding": 1}, {"dilation": 2},
+       {"padding": "same"}, {"stride": (1, 2), "padding": (2, 0), "bias": False})]
 PIXELS = [(6, 4, 1, options) for options in ({}, {"stride": 2}, {"padding": 1}, {"bias": False})]
 
 
-@pytest.mark.parametrize(("inputs", "outputs", "kernel", "options"), NARROW + PIXELS)
-def test_a_convolution_of_few_inputs_or_single_pixels_is_pulled_back_exactly(inputs, outputs, kernel, options):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "options"), FEW + PIXELS)
+def test_a_convolution_of_few_channels_or_single_pixels_is_pulled_back_exactly(inputs, outputs, kernel, options, dtype):
+    """Slopes in single precision against those of the same network in double precision, the short way and torch's."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Conv2d(inputs, outputs, kernel, **options), torch.nn.ReLU(), torch.nn.Flatten(),
-                                torch.nn.LazyLinear(3)).double()
-    x = torch.randn(4, inputs, 8, 9, dtype=torch.float64)
+                                torch.nn.LazyLinear(3))
+    x = torch.randn(4, inputs, 8, 9)
     model(x)
-    demand_jacobians(model, x)
+    maps = splines.affine_map(model.to(dtype), x.to(dtype))[0].double()
+    expected = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x.to(model.double()[0].weight))
+    torch.testing.assert_close(maps, expected.flatten(2), rtol=0, atol=1e-12 if dtype == torch.float64 else 1e-6)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "dtype", "short"), [
+    (4, 12, torch.float32, True), (4, 11, torch.float32, False), (5, 20, torch.float32, False), (4, 12, torch.float64, False)])
+def test_the_short_way_is_taken_in_single_precision_from_few_channels_to_not_too_few(inputs, outputs, dtype, short):
+    x, weight = torch.zeros(1, inputs, 8, 8, dtype=dtype), torch.zeros(outputs, inputs, 3, 3, dtype=dtype)
+    slope = torch.zeros(1, outputs, 6, 6, dtype=dtype)
+    call = pullback.Convolution(slope, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, False, False])
+    assert call.few == short and (pullback.Pullback().convolution(*call) is not None) == short
 
 
 APART = [(nn.Conv2d, (2, 12, (2, 1)), {"groups": 2}, (2, 5, 4)), (nn.ConvTranspose2d, (12, 1, 2), {}, (12, 4, 4)),
