@@ -2,12 +2,14 @@
 
 import torch
 
+from benchmarks import resnet18
 from benchmarks.costs import fresh, least, peak
 from deepatoms.learning import networks, training
 from deepatoms.runs import results
 from deepatoms.theory import splines
 
-SAMPLES, SHAPE = 256, (1, 28, 28)
+# A batch of digits under the authors' small CNN, and one photograph under ResNet-18.
+NETWORKS = {"small CNN": (256, (1, 28, 28)), "ResNet-18": (1, (3, 224, 224))}
 
 
 def ours(model, x):
@@ -41,23 +43,33 @@ WAYS = {"ours": ours, "vmap(jacrev)": vmap_jacrev, "jacrev of the sum": jacrev_o
         "jacrev of the sum, chunk_size=1": jacrev_in_chunks, "is_grads_batched": batched_gradients}
 
 
-@results.experiment("template-speed", [{"samples": SAMPLES, "shape": list(SHAPE), "threads": 1}], minutes=5,
+@results.experiment("template-speed", [{"network": name, "samples": samples, "shape": list(shape), "threads": 1}
+                                       for name, (samples, shape) in NETWORKS.items()], minutes=8,
                     title="Time and memory of all templates of a batch")
 def template_speed(configuration, device):
     """Time every way in fresh processes, so that peak memory is its own; CPU seconds, best of three times five."""
-    turns = [{name: fresh("templates", name) for name in WAYS} for _ in range(3)]
-    return {name: min((turn[name] for turn in turns), key=lambda found: found["seconds"]) for name in WAYS}
+    network = configuration["network"]
+    turns = [{way: fresh("templates", network, way) for way in WAYS} for _ in range(3)]
+    return {network: {way: min((turn[way] for turn in turns), key=lambda found: found["seconds"]) for way in WAYS}}
 
 
-def main(name):
+def main(network, way):
     """Return time (in CPU seconds and in forward passes) and peak memory above the start of one way."""
     torch.set_num_threads(1)
-    model = training.seeded(networks.small_cnn, 0, shape=SHAPE, batch_norm=False).eval().requires_grad_(False)
-    x = torch.randn(SAMPLES, *SHAPE, generator=torch.Generator().manual_seed(0))
+    samples, shape = NETWORKS[network]
+    model = made(network, shape)
+    x = torch.randn(samples, *shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         (forward,) = least(lambda: model(x), rounds=8)
-    WAYS[name](model, x[:2].clone())
+    WAYS[way](model, x[:2].clone())
     start = peak()
-    (seconds,) = least(lambda: WAYS[name](model, x.clone()))
+    (seconds,) = least(lambda: WAYS[way](model, x.clone()))
     return {"seconds": seconds, "forward_passes": seconds / forward, "mebibytes": peak() - start,
-            "work": SAMPLES, "unit": "samples"}
+            "work": samples, "unit": "samples"}
+
+
+def made(network, shape):
+    """Return a network in evaluation mode and single precision, with ten outputs."""
+    if network == "ResNet-18":
+        return resnet18.resnet18().float()
+    return training.seeded(networks.small_cnn, 0, shape=shape, batch_norm=False).eval().requires_grad_(False)

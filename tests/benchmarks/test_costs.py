@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+import torch
 from benchmarks import __main__ as command
-from benchmarks import costs, training
+from benchmarks import costs, templates, training
 
 
 def test_the_cost_of_a_child_process_is_counted():
@@ -30,3 +32,13 @@ def test_the_command_lists_its_subjects(capsys):
 def test_both_training_loops_make_their_passes():
     pairs = training.rates("bfloat16", steps=1, rounds=1)
     assert len(pairs) == 1 and all(rate > 0 for rate in pairs[0])
+
+
+@pytest.mark.parametrize("network", templates.NETWORKS)
+def test_all_ways_to_the_templates_agree(network):
+    samples, shape = templates.NETWORKS[network]
+    shape = (shape[0], 32, 32) if network == "ResNet-18" else shape  # a smaller picture, for time
+    model, x = templates.made(network, shape), torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
+    ours, *others = (way(model, x.clone()).reshape(2, -1) if name != "is_grads_batched" and "sum" not in name else
+                     way(model, x.clone()).transpose(0, 1).reshape(2, -1) for name, way in templates.WAYS.items())
+    assert all(torch.allclose(ours, each, atol=1e-5) for each in others) and float(ours.abs().max()) > 1e-3

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from deepatoms.claims import checking
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.studies.resnests import tanh
-from deepatoms.studies.resnests.checks import augmented, cross_entropy, recorded, sequels
+from deepatoms.studies.resnests.checks import augmented, cross_entropy, sequels
 from deepatoms.theory import resnests
 
 
@@ -53,7 +54,7 @@ def test_both_outcomes_of_an_ordering_have_their_control(name, shift, result):
 
 
 def test_the_interval_is_students():
-    mean, (low, high) = recorded.mean_and_interval(np.array([1.0, 2.0, 3.0]))
+    mean, (low, high) = mean_and_interval(np.array([1.0, 2.0, 3.0]))
     assert mean == 2 and high - mean == pytest.approx(4.302653 / np.sqrt(3), abs=1e-5) and low == pytest.approx(2 * mean - high)
 
 

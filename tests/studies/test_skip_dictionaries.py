@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from deepatoms.claims.checking import Setting
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.studies.skip_dictionaries import comparison, counterexamples, drawing, ksvd, representation
 from deepatoms.theory import dictionaries, pursuit
@@ -51,7 +52,7 @@ def test_a_layers_operator_is_exact_where_the_branch_is_linear(kind):
 
 
 def test_paired_intervals():
-    mean, (low, high) = comparison.interval([1.0, 2.0, 3.0])
+    mean, (low, high) = mean_and_interval([1.0, 2.0, 3.0])
     assert mean == 2 and low == pytest.approx(2 - 2.484, abs=1e-3) and high == pytest.approx(2 + 2.484, abs=1e-3)
 
 

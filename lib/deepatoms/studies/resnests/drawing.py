@@ -5,11 +5,12 @@ import itertools
 
 import numpy as np
 
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.pages import figures
 from deepatoms.pages.figures import COLOURS
 from deepatoms.pages.tables import Table
 from deepatoms.studies.resnests import descents, tanh
-from deepatoms.studies.resnests.checks.recorded import PUBLISHED, mean_and_interval
+from deepatoms.studies.resnests.checks.recorded import PUBLISHED
 from deepatoms.studies.resnests.checks.trained import trained_task
 from deepatoms.theory import resnests
 

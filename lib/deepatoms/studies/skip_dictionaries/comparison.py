@@ -1,12 +1,10 @@
 """The comparison that the note on skip dictionaries planned: five kinds of net, trained alike, and their layers' dictionaries."""
 
 import functools
-import math
 from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy import stats
 
 from deepatoms import data
 from deepatoms.learning import ensembles, training
@@ -176,13 +174,6 @@ def condition_numbers(setting, kind):
 def coherences(setting, kind):
     """Return the mutual coherences of the layers' dictionaries, shape (members, layers)."""
     return np.array([[float(dictionaries.mutual_coherence(D)) for D in layers] for layers in operators(setting, kind)])
-
-
-def interval(differences):
-    """Return the mean of paired differences and its 95 % interval (Student's t)."""
-    differences = np.asarray(differences, dtype=float)
-    half = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences))
-    return differences.mean(), (differences.mean() - half, differences.mean() + half)
 
 
 def made_with(record, recipe, unstated):

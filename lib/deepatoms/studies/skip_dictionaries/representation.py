@@ -8,6 +8,7 @@ import scipy.fft
 import torch
 
 from deepatoms import data
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs import results
@@ -148,5 +149,5 @@ def photographs_differences(records):
 
 
 def _told(differences, digits):
-    mean, (low, high) = comparison.interval(differences)
+    mean, (low, high) = mean_and_interval(differences)
     return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"

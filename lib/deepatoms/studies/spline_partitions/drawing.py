@@ -12,6 +12,7 @@ from matplotlib.path import Path
 from PIL import Image, ImageDraw
 
 from deepatoms import data
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.learning import networks
 from deepatoms.learning.training import seeded
 from deepatoms.pages import figures
@@ -473,8 +474,8 @@ def penalties_paired(records):
                  for name, strength, _ in arms]
         for row, (_, _, differences) in enumerate(arms):
             panel.plot(differences, [row] * len(differences), ".", color=COLOURS["sky"])
-            middle, half = np.mean(differences), 2.14 * np.std(differences, ddof=1) / len(differences) ** 0.5
-            panel.errorbar(middle, row, xerr=half, fmt="o", color=COLOURS["blue"], capsize=3)
+            middle, (low, _) = mean_and_interval(differences)
+            panel.errorbar(middle, row, xerr=middle - low, fmt="o", color=COLOURS["blue"], capsize=3)
             largest += [abs(middle)] * (panel is axes[0])
         panel.axvline(0, color=COLOURS["grey"], linewidth=0.8)
         panel.tick_params("y", pad=9, length=0)

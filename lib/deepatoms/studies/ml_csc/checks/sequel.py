@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 import torch
-from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, check, experiment
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.runs.prefetch import Remembered
 from deepatoms.studies.ml_csc.checks import trained
 from deepatoms.theory import convolutional, pursuit
@@ -50,10 +50,5 @@ def _chosen(right):
 @check("csc.sdnet/raised_weight", experiment(NETWORKS))
 def raised_weight(setting):
     """Compare accuracies with the weight of training and with the best of larger ones, on noisy and on clean images."""
-    (noisy, clean), halves = gains(setting).mean(0), _half_widths(gains(setting))
-    intervals = [(mean - half, mean + half) for mean, half in zip((noisy, clean), halves, strict=True)]
-    return Measurement(noisy, clean, *intervals, count=len(gains(setting)))
-
-
-def _half_widths(found):
-    return t.ppf(0.975, len(found) - 1) * found.std(0, ddof=1) / np.sqrt(len(found))
+    (noisy, ends), (clean, other_ends) = (mean_and_interval(column) for column in gains(setting).T)
+    return Measurement(noisy, clean, ends, other_ends, count=len(gains(setting)))

@@ -1,10 +1,10 @@
 """The orderings of the authors' tables, on recorded runs: digits with fewer images and layers, CIFAR with fewer epochs."""
 
 import numpy as np
-from scipy import stats
 
 from deepatoms.claims import catalogue
 from deepatoms.claims.checking import Measurement, check, experiment
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.studies.resnests import digits, tables
 
 # The authors' accuracies: CIFAR-10 then CIFAR-100, each WRN-16-8, WRN-40-4, ResNet-110, ResNet-20.
@@ -17,12 +17,6 @@ PUBLISHED = {"standard": (95.56, 95.45, 94.46, 92.60, 79.14, 79.08, 74.08, 68.56
 def points(records):
     """Return each variant's accuracies in points, paired by seed."""
     return {record["configuration"]["variant"]: 100 * np.array(record["result"]["accuracy"]) for record in records}
-
-
-def mean_and_interval(differences):
-    """Return the mean of paired differences and its 95 % interval (Student's t)."""
-    half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
-    return differences.mean(), (differences.mean() - half, differences.mean() + half)
 
 
 def of_digits(identifier):

@@ -7,6 +7,7 @@ import torch
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, Setting, check, experiment, instances
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.learning import ensembles, training
 from deepatoms.learning.networks.sparse import SkipNetwork
 from deepatoms.runs import results
@@ -31,7 +32,7 @@ SMALL_RESIDUAL, RESIDUAL, HE_RESIDUAL = (("resnet", "Gaussian", scale) for scale
 
 def _losses_compared(setting, pair, control):
     """Compare two starts' log training losses net by net, with the interval; another pair of starts is the control."""
-    (mean, ends), (other, other_ends) = (comparison.interval(_difference(setting, *starts)) for starts in (pair, control))
+    (mean, ends), (other, other_ends) = (mean_and_interval(_difference(setting, *starts)) for starts in (pair, control))
     return Measurement(mean, other, ends, other_ends, count=len(_difference(setting, *pair)))
 
 
@@ -152,7 +153,7 @@ def with_batch_norm(setting):
 
 def _coherences_compared(setting, kind):
     means = {name: comparison.coherences(setting, name)[:5].mean(1) for name in (kind, "linear", "plain")}
-    measured, control = (comparison.interval(means[name] - means["linear"]) for name in (kind, "plain"))
+    measured, control = (mean_and_interval(means[name] - means["linear"]) for name in (kind, "plain"))
     return Measurement(measured[0], control[0], measured[1], control[1], count=len(means[kind]))
 
 
@@ -262,8 +263,8 @@ def accuracy(setting, records):
     """Compare test accuracies in pairs, residual minus the better of linear and plain; linear minus plain is the control."""
     found = {kind: _recorded(records, kind, 16) for kind in ("resnet", "linear", "plain")}
     better = max(("linear", "plain"), key=lambda kind: found[kind].mean())
-    measured = comparison.interval(found["resnet"] - found[better])
-    control = comparison.interval(found["linear"] - found["plain"])
+    measured = mean_and_interval(found["resnet"] - found[better])
+    control = mean_and_interval(found["linear"] - found["plain"])
     return Measurement(measured[0], control[0], measured[1], control[1], count=len(found["resnet"]))
 
 

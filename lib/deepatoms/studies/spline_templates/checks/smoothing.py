@@ -5,11 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import nn
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, check, examples, experiment
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.studies.spline_templates.checks.templates import SEEDS, trained_nets
 from deepatoms.theory.smoothing import smoothed_relu
 
@@ -77,15 +77,10 @@ def worst(accuracies):
     return int(np.argmin(accuracies))
 
 
-def interval(values):
-    """Return the 95 % interval of a mean over seeds."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def _compare(found, control):
     measured, altered = gains(found, best), gains(found, control)
-    return Measurement(measured.mean(), altered.mean(), interval(measured), interval(altered), count=len(measured))
+    (mean, ends), (other, other_ends) = mean_and_interval(measured), mean_and_interval(altered)
+    return Measurement(mean, other, ends, other_ends, count=len(measured))
 
 
 @check("spl.smooth/clean", experiment(TIMES * SEEDS))

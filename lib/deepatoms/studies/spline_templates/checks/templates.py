@@ -4,11 +4,11 @@ from functools import lru_cache, wraps
 
 import numpy as np
 import torch
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from deepatoms import data
 from deepatoms.claims.checking import Measurement, check, examples, experiment, instances
+from deepatoms.claims.intervals import mean_and_interval
 from deepatoms.learning import networks, training
 from deepatoms.runs.prefetch import Remembered
 from deepatoms.studies.spline_templates import inner_products
@@ -282,9 +282,7 @@ def no_batch_norm(nets):
 
 def _size(differences):
     """Return the size of the mean of paired differences, and its 95 % interval on the same side."""
-    turned = differences * np.sign(differences.mean())
-    half = stats.t.ppf(0.975, len(turned) - 1) * turned.std(ddof=1) / len(turned) ** 0.5
-    return float(turned.mean()), (float(turned.mean() - half), float(turned.mean() + half))
+    return mean_and_interval(differences * np.sign(differences.mean()))
 
 
 @of_cifar("spl.fig2b/opposite_signs")
