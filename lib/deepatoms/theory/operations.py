@@ -213,7 +213,13 @@ def _ends(lower, upper, ends, named):
     ends = [*ends, None, None][:2]
     low = next((end for end in (named.get("min", named.get("min_val")), ends[0], lower) if end is not None), -math.inf)
     high = next((end for end in (named.get("max", named.get("max_val")), ends[1], upper) if end is not None), math.inf)
-    return low, high
+    return _least(low, high), high  # where they cross, torch gives the upper one
+
+
+def _least(low, high):
+    if isinstance(high, torch.Tensor):
+        return torch.minimum(_like(low, high), high)
+    return low.clamp(max=high) if isinstance(low, torch.Tensor) else min(low, high)
 
 
 def _infinite(value):

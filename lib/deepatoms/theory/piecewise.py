@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from deepatoms.theory.arguments import real_array, refuse
 from deepatoms.theory.operations import AFFINE, BLANK, NAMED_DIMENSION, PIECES, REMEDIES, TRAINING_FLAG
 from deepatoms.theory.signatures import named
-from deepatoms.theory.untouched import storage_name, untouched
+from deepatoms.theory.untouched import as_given, storage_name, untouched
 
 # A torch.nn.Module or any function of a batch.
 Model = Callable[..., torch.Tensor]
@@ -260,6 +260,7 @@ def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
     >>> seen.held(torch.tensor([[5.0, -7.0]])).tolist()
     [[0.0, -7.0]]
     """
+    as_given()
     with _places(model) as stack:
         given = x.clone()  # alone is marked as input: x may share its memory with the model's own numbers
         watcher = _Watcher(given, stack, wish)
@@ -327,6 +328,34 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
     dtype = x.dtype if x.is_cpu else torch.float32
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=dtype, device="cpu")
     return x + float(x.detach().abs().mean() or 1) * noise.to(x)
+
+
+FAR = 2**10  # with the pieces held a step may be long, and beside a long one neither an offset nor a kink nearby hides anything
+LONGEST = 2**6  # how much longer an input that does little is moved than the one that does most
+
+
+def distant(x: torch.Tensor, seed: int = 0, slopes: torch.Tensor | None = None) -> torch.Tensor:
+    """Return inputs far from x, each moved its own way by a thousand times the scale of x.
+
+    Args:
+        x: Inputs, shape (batch, ...).
+        seed: Of the ways.
+        slopes: How much each input is said to do, of the shape of x: one that does less is moved the farther, up to 64 times, so
+            that what is wrong of it is not small beside the others.
+
+    Source:
+        Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
+
+    >>> float((distant(torch.ones(1, 2)) - 1).abs().min()) > 100
+    True
+    """
+    x = x.detach()
+    step = displaced(x, seed) - x
+    if slopes is not None:
+        most = slopes.flatten(1).amax(1).reshape(-1, *[1] * (x.ndim - 1))
+        step = step * torch.nan_to_num(most / slopes, nan=LONGEST, posinf=LONGEST).clamp(max=LONGEST)
+    room = torch.finfo(x.dtype).max ** 0.5 / max(float(step.abs().max()), 1.0)  # what a network multiplies must stay finite
+    return x + min(FAR, max(1.0, room)) * step
 
 
 def company(x: torch.Tensor, rows: torch.Tensor, sign: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -402,7 +431,7 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
 
     Plain passes: over all samples among others, over the eight smallest, which the large ones then leave alone, and over some
     by themselves. With the smallest the others lie on the other side of the origin: what a clip hides of their influence at one
-    of its ends is seen at the other.
+    of its ends is seen at the other; and gradients are on there, off elsewhere: a model that asks is refused.
 
     Args:
         seen: What was seen of the model.
@@ -420,19 +449,50 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
     smallest = x.flatten(1).abs().mean(1).argsort()
     for few, sign in ((smallest[:8], -1), (smallest, 1)):
         some, rows = company(x, few, sign)
-        demand_alone(seen, _in_company(seen, some)[1:1 + len(rows)], rows, size)
+        found = _with_gradients(seen, some) if sign < 0 else _in_company(seen, some)
+        demand_alone(seen, found[1:1 + len(rows)], rows, size)
     for row in extremes(x) if len(x) > 1 and isinstance(output, torch.Tensor) else ():
         alone = by_itself(lambda batch: _in_company(seen, batch), x[row:row + 1], output)
         demand_alone(seen, alone, torch.tensor([row], device="cpu"), size)
 
 
 def _in_company(seen, some):
+    # What earlier passes wrote stays: a model that counts its calls is to be found out.
     try:
         with torch.no_grad(), _places(seen.model) as stack, _explained(stack):
             return _own(seen.model(some))
     except ValueError as error:
         refuse("model", called(seen.model), f"takes a batch of {len(seen.x)} samples, but not one of {len(some)} ({error})",
                "make it a function of batches of any size")
+
+
+def demand_affine_in_any_mode(model: Model, x: torch.Tensor) -> None:
+    """Refuse a model that is not affine with the pieces held, or another function where gradients are on.
+
+    Raises:
+        NotPiecewiseAffineError: If it is not affine, or not the same.
+
+    Source:
+        Standard.
+
+    >>> demand_affine_in_any_mode(torch.nn.ReLU(), torch.ones(1, 2))
+    """
+    with torch.no_grad():
+        seen = watch(model, x, Wish(pieces=True, signs=False))
+        demand_affine(seen)
+    try:
+        demand_alone(seen, _with_gradients(seen, x), torch.arange(len(x), device="cpu"))
+    except ValueError as error:
+        raise NotPiecewiseAffineError(f"{called(model)} gives other outputs where gradients are on ({error}); make it a function "
+                                      "of its input alone") from error
+
+
+def _with_gradients(seen, some):
+    """Run the model as one does who will ask for its derivative; where it cannot run so, without."""
+    as_given()
+    with suppress(Exception), torch.enable_grad():
+        return _own(seen.model(some.clone().requires_grad_().clone())).detach()
+    return _in_company(seen, some)
 
 
 def _demand_apart(model, x, seen):
@@ -560,7 +620,7 @@ def _demand_same_codes(again, layer, together, among):
 
 
 def demand_affine(seen: Seen) -> None:
-    """Refuse a model that is not affine along a line with the pieces held: there an affine function has no second difference.
+    """Refuse a model that is not affine along a long line with the pieces held: an affine function has no second difference.
 
     Raises:
         NotPiecewiseAffineError: If it has one, or does other operations.
@@ -570,7 +630,7 @@ def demand_affine(seen: Seen) -> None:
 
     >>> demand_affine(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish(pieces=True)))
     """
-    step = displaced(seen.x, 7) - seen.x
+    step = distant(seen.x, 7) - seen.x.detach()
     one, (two, three) = seen.trace.output, (seen.held(seen.x + times * step) for times in (1, 2))
     if not isinstance(one, torch.Tensor) or not one.is_floating_point() or not one.numel():
         return

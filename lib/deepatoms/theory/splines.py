@@ -35,6 +35,7 @@ from deepatoms.theory.piecewise import (
     demand_batch,
     demand_model,
     displaced,
+    distant,
     watch,
 )
 from deepatoms.theory.pullback import Pullback
@@ -157,13 +158,15 @@ def _demand_memory(z, x, total):
 def _demand_map(seen, maps):
     """Demand f(x') = A x' + b at other inputs x' with the same pieces, and f(x) of every sample in other company.
 
-    Each sample moves its own way, so that one which moves another's output is seen as well.
+    Each sample moves its own way, so that one which moves another's output is seen as well; and far, so that no offset and no
+    larger neighbour hides an error.
     """
-    other = displaced(seen.x.detach())
+    other = distant(seen.x, slopes=maps.abs().amax(1).reshape(seen.x.shape))
     before, after, step = seen.trace.output.detach(), seen.held(other), (other - seen.x).detach().flatten(1)
     predicted = before + torch.einsum("ncd,nd->nc", maps, step)
-    lengths = torch.linalg.vector_norm(maps, dim=2)
-    reach, here = (lengths * torch.linalg.vector_norm(each.flatten(1), dim=1)[:, None] for each in (step, seen.x.detach()))
+    # Output by output: all magnitudes at once would take as much memory as the maps.
+    reach, here = (torch.stack([(row.abs() * each.abs()).sum(1) for row in maps.unbind(1)], 1)
+                   for each in (step, seen.x.detach().flatten(1)))
     same = after.shape == before.shape
     error = (after - predicted).abs() if same else torch.full_like(before, torch.inf)
     if not same or bool(beyond_rounding(seen, error, before.abs() + after.abs() + reach, other, held=True).any()):
@@ -316,7 +319,7 @@ def _demand_slope(net, part, x):
         size = before.detach().abs().amax(0)
         weights = displaced(torch.zeros_like(before), 3).detach() / size.clamp(min=0.01 * float(size.max()) or 1.0)
         slope = _gradient(before, x, weights)
-    other = displaced(x.detach())
+    other = distant(x, slopes=slope.abs())
     terms = torch.cat([(weights * seen.held(other)).flatten(1), -(weights * before.detach()).flatten(1),
                        -(slope * (other - x).detach()).flatten(1)], 1)
     if not bool((terms.sum(1).abs() <= seen.tolerance * terms.abs().sum(1)).all()):
@@ -371,9 +374,17 @@ def concavities(model: Model, x: torch.Tensor) -> tuple[str, ...]:
     demand_batch(x)
     with untouched(model), torch.no_grad():
         seen = watch(model, x, Wish(pieces=True))
+        _demand_one_output(model, seen.trace.output)
         demand_affine(seen)
         demand_any_company(seen)
     return seen.trace.concavities
+
+
+def _demand_one_output(model, output):
+    """What is no single tensor of real numbers is not looked at, and positions jump: neither proves anything convex."""
+    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+        kind = str(output.dtype) if isinstance(output, torch.Tensor) else type(output).__name__
+        refuse("model", called(model), f"returns {kind}, no tensor of real numbers", "choose one of its outputs, before argmax")
 
 
 def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, farthest: float = 1e3) -> torch.Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch._subclasses import FakeTensor
+from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from deepatoms.theory.signatures import named
@@ -27,7 +28,8 @@ def untouched(model: Any) -> Iterator[None]:
     Restored are tensors written in place that were not made inside; the attributes, parameters, buffers, gradients, hooks and
     modes of a module, scripted ones too: numbers, shapes, types, where they lie and how they stand with the derivative; what a
     function closes over, has as defaults and names among its globals; the lists, tables, sets, arrays, random generators and
-    objects of one's own that these hold; the state of the random generators of torch, numpy and Python; and the default type.
+    objects of one's own that these hold; the state of the random generators of torch, numpy and Python; the default type; and
+    what ``parametrize.cached()`` holds.
     Not restored: how far an iterator has come; what ``functools.cache`` has stored; globals that are reached through another
     module's name; numbers of arrays of more than 4 MiB, and of such tensors outside modules, that numpy writes to; and what
     lies more than 10,000 things away from the modules.
@@ -47,11 +49,38 @@ def untouched(model: Any) -> Iterator[None]:
     gradients = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(gradients):  # to leave inference mode would switch them on
         writes, put_back = _Writes(), [*_globals(), *_belongings(model)]
+        ACTIVE.append(writes)
         try:
             with writes:
                 yield
         finally:
+            ACTIVE.remove(writes)
             _undo([*put_back, *writes.undo()])
+
+
+ACTIVE: list["_Writes"] = []  # of the calls that are under way, the innermost last
+
+
+def as_given() -> None:
+    """Put back the numbers that a model wrote in earlier passes of this call: each pass is to see what the caller's would.
+
+    A model that sets itself up from its first batch would otherwise answer all others with what that one left. Where it gave a
+    storage another size too, it is left so until the end: results of the earlier passes may lie in it.
+
+    Source:
+        Standard.
+
+    >>> counter = torch.zeros(1)
+    >>> with untouched(None):
+    ...     _ = counter.add_(1)
+    ...     as_given()
+    ...     counter.item()
+    0.0
+    """
+    with torch.no_grad():
+        for storage, size, whole, before in ACTIVE[-1].plain if ACTIVE else ():
+            if storage.nbytes() == size:
+                _copy(whole, before)
 
 
 def _undo(put_back):
@@ -69,12 +98,18 @@ def _undo(put_back):
 
 
 def _globals():
-    """Return what puts back the default type and the random generators of torch, numpy and Python."""
+    """Return what puts back the default type, the generators of torch, numpy and Python, and cached parametrisations."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
     states = [(torch.set_default_dtype, torch.get_default_dtype()), (torch.set_rng_state, torch.get_rng_state()),
               (torch.cuda.set_rng_state_all, cuda), (np.random.set_state, np.random.get_state()),
-              (random.setstate, random.getstate())]
+              (random.setstate, random.getstate()), (_put_cached, dict(parametrize._cache))]
     return [functools.partial(put, state) for put, state in states if state is not cuda or cuda]
+
+
+def _put_cached(before):
+    """Inside ``parametrize.cached()`` a weight made here, without a derivative, must not stay for the caller's next pass."""
+    parametrize._cache.clear()
+    parametrize._cache.update(before)
 
 
 # ---- what belongs to a model ----
@@ -418,7 +453,7 @@ class _Writes(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.made, self.saved = set(), {}
+        self.made, self.saved, self.plain = set(), {}, []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -434,8 +469,11 @@ class _Writes(TorchDispatchMode):
         key = storage_name(value)
         if key in self.made or key in self.saved:
             return
-        plain = any(part is value for part in dense_parts(value))
-        self.saved[key] = [_keep_storage(value)] if plain else _keep_tensor(value, math.inf)[0]
+        if any(part is value for part in dense_parts(value)):
+            self.plain.append(_storage(value))
+            self.saved[key] = [functools.partial(_put_storage, *self.plain[-1])]
+        else:
+            self.saved[key] = _keep_tensor(value, math.inf)[0]
 
     def _note(self, func, output, args):
         """A result that shares no storage with an argument was made inside; a part of one that is not dense was not."""
@@ -450,17 +488,18 @@ class _Writes(TorchDispatchMode):
         return [each for put_back in self.saved.values() for each in put_back]
 
 
-def _keep_storage(tensor):
+def _storage(tensor):
+    """Return a tensor's storage, its size, a tensor of all of it, and a copy of that."""
     storage = tensor.untyped_storage()
     size = storage.nbytes()
     whole = tensor.new_empty(0).set_(storage, 0, (size // tensor.itemsize,))
-    before = whole.clone()
+    return storage, size, whole, whole.clone()
 
-    def put_back():
-        if storage.nbytes() != size:
-            storage.resize_(size)
-        _copy(whole, before)
-    return put_back
+
+def _put_storage(storage, size, whole, before):
+    if storage.nbytes() != size:
+        storage.resize_(size)
+    _copy(whole, before)
 
 
 def storage_name(tensor: torch.Tensor) -> int:

@@ -24,13 +24,14 @@ from deepatoms.theory.piecewise import (
     Model,
     NotPiecewiseAffineError,
     by_itself,
+    demand_affine_in_any_mode,
     demand_model,
     extremes,
     told,
     trace,
 )
 from deepatoms.theory.signatures import named
-from deepatoms.theory.untouched import untouched
+from deepatoms.theory.untouched import as_given, untouched
 
 EXACT = 1e-9  # how far, relative to the numbers compared, pieces and function may lie apart
 
@@ -117,6 +118,7 @@ def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
 
 def _run(model, points, directions, layer=None, traced=None):
     """Run one batch; in the rehearsal, when it is known what was ``traced``, watch what leaves torch as well."""
+    as_given()
     batch = torch.cat([points, *(points + direction for direction in directions)])
     mode, output = _Extension(batch, len(points), layer, traced or ()), None
     with torch.inference_mode(False), torch.no_grad():
@@ -146,6 +148,9 @@ def _demand_output(model, output, batch):
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         refuse("model", _called(model), f"returns {shape}, not one output for each of the {batch} samples of a batch",
                "keep the batch on the first axis, and choose one of the outputs that the model returns")
+    if not output.is_floating_point() or not output.numel():
+        refuse("model", _called(model), f"returns {output.dtype} of shape {tuple(output.shape)}, no real numbers",
+               "return the scores, before they are compared or their positions are taken")
 
 
 def _called(model):
@@ -187,6 +192,7 @@ def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
     with untouched(model):
         found = trace(model, x[:1].detach().clone(), codes=False).nonlinearities
         mode = _demand_by_itself(model, x[:1].detach(), found)
+        demand_affine_in_any_mode(model, x[:1].detach())
     return len(found), mode.bytes
 
 
@@ -266,6 +272,7 @@ def _deviations(model, x, values, there):
 
 
 def _plain(model, x):
+    as_given()
     with torch.inference_mode(False), torch.no_grad():
         try:
             return model(x.clone()).reshape(len(x), -1)

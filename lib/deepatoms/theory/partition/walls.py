@@ -83,7 +83,8 @@ def _points_at_a_time(chunk, x, sample):
                   "input, or distance_to_break along some directions")
     if chunk is None:
         return max(1, int(USUAL // max(1, one)))
-    demand_memory("chunk", chunk, integer("chunk", chunk) * one, f"pass chunk={max(1, int(memory() // (2 * one)))}")
+    chunk = integer("chunk", chunk)
+    demand_memory("chunk", chunk, chunk * one, f"pass chunk={max(1, int(memory() // (2 * one)))}")
     return chunk
 
 
@@ -126,11 +127,18 @@ def _demand_clear(model, best, doubtful):
 
 def _nearest_of(pieces):
     gap, normals = pieces.leads() if pieces.competing else (pieces.at, pieces.slopes)
-    lengths = torch.linalg.vector_norm(normals, dim=0)
+    lengths = _lengths(normals)
     known = lengths > DOUBT * lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
     distance = gap.abs() / lengths
     return tuple(_closest(pieces, gap, normals, torch.where(which & (lengths > 0), distance, torch.inf).flatten(1))
                  for which in (known, ~known))
+
+
+def _lengths(normals):
+    """Return the norms over the first axis; of tiny or huge numbers the squares would vanish or overflow."""
+    largest = normals.abs().amax(0)
+    whole = torch.where(largest > 0, largest, 1.0)
+    return whole * torch.linalg.vector_norm(normals / whole, dim=0)
 
 
 def _closest(pieces, gap, normals, distance):
@@ -139,9 +147,9 @@ def _closest(pieces, gap, normals, distance):
     unit = place // (distance.shape[1] // pieces.at.shape[1] * pieces.walls)
     chosen = place.expand(len(normals), -1)[..., None]
     normal = normals.flatten(2).gather(2, chosen)[..., 0]
-    length = torch.linalg.vector_norm(normal, dim=0)
+    length = _lengths(normal)
     sign = gap.flatten(1).gather(1, place[:, None])[:, 0].sign()
-    step = torch.where(radius.isfinite(), -sign * radius / length, 0.0) * normal
+    step = torch.where(radius.isfinite(), -sign * radius, 0.0) * (normal / length)
     return radius, step.T, torch.full_like(place, pieces.layer), unit
 
 

@@ -1,0 +1,168 @@
+"""What an offset, a larger neighbour, distance or the caller's mode would hide of a wrong answer: found, or refused."""
+
+import math
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+from deepatoms.theory import partition, splines
+from deepatoms.theory.piecewise import NotPiecewiseAffineError, distant
+
+SINGLE, DOUBLE = torch.float32, torch.float64
+
+
+class Lying(torch.autograd.Function):
+    """The identity, with a derivative of -1."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return -slope
+
+
+def inputs(dtype, count=5, dimension=3, seed=0):
+    return torch.randn(count, dimension, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def cut(body):
+    def model(x):
+        with torch.no_grad():
+            return body(x)
+    return model
+
+
+WRONG = {
+    "everything cut, beside an offset": lambda x: cut(lambda x: (x @ x.new_ones(3, 2)).relu() * 0.2)(x) + 2000.0 + 0 * x[:, :2],
+    "a large neighbour": lambda x: 1e4 * x[:, :1] + 2 * x[:, 1:2].detach(),
+    "a derivative that lies beside a larger one": lambda x: 1e5 * x[:, :1] + Lying.apply(x[:, 1:2]),
+    "an input of another scale": lambda x: 2e-5 * x[:, :1].detach() + x[:, 1:2],
+    "the mean of the batch, beside an offset": lambda x: x - x.mean(0) + 3e4}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_large_hides_no_wrong_slope(name):
+    x = inputs(SINGLE)
+    if "scale" in name:
+        x = x * torch.tensor([1e6, 1.0, 1.0])
+    with pytest.raises(ValueError, match="follow its map|influence each other"):
+        splines.affine_map(WRONG[name], x)
+
+
+def test_what_is_large_and_right_is_answered():
+    x = inputs(SINGLE)
+    A, _ = splines.affine_map(lambda x: 1e4 * x[:, :1] + 2 * x[:, 1:2] + 3e4, x)
+    assert torch.equal(A, torch.tensor([[[1e4, 2.0, 0.0]]]).expand(5, 1, 3))
+    body = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    maps = [splines.affine_map(lambda x, more=more: body(x) + more, x)[0] for more in (0.0, 2000.0)]
+    assert torch.equal(*maps)
+
+
+def elsewhere(x):
+    """x - relu(x - 50), which is concave, computed by another thread, where torch is not watched."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append((x.detach() - (x.detach() - 50).relu()).sum(1, keepdim=True)))
+    thread.start()
+    thread.join()
+    return found[0] + 0 * x[:, :1]
+
+
+@pytest.mark.parametrize("call", [splines.concavities, partition.region_codes, partition.in_radius,
+                                  lambda model, x: partition.slice_segment(model, x[0], x[1])])
+def test_a_kink_far_away_that_torch_does_not_show_is_seen(call):
+    with pytest.raises(NotPiecewiseAffineError, match="not affine"):
+        call(elsewhere, inputs(DOUBLE))
+
+
+def asking(x):
+    return -x.relu() if torch.is_grad_enabled() else x.abs()
+
+
+@pytest.mark.parametrize("call", [splines.concavities, partition.region_codes, partition.in_radius, splines.affine_map,
+                                  lambda model, x: partition.slice_segment(model, x[0], x[1])])
+def test_a_model_that_asks_whether_gradients_are_on_is_refused(call):
+    with pytest.raises(ValueError, match=r"gradients are on|influence each other|other operations"):
+        call(asking, inputs(DOUBLE))
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-163, 1e-160, 1.0, 1e160])
+def test_a_radius_does_not_depend_on_the_size_of_the_weights(size):
+    def model(x):
+        return ((x[:, :1] - 1) * size).relu() / size
+
+    x = torch.tensor([[0.0, 5.0], [2.0, -3.0]], dtype=DOUBLE)
+    assert partition.in_radius(model, x).tolist() == pytest.approx([1.0, 1.0], rel=1e-12)
+    assert float(partition.nearest_walls(model, x).step[0, 0]) == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("output", [lambda x: x.argmax(1), lambda x: x > 0, lambda x: x[:, :0]])
+@pytest.mark.parametrize("call", [partition.in_radius, lambda model, x: partition.slice_segment(model, x[0], x[1]),
+                                  lambda model, x: partition.slice_plane(model, x[:3])])
+def test_what_is_no_number_is_refused_by_what_it_is(call, output):
+    with pytest.raises(ValueError, match="no real numbers|jump|is empty|not one output"):
+        call(output, inputs(DOUBLE))
+
+
+@pytest.mark.parametrize("model", [lambda x: x.max(1, keepdim=True).indices, lambda x: x.max(1), lambda x: (x, x),
+                                   lambda x: None])
+def test_nothing_is_called_convex_that_is_no_tensor_of_numbers(model):
+    with pytest.raises(ValueError, match=r"no tensor of real numbers|seen|output"):
+        splines.concavities(model, inputs(DOUBLE))
+
+
+@pytest.mark.parametrize("low, high", [(0.4, -0.4), (torch.tensor([0.5, -1.0, 2.0], dtype=DOUBLE), 0.0),
+                                       (0.3, torch.tensor([0.5, -1.0, 0.0], dtype=DOUBLE))])
+def test_bounds_that_cross_give_the_upper_one(low, high):
+    x, ends = inputs(DOUBLE), [torch.as_tensor(end, dtype=DOUBLE) for end in (low, high)]
+    A, b = splines.affine_map(lambda x: x.clamp(*ends), x)
+    assert torch.allclose(torch.einsum("ncd,nd->nc", A, x) + b, x.clamp(*ends))
+
+
+def test_inputs_that_do_little_are_moved_farther_and_all_stay_finite():
+    x = torch.ones(2, 3)
+    step = (distant(x, slopes=torch.tensor([[1.0, 0.1, 0.0]]).expand(2, 3)) - x).abs() / (distant(x) - x).abs()
+    assert torch.allclose(step, torch.tensor([[1.0, 10.0, 64.0]]).expand(2, 3), rtol=1e-3)
+    for size in (1e-30, 1.0, 1e18):
+        assert bool((distant(size * x).isfinite()).all()) and float(distant(size * x).abs().max()) < math.sqrt(3e38) * 10
+
+
+@pytest.mark.parametrize("call", [splines.concavities, partition.region_codes, splines.affine_map, partition.in_radius])
+def test_weights_that_the_caller_caches_keep_their_derivative(call):
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 4)), nn.ReLU(), nn.Linear(4, 1)).double()
+    with parametrize.cached():
+        call(model, inputs(DOUBLE))
+        model(inputs(DOUBLE)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+class SetsItselfUp(nn.Module):
+    """Subtracts and divides by what its first batch says (ActNorm); says so in a buffer or in an attribute."""
+
+    def __init__(self, noted):
+        super().__init__()
+        self.noted, self.ready = noted, False
+        self.register_buffer("mean", torch.zeros(3, dtype=DOUBLE))
+        self.register_buffer("done", torch.zeros((), dtype=DOUBLE))
+
+    def forward(self, x):
+        if not (self.ready if self.noted == "attribute" else bool(self.done)):
+            self.mean.copy_(x.detach().mean(0))
+            self.ready = True
+            self.done.fill_(1.0)
+        return (x - self.mean).relu()
+
+
+@pytest.mark.parametrize("noted", ["attribute", "buffer"])
+@pytest.mark.parametrize("call", [splines.affine_map, splines.concavities, partition.region_codes, partition.in_radius,
+                                  lambda model, x: partition.slice_segment(model, x[0], x[1])])
+def test_a_model_that_its_first_batch_sets_up_is_refused_before_and_answered_after(call, noted):
+    with pytest.raises(ValueError):
+        call(SetsItselfUp(noted), inputs(DOUBLE))
+    model = SetsItselfUp(noted)
+    model(inputs(DOUBLE, seed=1))
+    call(model, inputs(DOUBLE))
