@@ -55,7 +55,8 @@ def _row(label, found, ours):
         return label, "not run", "", "", found["not_run"]
     times, work = "–", "work not recorded"
     if found["work"] is not None:
-        work = f"{found['work']:,} {found['unit']}"
+        unit = found["unit"].removesuffix("s") if found["work"] == 1 else found["unit"]
+        work = f"{found['work']:,} {unit}"
         if ours and ours.get("seconds") and ours["unit"] == found["unit"]:
             times = f"{found['seconds'] / found['work'] / (ours['seconds'] / ours['work']):,.2f}"
     more = "".join(f", {key} {found[key]:,.6g}" for key in ("objective", "iterations", "forward_passes")
