@@ -209,7 +209,10 @@ def _demand_by_itself(model, x, traced):
         if any(part is None or part.operation != pieces.operation or part.at.shape[1:] != pieces.at.shape[1:] for part in parts):
             _mixed(f"{pieces.operation} in layer {where!r}")
         _demand_equal(f"{pieces.operation} in layer {where!r}", pieces.at, torch.cat([part.at for part in parts]))
-        _demand_equal(f"{pieces.operation} in layer {where!r}", pieces.slopes, torch.cat([part.slopes for part in parts], 1))
+        # Slopes are differences of values, whose rounding they keep where all are saturated.
+        size = float(pieces.at.abs().nan_to_num(0.0, 0.0, 0.0).max()) if pieces.at.numel() else 0.0
+        slopes = torch.cat([part.slopes for part in parts], 1)
+        _demand_equal(f"{pieces.operation} in layer {where!r}", pieces.slopes, slopes, size)
     _demand_equal(f"the output of {_called(model)}", output, torch.cat([one[1] for one in alone], 1))
     if [pieces.operation for pieces in together] != [each.operation for each in traced]:
         raise NotPiecewiseAffineError(f"{_called(model)} runs other operations at other inputs: "
@@ -217,11 +220,11 @@ def _demand_by_itself(model, x, traced):
     return mode
 
 
-def _demand_equal(what, together, alone):
+def _demand_equal(what, together, alone, size=0.0):
     if together.shape != alone.shape:
         _mixed(what)
     together, alone = (torch.nan_to_num(each, 0.0, 0.0, 0.0) for each in (together, alone))  # the padding of pools
-    if bool(((together - alone).abs() > _tolerance(alone) * alone.abs().max()).any()):
+    if bool(((together - alone).abs() > _tolerance(alone) * alone.abs().max().clamp(min=size)).any()):
         _mixed(what)
 
 
