@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from deepatoms.theory import partition, splines
 from deepatoms.theory.piecewise import NotPiecewiseAffineError, distant
+from deepatoms.theory.untouched import as_given, untouched
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 
@@ -166,3 +167,19 @@ def test_a_model_that_its_first_batch_sets_up_is_refused_before_and_answered_aft
     model = SetsItselfUp(noted)
     model(inputs(DOUBLE, seed=1))
     call(model, inputs(DOUBLE))
+
+
+def test_one_thread_does_not_put_back_what_another_wrote():
+    counter, seen = torch.zeros(1), []
+
+    def other():
+        as_given()
+        seen.append(counter.item())
+
+    with untouched(None):
+        counter.add_(1)
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        seen.append(counter.item())
+    assert seen == [1, 1] and counter.item() == 0

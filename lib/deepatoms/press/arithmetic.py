@@ -20,7 +20,7 @@ SETTINGS = {
     "libm-sse2": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4,-AVX"},
     "two-threads": {"OMP_NUM_THREADS": "2"},
 }
-# All libraries as on a processor with AVX2 and no AVX-512, which most laptops and AMD's servers before 2022 have; two threads.
+# All libraries as on a processor with AVX2 and no AVX-512; two threads.
 SETTINGS["avx2-processor"] = SETTINGS["aten-avx2"] | SETTINGS["onednn-avx2"] | SETTINGS["openblas-haswell"] | {
     "MKL_CBWR": "AVX2", "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OMP_NUM_THREADS": "2",
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F"}

@@ -11,6 +11,7 @@ means something only together with :func:`deepatoms.theory.piecewise.trace`, whi
 piecewise affine, or at another point of the same region.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -161,10 +162,11 @@ def _demand_map(seen, maps):
     Each sample moves its own way, so that one which moves another's output is seen as well; and far, so that no offset and no
     larger neighbour hides an error.
     """
-    other = distant(seen.x, slopes=maps.abs().amax(1).reshape(seen.x.shape))
+    # Here and below output by output: all magnitudes at once would take as much memory as the maps.
+    largest = functools.reduce(torch.maximum, (row.abs() for row in maps.unbind(1)))
+    other = distant(seen.x, slopes=largest.reshape(seen.x.shape))
     before, after, step = seen.trace.output.detach(), seen.held(other), (other - seen.x).detach().flatten(1)
     predicted = before + torch.einsum("ncd,nd->nc", maps, step)
-    # Output by output: all magnitudes at once would take as much memory as the maps.
     reach, here = (torch.stack([(row.abs() * each.abs()).sum(1) for row in maps.unbind(1)], 1)
                    for each in (step, seen.x.detach().flatten(1)))
     same = after.shape == before.shape

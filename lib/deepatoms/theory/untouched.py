@@ -3,6 +3,7 @@ r"""Leave everything of the caller's as it was: what a model writes while it is 
 import argparse
 import array
 import collections
+import contextvars
 import functools
 import math
 import random
@@ -49,16 +50,17 @@ def untouched(model: Any) -> Iterator[None]:
     gradients = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.set_grad_enabled(gradients):  # to leave inference mode would switch them on
         writes, put_back = _Writes(), [*_globals(), *_belongings(model)]
-        ACTIVE.append(writes)
+        active = ACTIVE.set(writes)
         try:
             with writes:
                 yield
         finally:
-            ACTIVE.remove(writes)
+            ACTIVE.reset(active)
             _undo([*put_back, *writes.undo()])
 
 
-ACTIVE: list["_Writes"] = []  # of the calls that are under way, the innermost last
+# Of the call under way, the innermost; each thread has its own.
+ACTIVE: contextvars.ContextVar["_Writes | None"] = contextvars.ContextVar("writes", default=None)
 
 
 def as_given() -> None:
@@ -77,8 +79,9 @@ def as_given() -> None:
     ...     counter.item()
     0.0
     """
+    writes = ACTIVE.get()
     with torch.no_grad():
-        for storage, size, whole, before in ACTIVE[-1].plain if ACTIVE else ():
+        for storage, size, whole, before in writes.plain if writes else ():
             if storage.nbytes() == size:
                 _copy(whole, before)
 
