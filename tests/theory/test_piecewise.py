@@ -247,7 +247,7 @@ def test_company_puts_strangers_around_some_samples_and_is_another_number_of_the
     x = batch(size, 3)
     some, rows = piecewise.company(x, torch.linspace(0, size - 1, min(size, most)).long())
     assert len(set(rows.tolist())) == min(size, most) and rows.min() == 0 and rows.max() == size - 1
-    assert torch.equal(some[1:1 + len(rows)], x[rows]) and len(some) != size
+    assert torch.equal(some[1:1 + len(rows)], x[rows]) and (len(some) - size) % 2 == 1
     for stranger in (some[0], *some[1 + len(rows):]):
         assert not any(torch.equal(stranger, each) for each in x)
     assert not torch.equal(piecewise.displaced(x, 1), piecewise.displaced(x, 2))
@@ -309,8 +309,29 @@ def test_company_begins_and_ends_with_others_that_all_differ(count, sign):
     x = batch(count, 4)
     some, rows = company(x, torch.linspace(0, count - 1, min(count, 3)).long(), sign)
     assert torch.equal(some[1:1 + len(rows)], x[rows]) and len(some) != count
-    assert len(some.unique(dim=0)) == len(some) == len(rows) + (3 if len(rows) + 2 == count else 2)
+    assert len(some.unique(dim=0)) == len(some) == len(rows) + (3 if (len(rows) - count) % 2 == 0 else 2)
     assert not (some[[0, *range(1 + len(rows), len(some))]][:, None] == x).all(-1).any()
+
+
+@pytest.mark.parametrize("ask", [trace, lambda model, x: splines.affine_map(model, x, 3), splines.concavities])
+@pytest.mark.parametrize("size", [3, 4, 6, 9, 11, 12])
+def test_a_model_that_asks_whether_its_batch_is_even_is_found_out(ask, size):
+    with pytest.raises(ValueError, match="influence each other|does not follow its map"):
+        ask(lambda x: x.relu() if len(x) % 2 else 2 * x.relu(), batch(size, 4))
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (14, 15), (15, 16), (28, 29)])
+def test_two_samples_that_look_at_each_other_are_parted_wherever_their_size_lies(pair):
+    x = batch(30, 6)
+    one, other = x.abs().mean(1).argsort()[list(pair)]
+    x[other] = x[one] + 0.01
+
+    def model(z):
+        near = (z[:, None] - z[None]).abs().sum(2) < 0.3
+        return z.relu() * near.sum(1, keepdim=True)
+    with pytest.raises(ValueError, match="influence each other"):
+        splines.affine_map(model, x)
+    assert splines.affine_map(model, x[:one] if one else x[1:2])  # none is near another
 
 
 @pytest.mark.parametrize("model", [lambda x: x[x > 0], lambda x: x[:, (x > 0)[0]], lambda x: (x * 2)[(x > 0).any(1)]])

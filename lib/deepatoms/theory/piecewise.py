@@ -246,6 +246,18 @@ def _rounding(x):
     return max(1e-5, epsilon) if x.is_cuda and epsilon >= torch.finfo(torch.float32).eps else epsilon
 
 
+def some_roundings(x: torch.Tensor) -> float:
+    """Return the relative size of a hundred roundings, by which numbers are moved to find what rounding may do.
+
+    Source:
+        Standard.
+
+    >>> some_roundings(torch.ones(1, dtype=torch.float64)) == 100 * 2**-52
+    True
+    """
+    return ROUNDINGS * _rounding(x)
+
+
 def watch(model: Model, x: torch.Tensor, wish: Wish) -> Seen:
     """Run a model once and return what was seen; the model gets a copy of x.
 
@@ -331,6 +343,7 @@ def displaced(x: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 FAR = 2**10  # with the pieces held a step may be long, and beside a long one neither an offset nor a kink nearby hides anything
+PARTS = 4  # of a batch, which are run apart
 LONGEST = 2**6  # how much longer an input that does little is moved than the one that does most
 
 
@@ -367,8 +380,8 @@ def company(x: torch.Tensor, rows: torch.Tensor, sign: int = 1) -> tuple[torch.T
         sign: Of the others; -1 for such as lie on the other side of the origin.
 
     Returns:
-        A batch that begins and ends with others, of another size than x, and the positions in x of what stands between. The
-        others lie near the inputs taken, so that small inputs have small company.
+        A batch that begins and ends with others, of a size that is odd where that of x is even, and the positions in x of what
+        stands between. The others lie near the inputs taken, so that small inputs have small company.
 
     Source:
         Ours; what it serves is Theorem 1 of the spline paper, :eq:`spl-thm-1`.
@@ -379,7 +392,7 @@ def company(x: torch.Tensor, rows: torch.Tensor, sign: int = 1) -> tuple[torch.T
     """
     rows = rows.cpu()[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0), device="cpu")]
     taken = x[rows.to(x.device)].detach()
-    after = 2 if len(rows) + 2 == len(x) else 1
+    after = 1 + (len(rows) - len(x) + 1) % 2
     others = [sign * displaced(taken[(0 if seed == 1 else -1),][None], seed) for seed in range(1, 2 + after)]
     return torch.cat([others[0], taken, *others[1:]]), rows
 
@@ -429,9 +442,10 @@ def by_itself(run: Callable[[torch.Tensor], torch.Tensor], one: torch.Tensor, ou
 def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
     """Refuse a model whose output for a sample changes with its place, its neighbours or the size of the batch.
 
-    Plain passes: over all samples among others, over the eight smallest, which the large ones then leave alone, and over some
-    by themselves. With the smallest the others lie on the other side of the origin: what a clip hides of their influence at one
-    of its ends is seen at the other; and gradients are on there, off elsewhere: a model that asks is refused.
+    Plain passes: over four parts among others, over the eight smallest, which the large ones then leave alone, and over some
+    by themselves. The parts are dealt in the order of the means, so that samples that are alike are parted. With the smallest
+    the others lie on the other side of the origin: what a clip hides of their influence at one of its ends is seen at the other;
+    and gradients are on there, off elsewhere: a model that asks is refused.
 
     Args:
         seen: What was seen of the model.
@@ -446,8 +460,9 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
     >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
     """
     x, output = seen.x.detach(), seen.trace.output
-    smallest = x.flatten(1).abs().mean(1).argsort()
-    for few, sign in ((smallest[:8], -1), (smallest, 1)):
+    smallest, order = (each.mean(1).argsort() for each in (x.flatten(1).abs(), x.flatten(1)))
+    parts = [order[first::PARTS] for first in range(min(PARTS, len(x)))]
+    for few, sign in ((smallest[:8], -1), *((part, 1) for part in parts)):
         some, rows = company(x, few, sign)
         found = _with_gradients(seen, some) if sign < 0 else _in_company(seen, some)
         demand_alone(seen, found[1:1 + len(rows)], rows, size)
@@ -713,6 +728,31 @@ COMPOSITE: dict = {}
 ROUNDINGS = 100
 
 
+def shake(func: Any, output: Any, amount: float, draw: torch.Generator) -> Any:
+    """Move what an operation has returned by some roundings; a view shares the numbers of what was moved before.
+
+    Args:
+        func: The operation.
+        output: Its result, which is changed and returned.
+        amount: Relative size of the moves.
+        draw: Draws them.
+
+    Source:
+        Standard: arithmetic that is random in its last digits.
+
+    >>> x = shake(torch.ops.aten.relu.default, torch.ones(2), 1e-3, torch.Generator().manual_seed(0))
+    >>> bool(((x - 1).abs() > 1e-6).all() and ((x - 1).abs() < 1e-2).all())
+    True
+    """
+    outputs = output if isinstance(output, (tuple, list)) else (output,)
+    for each, declared in zip(outputs, func._schema.returns, strict=False):
+        own = declared.alias_info is None or declared.alias_info.is_write
+        if own and isinstance(each, torch.Tensor) and each.is_floating_point() and each.layout == torch.strided:
+            noise = torch.randn(each.shape, generator=draw, dtype=torch.float64, device="cpu")
+            each.mul_(1 + (amount * noise).to(each))
+    return output
+
+
 def _is_composite(func):
     """Tell whether an operation is made of others, which are seen in its place (in inference mode it comes whole)."""
     if func not in COMPOSITE:
@@ -728,7 +768,7 @@ class _Watcher(TorchDispatchMode):
         self.batch, self.stack, self.wish, self.next = x.shape[0], stack, wish, 0
         self.kinds, self.alive = {}, []  # storages by identity; kept alive, because identities are used again
         self.found, self.concavities, self.leading, self.kept, self.unseen = [], [], [], [], []
-        self.dtype, self.epsilon, self.amount = x.dtype, torch.finfo(x.dtype).eps, ROUNDINGS * _rounding(x)
+        self.dtype, self.epsilon, self.amount = x.dtype, torch.finfo(x.dtype).eps, some_roundings(x)
         self.draw = None if wish.shaken is None else torch.Generator().manual_seed(wish.shaken)
         self._mark(x, AFFINELY)
 
@@ -838,14 +878,7 @@ class _Watcher(TorchDispatchMode):
                         REMEDIES.get(name, "decide with torch.where, or assign through a mask"))
 
     def _shake(self, func, output):
-        """Move what an operation returns, where that is asked for; a view shares the numbers of what was moved before."""
-        outputs = output if isinstance(output, (tuple, list)) else (output,)
-        for each, declared in zip(outputs, func._schema.returns, strict=False) if self.draw else ():
-            own = declared.alias_info is None or declared.alias_info.is_write
-            if own and isinstance(each, torch.Tensor) and each.is_floating_point() and each.layout == torch.strided:
-                noise = torch.randn(each.shape, generator=self.draw, dtype=torch.float64, device="cpu")
-                each.mul_(1 + (self.amount * noise).to(each))
-        return output
+        return shake(func, output, self.amount, self.draw) if self.draw else output
 
     def _demand_evaluation(self, name, args):
         flag = TRAINING_FLAG[name]

@@ -17,13 +17,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from deepatoms.theory.arguments import integer, number, one_of, real_array, refuse
 from deepatoms.theory.arrays import Descended
-from deepatoms.theory.partition.extension import demand_double, demand_known, demand_pieces, observe
+from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import memory
-from deepatoms.theory.partition.segment import first_change
+from deepatoms.theory.partition.segment import demand_clear, first_change
 from deepatoms.theory.piecewise import (
     Model,
     NotPiecewiseAffineError,
@@ -409,7 +410,8 @@ def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, fa
 
     Raises:
         NotPiecewiseAffineError: If an operation is not piecewise affine in x, or its walls are not known.
-        ValueError: If x or direction is not float64 or of the other's shape, or ``farthest`` is negative.
+        ValueError: If x or direction is not float64 or of the other's shape, ``farthest`` is negative, or there may be a break
+            before of a unit that is so small that it may be the rounding of 0.
 
     Source:
         Ours: the radius of :eq:`spl-in-radius` along one direction.
@@ -425,11 +427,12 @@ def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, fa
     demand_double("direction", direction)
     farthest = number("farthest", farthest, minimum=0)
     with untouched(model):
-        demand_known(model, x[:1])
+        noise = rehearse(model, x).noise
         nearest = torch.full((len(x),), farthest, dtype=x.dtype, device=x.device)
-        found, output = observe(model, x.detach(), direction.detach()[None])
+        found, output = observe(model, x.detach(), direction.detach()[None], noise=noise)
         for pieces in found:
             nearest = torch.minimum(nearest, first_change(pieces))
+        demand_clear(model, found, np.zeros(len(x)), nearest.cpu().numpy())
         _demand_straight(model, x, direction, nearest, output)
     return nearest
 

@@ -60,9 +60,9 @@ def test_few_points_at_a_time_find_the_same_walls(places, monkeypatch):
     monkeypatch.setattr(segment, "USUAL", places * (2 * partition.extension.rehearse(model, start[None])[1] + 1))
     rows, observe = [], segment.observe
 
-    def watched(model, points, *rest):
+    def watched(model, points, *rest, **named):
         rows.append(len(points))
-        return observe(model, points, *rest)
+        return observe(model, points, *rest, **named)
     monkeypatch.setattr(segment, "observe", watched)
     found = partition.slice_segment(model, start, end)
     assert max(rows) == places and len(usual) > 50 and np.allclose(found, usual, rtol=0, atol=1e-12)

@@ -4,14 +4,16 @@ A batch holds each point p followed by p + d for every direction d. Affine opera
 the piece that p selects is applied to p + d as well. So the batch carries the affine map of p's region, at the points and
 along the directions, without a derivative being taken, and the walls of the region are where its units' values vanish.
 
-What this takes for granted is checked, not assumed: :func:`demand_known` that every sample of a batch is treated by itself, and
+What this takes for granted is checked, not assumed: :func:`rehearse` that every sample of a batch is treated by itself, and
 :func:`demand_pieces` that the pieces are the function's.
 """
 
 import math
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -27,6 +29,8 @@ from deepatoms.theory.piecewise import (
     demand_affine_in_any_mode,
     demand_model,
     extremes,
+    shake,
+    some_roundings,
     told,
     trace,
 )
@@ -34,6 +38,10 @@ from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import as_given, untouched
 
 EXACT = 1e-9  # how far, relative to the numbers compared, pieces and function may lie apart
+SAME = 1e-13  # cells that compete are equal if they differ by so little of their numbers
+CANCELS = 100  # times what a hundred roundings do to it: what is less counts as a remainder of numbers that cancel
+SHAKEN = range(3)  # seeds
+Noise = Mapping[int, torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +57,8 @@ class Pieces:
         walls: How many walls each unit has, side by side: two for a clip, one for a rectifier or for what competes; for
             cells of which several ranks are selected, how many windows.
         ranks: The rank of the cell that each window selects, shape (windows,); None where it is the largest.
+        noise: What a hundred roundings leave of the slopes of units whose numbers cancel, shape (units * walls,); 0 for all
+            others.
     """
 
     layer: int
@@ -57,6 +67,7 @@ class Pieces:
     slopes: torch.Tensor
     walls: int = 1
     ranks: torch.Tensor | None = None
+    noise: torch.Tensor | float = 0.0
 
     @property
     def competing(self) -> bool:
@@ -71,25 +82,55 @@ class Pieces:
         order = self.at.sort(dim=2, descending=True, stable=True).indices
         return order.gather(2, self.ranks[:, None].expand(len(order), -1, 1))[..., 0]
 
-    def leads(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return by how much each window's winner leads each of its cells, and how that lead changes along each direction.
+    def leads(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return by how much each window's winner leads each of its cells, how that changes along each direction, and its size.
 
         A cell behind its winner is a unit of one sign, and so is one ahead of a winner that is not the largest: there the lead
-        is the cell's. The lead over a cell in the padding is 0 and never changes.
+        is the cell's. The lead over a cell in the padding is 0 and never changes; so is that over a cell that is no rival. The
+        size is that of the numbers compared, shape (points, windows, cells).
         """
+        gap, changes, size = self._compared()
+        equal = _equal(gap, changes, size)
+        never = equal | ~gap.isfinite() | self._harmless(gap, equal)
+        return torch.where(never, 0.0, gap.abs()), torch.where(never, 0.0, torch.where(gap < 0, -changes, changes)), size
+
+    @property
+    def first(self) -> torch.Tensor:
+        """Return the winners; of the cells that are equal to one on its region, up to rounding, the first."""
+        return _equal(*self._compared()).to(torch.int8).argmax(2)
+
+    def _compared(self):
+        """Return the lead of each window's winner over each cell, its changes, and the size of the numbers compared."""
         winner = self.winners[..., None]
         gap = self.at.gather(2, winner) - self.at
         changes = self.slopes.gather(3, winner.expand(len(self.slopes), *winner.shape)) - self.slopes
-        gap, changes = gap.abs(), torch.where(gap < 0, -changes, changes)
-        return torch.nan_to_num(gap, posinf=0.0), torch.where(gap.isfinite(), torch.nan_to_num(changes), 0.0)
+        size = torch.nan_to_num(self.at.abs() + _largest(self.slopes), 0.0, 0.0, 0.0)
+        return gap, changes, torch.maximum(size, size.gather(2, winner))
+
+    def _harmless(self, gap, equal):
+        """Tell which cells only exchange the winner for one that is equal to it: there are enough of these on their side."""
+        if self.ranks is None:
+            return torch.zeros_like(equal)
+        rank, ahead = self.ranks[:, None], ((gap < 0) & ~equal).sum(2, keepdim=True)
+        return torch.where(gap < 0, rank < ahead + equal.sum(2, keepdim=True) - 1, rank > ahead) & ~equal
+
+
+def _equal(gap, changes, size):
+    """Tell which cells equal the winner, up to rounding, on its whole region."""
+    return (gap.abs() <= SAME * size) & (_largest(changes) <= SAME * size)
+
+
+def _largest(slopes):
+    """Return the largest of some slopes by amount, over the first axis, without a copy of them."""
+    return torch.linalg.vector_norm(slopes, torch.inf, 0)
 
 
 class _Stop(Exception):
     """Raised inside a forward pass to leave it at the wanted nonlinearity."""
 
 
-def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
-            layer: int | None = None) -> tuple[list[Pieces], Any]:
+def observe(model: Model, points: torch.Tensor, directions: torch.Tensor, layer: int | None = None,
+            noise: Noise = MappingProxyType({})) -> tuple[list[Pieces], Any]:
     r"""Return the pieces at one nonlinearity (or at all), and the network's affine map, on the regions of some points.
 
     Args:
@@ -98,6 +139,7 @@ def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
         points: Shape (points, ...); inside their regions, not on a wall.
         directions: Shape (directions, ...).
         layer: Position of a nonlinearity: the forward pass ends there; None for all of them and the output.
+        noise: What the rehearsal found that roundings leave of units whose numbers cancel, by nonlinearity.
 
     Returns:
         A list of :class:`Pieces`; and the output at the points and its change along each direction, shape
@@ -113,14 +155,14 @@ def observe(model: Model, points: torch.Tensor, directions: torch.Tensor,
     >>> pieces[0].at.tolist(), output[1].tolist()
     ([[3.0, -0.5]], [[1.0, 0.0]])
     """
-    return _run(model, points, directions, layer)[:2]
+    return _run(model, points, directions, layer, noise=noise)[:2]
 
 
-def _run(model, points, directions, layer=None, traced=None):
+def _run(model, points, directions, layer=None, traced=None, noise=MappingProxyType({}), shaken=None):
     """Run one batch; in the rehearsal, when it is known what was ``traced``, watch what leaves torch as well."""
     as_given()
     batch = torch.cat([points, *(points + direction for direction in directions)])
-    mode, output = _Extension(batch, len(points), layer, traced or ()), None
+    mode, output = _Extension(batch, len(points), layer, traced or (), noise, shaken), None
     with torch.inference_mode(False), torch.no_grad():
         try:
             with nullcontext() if traced is None else mode.exits(), mode:
@@ -157,11 +199,31 @@ def _called(model):
     return type(model).__name__ if isinstance(model, torch.nn.Module) else getattr(model, "__name__", repr(model))
 
 
-def demand_known(model: Model, x: torch.Tensor) -> int:
-    """Refuse a network that is not piecewise affine, or calls a nonlinearity in a way that is not known here; count them.
+class Rehearsed(NamedTuple):
+    """What a rehearsal found.
+
+    Attributes:
+        nonlinearities: Their number.
+        bytes: What one sample takes.
+        noise: By the position of a nonlinearity, what a hundred roundings leave of the slopes of its units whose numbers cancel,
+            shape (units * walls,), 0 for all others; only where there are such units.
+    """
+
+    nonlinearities: int
+    bytes: float
+    noise: Noise
+
+
+def rehearse(model: Model, x: torch.Tensor) -> Rehearsed:
+    """Refuse a network that is not piecewise affine, or calls a nonlinearity in a way that is not known here.
 
     A rehearsal on three inputs next to x, together and one by one, also refuses a network that does not treat the samples
-    of a batch each by itself, row by row: columns, batch statistics, time first.
+    of a batch each by itself, row by row: columns, batch statistics, time first. Repeated with every number moved by some
+    roundings, it tells which units are but what rounding leaves of numbers that cancel.
+
+    Args:
+        model: The network.
+        x: Inputs; the first is rehearsed, and the largest number of all says how large rounding may be.
 
     Raises:
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine, is called with an
@@ -170,37 +232,52 @@ def demand_known(model: Model, x: torch.Tensor) -> int:
     Source:
         Standard.
 
-    >>> demand_known(torch.nn.ReLU(), torch.ones(1, 2))
-    1
-    """
-    return rehearse(model, x)[0]
-
-
-def rehearse(model: Model, x: torch.Tensor) -> tuple[int, float]:
-    """Do what :func:`demand_known` says; return the number of nonlinearities, and the bytes that one sample takes.
-
-    Raises:
-        deepatoms.theory.piecewise.NotPiecewiseAffineError: As :func:`demand_known`.
-
-    Source:
-        Standard.
-
     >>> rehearse(torch.nn.ReLU(), torch.ones(1, 2))[0]
     1
+    >>> found = rehearse(lambda x: torch.relu(0.1 * x + 0.2 * x - 0.3 * x), torch.ones(1, 2, dtype=torch.float64))
+    >>> bool((found.noise[0] > 0).all() and (found.noise[0] < 1e-12).all())
+    True
     """
     demand_model(model)
+    one = x[:1].detach()
     with untouched(model):
-        found = trace(model, x[:1].detach().clone(), codes=False).nonlinearities
-        mode = _demand_by_itself(model, x[:1].detach(), found)
-        demand_affine_in_any_mode(model, x[:1].detach())
-    return len(found), mode.bytes
+        found = trace(model, one.clone(), codes=False).nonlinearities
+        points, directions = _near(one)
+        mode = _demand_by_itself(model, points, directions, found)
+        demand_affine_in_any_mode(model, one)
+        larger = float((x.detach().abs().max() + 1) / (one.abs().max() + 1))
+        noise = {layer: larger * left for layer, left in _remainders(model, points, directions, mode.found)}
+    return Rehearsed(len(found), mode.bytes, noise)
 
 
-def _demand_by_itself(model, x, traced):
-    """Compare every value that is compared, and the output, of three samples together and one by one."""
+def _near(x):
+    """Return three points near an input, and two directions."""
     generator = torch.Generator().manual_seed(0)
     near = torch.randn(5, *x.shape[1:], generator=generator, dtype=torch.float64, device="cpu").to(x) * (x.abs().max() + 1)
-    points, directions = x + near[:3], near[3:]
+    return x + near[:3], near[3:]
+
+
+def _remainders(model, points, directions, found):
+    """Yield, by nonlinearity, what a hundred roundings leave of the units that are no more than a remainder at some points."""
+    shaken = [_run(model, points, directions, shaken=seed)[0] for seed in SHAKEN]
+    straight = torch.ones(len(shaken), len(points), 1, dtype=torch.bool, device=points.device)
+    for pieces, *others in zip(found, *shaken, strict=True):
+        if pieces.competing:
+            turned = torch.stack([each.first != pieces.first for each in others])
+        else:
+            size, moved = pieces.slopes.abs().sum(0), torch.stack([(each.slopes - pieces.slopes).abs().sum(0) for each in others])
+            most = torch.where(straight, moved, 0.0).amax(0)
+            remainder = size <= CANCELS * most
+            if bool((left := torch.where(remainder, most, 0.0).amax(0)).any()):
+                yield pieces.layer, left
+            # A remainder that turns does nothing to what follows, unless it is compared: then a mask turns.
+            turned = torch.stack([each.at.sign() != pieces.at.sign() for each in others])
+            turned &= (torch.zeros_like(remainder) if pieces.operation in HELD else remainder).logical_not()
+        straight &= ~turned.any(2, keepdim=True)  # behind another piece all may be other than rounding makes it
+
+
+def _demand_by_itself(model, points, directions, traced):
+    """Compare every value that is compared, and the output, of three samples together and one by one."""
     together, output, mode = _run(model, points, directions, traced=traced)
     alone = [_run(model, point[None], directions)[:2] for point in points]
     for layer, pieces in enumerate(together):
@@ -291,15 +368,16 @@ def _affine(values):
 CONSTANT, VARYING = 1, 2
 BLANK = frozenset(("empty_like", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
                    "new_empty_strided"))
-HELD = frozenset(("gt", "ge", "lt", "le", "sign"))
+HELD = frozenset(("gt", "ge", "lt", "le", "sign", "sgn"))
 
 
 class _Extension(TorchDispatchMode):
     """Apply at every nonlinearity the pieces that the points of the batch (its first rows) select."""
 
-    def __init__(self, batch, points, last, traced):
+    def __init__(self, batch, points, last, traced, noise, shaken):
         super().__init__()
-        self.traced = traced
+        self.traced, self.noise, self.amount = traced, noise, some_roundings(batch)
+        self.draw = None if shaken is None else torch.Generator().manual_seed(shaken)
         self.hold, self.last, self.found, self.kinds = Hold(len(batch) // points, points), last, [], {}
         self.samples, self.largest, self.kept, self.stopped = len(batch), 0, 0, False
         self._mark(batch, VARYING)
@@ -339,6 +417,8 @@ class _Extension(TorchDispatchMode):
         if kind == CONSTANT or name not in WALLS:
             output = func(*args, **kwargs)
             self._demand_plain(name, args, kwargs, output, kind)
+            if self.draw and kind == VARYING:
+                shake(func, output, self.amount, self.draw)
         else:
             output = self._select(name, func, args, kwargs)
             kind = CONSTANT if name in HELD else kind
@@ -375,7 +455,8 @@ class _Extension(TorchDispatchMode):
             walls = cells if not competing else 1 if ranks is None else len(ranks)
             every = None if ranks is None else torch.tensor(ranks, device=values.device).repeat(values.shape[2] // walls)
             # A copy: the operation may write its result over what it compares.
-            self.found.append(Pieces(layer, operation, values[0].clone(), values[1:] - values[:1], walls, every))
+            self.found.append(Pieces(layer, operation, values[0].clone(), values[1:] - values[:1], walls, every,
+                                     self.noise.get(layer, 0.0)))
         else:
             self.found.append(None)
         if layer == self.last:

@@ -99,7 +99,8 @@ def slice_plane(model: Model, corners: torch.Tensor, layers: int | None = None, 
             not known, samples are mixed, or the model computes something else than its pieces.
         ValueError: If the corners lie on one line, do not fit, are not float64 or so near that rounding blurs the slice;
             if there are more regions than the limit; or if a unit cuts the slice whose numbers are less than 1e-12 of the
-            layer's largest (what is less than 1e-15 of it counts as constant).
+            layer's largest or of the numbers that cancel
+            in it (what is less than 1e-15, or than a hundred roundings, of them counts as constant).
 
     Source:
         Section 7.1, :eq:`spl-refine`.

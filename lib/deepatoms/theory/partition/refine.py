@@ -156,7 +156,7 @@ class Observed:
 
     def __init__(self, model: Model, corners: torch.Tensor) -> None:
         self.model, self.corners = model, corners
-        self.known, sample = rehearse(model, corners[:1])
+        self.known, sample, self.noise = rehearse(model, corners)
         self.most = max(1, int(USUAL // (len(corners) * sample + 1)))
 
     def refine(self, cells: Many, layer: int, budget: Budget) -> Many:
@@ -166,9 +166,9 @@ class Observed:
             part = cells.take(np.arange(start, min(start + self.most, len(cells))))
             budget.before, budget.ahead = sum(map(len, found)), len(cells) - start - len(part)
             centres = part.centres
-            pieces = observe(self.model, located(self.corners, centres), directions, layer)[0][layer]
+            pieces = observe(self.model, located(self.corners, centres), directions, layer, self.noise)[0][layer]
             functions = Functions(pieces.at.cpu().numpy(), pieces.slopes.cpu().numpy(), centres)
-            split = Contest.of(functions, pieces.ranks) if pieces.competing else Units.of(functions)
+            split = Contest.of(functions, pieces.ranks) if pieces.competing else Units.of(functions, pieces.noise)
             if isinstance(split, Units) and len(units := split.doubtful(part)):
                 refuse_doubtful(self.model, layer, units[0] // pieces.walls, "cuts the slice")
             found.append(sweep(part, split, budget)[0])
@@ -322,16 +322,19 @@ class Units:
     Attributes:
         offsets: Value of each unit of each region at the origin of the slice, shape (regions, units).
         slopes: Shape (dimension, regions, units).
+        noise: What rounding leaves of units whose numbers cancel, shape (units,); 0 for all others.
     """
 
     offsets: np.ndarray
     slopes: np.ndarray
+    noise: np.ndarray
 
     @classmethod
-    def of(cls, functions: Functions) -> Units:
+    def of(cls, functions: Functions, noise: Any = 0.0) -> Units:
         """Return the units of some functions."""
         at, slopes, centres = functions
-        return cls(at - np.einsum("dru,rd->ru", slopes, centres), slopes)
+        left = np.broadcast_to(torch.as_tensor(noise, dtype=torch.float64).cpu().numpy(), at.shape[1:])
+        return cls(at - np.einsum("dru,rd->ru", slopes, centres), slopes, left)
 
     @cached_property
     def largest(self) -> float:
@@ -352,16 +355,21 @@ class Units:
         function = AffineFunctions(self.offsets.ravel()[places], self.slopes.reshape(len(self.slopes), -1)[:, places])
         scale = _size(function.offsets, function.slopes)
         # What is small beside all other units of the layer is the rounding of a unit that is constant at 0.
-        return function, np.maximum(ROUNDING * scale, NOISE * self.largest)
+        return function, np.maximum(ROUNDING * scale, self._low(places))
+
+    def _low(self, places):
+        """Return below what the unit of a region at each place counts as constant."""
+        return np.maximum(NOISE * self.largest, self.noise[places % self.offsets.shape[1]])
 
     def doubtful(self, cells: Cells) -> np.ndarray:
         """Return the units that cut a region and are so small that rounding moves their walls, or makes them."""
-        low, high = NOISE * self.largest, DOUBT * self.largest
-        if not any(((scale > low) & (scale <= high)).any() for scale in self._scales()):
+        low = np.maximum(NOISE * self.largest, self.noise)
+        if not any(((scale > low) & (scale <= low / NOISE * DOUBT)).any() for scale in self._scales()):
             return np.zeros(0, int)
         rows, places = self.possible(cells)
         function = self.one(places)[0]
-        scale = _size(function.offsets, function.slopes)
+        scale, low = _size(function.offsets, function.slopes), self._low(places)
+        high = low / NOISE * DOUBT
         least, most = cells.extremes(rows, cells.evaluate(rows, function))
         near = ROUNDING * scale
         return places[(scale > low) & (scale <= high) & (least < -near) & (most > near)] % self.offsets.shape[1]

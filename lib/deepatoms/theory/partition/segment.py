@@ -3,7 +3,7 @@ r"""The exact partition of a segment of a network's input space."""
 import hashlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ NOISE = 1e-15  # what is so small beside a layer's other numbers is their roundi
 NEAR = 1e-12  # walls nearer than that, in t, are one
 USUAL = 2**28  # bytes at a time
 FIRST = 16  # gaps to begin with
+ASIDE = 0.47  # where a piece is looked at: in its very middle may lie a wall of which only entries that are equal know
 CHECKED = 1000  # pieces whose affine map is compared with the function
 
 
@@ -47,7 +48,8 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
             not known, samples are mixed, or the model computes something else than its pieces.
         ValueError: If the ends are one point, do not fit, are not float64 or so near that rounding blurs the segment; or if
             there are more pieces than the limit, or a wall of a unit whose numbers are less than 1e-12 of the layer's largest
-            (what is less than 1e-15 of it counts as constant).
+            or of the numbers that cancel
+            in it (what is less than 1e-15, or than a hundred roundings, of them counts as constant).
         MemoryError: If one point needs more memory than there is.
 
     Source:
@@ -60,11 +62,11 @@ def slice_segment(model: Model, start: torch.Tensor, end: torch.Tensor, limit: i
     most = integer("limit", limit)
     _demand_segment(start, end)
     start, end = start.detach(), end.detach()
-    _, sample = rehearse(model, start[None])
+    _, sample, noise = rehearse(model, torch.stack([start, end]))
     demand_memory("start", start, 2 * sample, "a single point and its direction are too large; take a smaller network or input")
     size = max(1, int(USUAL // (2 * sample + 1)))
     with untouched(model), torch.no_grad():
-        walk, told = _Walk(model, start, end, size), time.monotonic()
+        walk, told = _Walk(model, start, end, size, noise), time.monotonic()
         while len(walk.gaps):
             walk.step()
             if progress is not None and time.monotonic() - told > 1:
@@ -126,8 +128,8 @@ class _Walk:
     leave a gap whose code is that of a neighbour, with which it is joined.
     """
 
-    def __init__(self, model, start, end, size):
-        self.model, self.start, self.end, self.size = model, start, end, size
+    def __init__(self, model, start, end, size, noise):
+        self.model, self.start, self.end, self.size, self.noise = model, start, end, size, noise
         first = np.linspace(0, 1, FIRST + 1)
         self.gaps, self.ends, self.codes, self.share = np.stack([first[:-1], first[1:]], 1), [], [], 0.0
 
@@ -136,9 +138,9 @@ class _Walk:
         now, self.gaps = self.gaps[:self.size], self.gaps[self.size:]
         middles = now.mean(1)
         points = _along(self.start, self.end, middles)
-        found = observe(self.model, points, (self.end - self.start)[None])[0]
+        found = observe(self.model, points, (self.end - self.start)[None], noise=self.noise)[0]
         back, forth = _reach(found, len(now))
-        _demand_clear(self.model, found, np.minimum(back, middles - now[:, 0]), np.minimum(forth, now[:, 1] - middles))
+        demand_clear(self.model, found, np.minimum(back, middles - now[:, 0]), np.minimum(forth, now[:, 1] - middles))
         on_wall = np.minimum(back, forth) < NEAR  # a point of no piece: a place where the gap is parted
         low, high = np.maximum(now[:, 0], middles - back), np.minimum(now[:, 1], middles + forth)
         low[on_wall] = high[on_wall] = middles[on_wall]
@@ -163,11 +165,25 @@ def _reach(found, points):
     return np.min([*extents, np.full((2, points), np.inf)], 0)
 
 
-def _demand_clear(model, found, back, forth):
-    """Refuse a wall, within the reach of some points, of a unit so small that rounding moves it or makes it."""
+def demand_clear(model: Model, found: Sequence[Pieces], back: np.ndarray, forth: np.ndarray) -> None:
+    """Refuse a wall, within the reach of some points, of a unit so small that rounding moves it or makes it.
+
+    Args:
+        model: The network.
+        found: Its pieces along one direction for each point.
+        back, forth: How far is looked from each point, shape (points,).
+
+    Raises:
+        ValueError: If there is one.
+
+    Source:
+        Ours; it serves :eq:`spl-refine`.
+
+    >>> x, ways = torch.ones(1, 2, dtype=torch.float64), np.ones(1)
+    >>> demand_clear(torch.relu, observe(torch.relu, x, x)[0], ways, ways)
+    """
     for pieces in found:
-        size = pieces.at.abs() + pieces.slopes[0].abs()
-        if pieces.competing or not bool((small := (size <= DOUBT * size.amax(1, keepdim=True)) & (size > _noise(pieces))).any()):
+        if pieces.competing or not bool((small := _doubtful(pieces)).any()):
             continue
         meets, ahead = _meets(*_levels(pieces))
         reach = torch.as_tensor(np.stack([back, forth]), device=meets.device)[:, :, None]
@@ -180,23 +196,31 @@ def _digests(found, points):
     """Return what tells the codes of some points apart: a digest of all their layers."""
     digests = [hashlib.blake2b(digest_size=16) for _ in range(points)]
     for pieces in found:
-        bits = pieces.winners.to(torch.int32) if pieces.competing else pieces.at > _noise(pieces)
+        bits = pieces.first.to(torch.int32) if pieces.competing else pieces.at > _noise(pieces)
         for digest, row in zip(digests, bits.flatten(1).cpu().numpy(), strict=True):
             digest.update(row.tobytes())  # in the order of the units, however they lie in memory
     return [digest.digest() for digest in digests]
 
 
 def _noise(pieces):
-    """Return what is so small beside a layer's other numbers that it is the rounding of 0, shape (points, 1)."""
+    """Return what is the rounding of 0: so small beside a layer's other numbers, or beside those that cancel in it."""
     size = pieces.at.abs() + pieces.slopes[0].abs()
-    return NOISE * size.amax(1, keepdim=True) if size.shape[1] else size
+    return (NOISE * size.amax(1, keepdim=True)).clamp_min(pieces.noise) if size.shape[1] else size
+
+
+def _doubtful(pieces):
+    """Tell which units may be the rounding of 0, or may not."""
+    size = pieces.at.abs() + pieces.slopes[0].abs()
+    small = (size <= DOUBT * size.amax(1, keepdim=True)) | (size <= pieces.noise / NOISE * DOUBT)
+    return small & (size > _noise(pieces))
 
 
 def _demand_line(model, start, end, ends, size):
-    """Compare the affine maps of some pieces with the function at a quarter and at three quarters of them."""
+    """Compare the affine maps of some pieces with the function at two places inside each."""
     chosen = np.unique(np.linspace(0, len(ends) - 2, CHECKED).round().astype(int))
     for part in np.array_split(chosen, -(-len(chosen) // size)):
-        middles, widths = (ends[part + 1] + ends[part]) / 2, ends[part + 1] - ends[part]
+        widths = ends[part + 1] - ends[part]
+        middles = ends[part] + ASIDE * widths
         value, slope = observe(model, _along(start, end, middles), (end - start)[None])[1]
         for share in (-0.25, 0.25):
             offset = torch.as_tensor(share * widths, dtype=start.dtype, device=start.device)
@@ -242,8 +266,7 @@ def _levels(pieces):
 
 def _leads(pieces):
     """Return the same of cells that compete: behind its winner a cell is a unit that is off."""
-    gap, changes = pieces.leads()
-    size = torch.maximum(pieces.at.abs().nan_to_num(posinf=0.0), pieces.at.amax(2, keepdim=True).abs())
+    gap, changes, size = pieces.leads()
     return -gap.flatten(1), -changes[0].flatten(1), ROUNDING * size.flatten(1)
 
 

@@ -7,6 +7,7 @@ import torch
 from deepatoms.theory.arguments import integer, real_array
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import DOUBT, demand_memory, memory, refuse_doubtful
+from deepatoms.theory.partition.segment import NOISE
 from deepatoms.theory.piecewise import Model
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
@@ -56,7 +57,9 @@ def nearest_walls(model: Model, x: torch.Tensor, chunk: int | None = None) -> Wa
     Raises:
         deepatoms.theory.piecewise.NotPiecewiseAffineError: If an operation is not piecewise affine or its walls are
             not known, samples are mixed, or the model computes something else than its pieces inside a region.
-        ValueError: If x is not float64 or does not fit.
+        ValueError: If x is not float64 or does not fit, or the nearest wall may be one of a unit whose numbers are less than
+            1e-12 of the layer's largest or of the numbers that cancel in it (what is less than a hundred roundings of these
+            counts as constant).
         MemoryError: If so many points at a time need more memory than there is.
 
     Source:
@@ -69,10 +72,11 @@ def nearest_walls(model: Model, x: torch.Tensor, chunk: int | None = None) -> Wa
     """
     demand_double("x", real_array("x", x))
     x = x.detach()
-    size = _points_at_a_time(chunk, x, rehearse(model, x)[1])
+    _, sample, noise = rehearse(model, x)
+    size = _points_at_a_time(chunk, x, sample)
     basis = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
     with untouched(model), torch.no_grad():
-        parts = [_nearest(model, part, basis) for part in x.split(size)]
+        parts = [_nearest(model, part, basis, noise) for part in x.split(size)]
     radius, step, layer, unit = (torch.cat(column) for column in zip(*parts, strict=True))
     return Wall(radius, step.reshape(x.shape), layer, unit)
 
@@ -106,8 +110,8 @@ def in_radius(model: Model, x: torch.Tensor, chunk: int | None = None) -> torch.
     return nearest_walls(model, x, chunk).radius
 
 
-def _nearest(model, x, basis):
-    found, output = observe(model, x, basis)
+def _nearest(model, x, basis, noise):
+    found, output = observe(model, x, basis, noise=noise)
     best, doubtful = _none(x), _none(x)
     for pieces in found:
         clear, doubted = _nearest_of(pieces)
@@ -126,11 +130,16 @@ def _demand_clear(model, best, doubtful):
 
 
 def _nearest_of(pieces):
-    gap, normals = pieces.leads() if pieces.competing else (pieces.at, pieces.slopes)
-    lengths = _lengths(normals)
-    known = lengths > DOUBT * lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)
+    if pieces.competing:
+        gap, normals, size = pieces.leads()
+        least = NOISE * size
+    else:
+        gap, normals, least = pieces.at, pieces.slopes, pieces.noise
+    lengths, most = _lengths(normals), normals.abs().amax(0)
+    known = (lengths > DOUBT * lengths.amax(tuple(range(1, lengths.ndim)), keepdim=True)) & (most > least / NOISE * DOUBT)
+    wall = (lengths > 0) & (most > least)
     distance = gap.abs() / lengths
-    return tuple(_closest(pieces, gap, normals, torch.where(which & (lengths > 0), distance, torch.inf).flatten(1))
+    return tuple(_closest(pieces, gap, normals, torch.where(which & wall, distance, torch.inf).flatten(1))
                  for which in (known, ~known))
 
 
