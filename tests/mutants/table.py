@@ -22,6 +22,7 @@ TESTS = {
     "theory/smoothing.py": ("tests/theory/test_smoothing.py",),
     "theory/splines.py": ("tests/theory/test_splines.py",),
     "theory/stability.py": ("tests/theory/test_stability.py",),
+    "theory/keepers.py": ("tests/theory/test_guarantee.py",),
     "theory/untouched.py": ("tests/theory/test_guarantee.py",),
     "press/__init__.py": ("tests/package/test_doors.py",),
     "site/__init__.py": ("tests/package/test_doors.py",),

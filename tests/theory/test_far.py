@@ -5,10 +5,11 @@ import threading
 
 import pytest
 import torch
+from tests.residual import Block, Residual
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from deepatoms.theory import partition, splines
+from deepatoms.theory import max_affine, partition, splines
 from deepatoms.theory.piecewise import NotPiecewiseAffineError, distant
 from deepatoms.theory.untouched import as_given, untouched
 
@@ -183,3 +184,85 @@ def test_one_thread_does_not_put_back_what_another_wrote():
         thread.join()
         seen.append(counter.item())
     assert seen == [1, 1] and counter.item() == 0
+
+
+NET = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).double().requires_grad_(False)
+X = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [1e-12, 255.0, 1e6, 1e9, 1e16, 1e100])
+def test_radii_and_breaks_are_as_exact_at_any_size_of_the_inputs(size):
+    """Beside large inputs a step of 1 is rounded; the steps taken are as long as the inputs."""
+    nearest = X.abs().amin(1)
+    radius = partition.in_radius(nn.ReLU(), size * X) / size
+    far = splines.distance_to_break(nn.ReLU(), size * X, -X.sign(), 1e300) / size
+    assert torch.allclose(radius, nearest, rtol=1e-12) and torch.allclose(far, nearest, rtol=1e-12)
+    both = partition.in_radius(nn.ReLU(), torch.cat([size * X, X]))
+    assert torch.allclose(both, torch.cat([size * nearest, nearest]), rtol=1e-12)
+
+
+def test_a_direction_of_length_zero_meets_nothing():
+    assert splines.distance_to_break(nn.ReLU(), X, torch.zeros_like(X), 7.0).tolist() == [7.0] * 5
+
+
+def residual(first):
+    head = nn.Sequential(first, nn.Linear(4, 2).double())
+    return Residual([Block(nn.Linear(4, 4).double())], nn.Linear(4, 4).double(), head).requires_grad_(False)
+
+
+def test_a_head_may_overwrite_what_it_is_given():
+    torch.manual_seed(0)
+    net = residual(nn.ReLU(inplace=True))
+    assert torch.allclose(splines.block_templates(net, X).sum(1), splines.affine_map(net, X)[0])
+
+
+@pytest.mark.parametrize("call", [splines.affine_map, partition.region_codes, splines.concavities, partition.in_radius])
+@pytest.mark.parametrize("model, x, said", [
+    (lambda x: torch.cat([x.relu(), torch.full_like(x, -math.inf)], 1), X, "infinite or no numbers; |differs by up to"),
+    (lambda x: torch.cond(torch.tensor(True), torch.relu, torch.abs, (x,)), X, "choose with torch.where"),
+    (nn.ReLU(), nn.UninitializedParameter(), "x = 'an uninitialised parameter' has no numbers yet; pass")])
+def test_what_cannot_be_answered_is_refused_by_what_it_is(call, model, x, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        call(model, x)
+
+
+def test_calls_inside_transforms_of_functions_are_refused_by_name():
+    for transform in (torch.func.vmap, lambda f: torch.func.grad(lambda v: f(v).sum())):
+        with pytest.raises(TypeError, match="x = 'a tensor of torch.func' has no numbers of its own; call this outside of vmap"):
+            transform(lambda v: splines.affine_map(NET, v[None])[0])(X[0] if transform is not torch.func.vmap else X)
+
+
+def test_a_segment_of_numbers_without_axes_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"start = tensor of shape \(\), float64 has no axes; pass a tensor of the shape"):
+        partition.slice_segment(nn.ReLU(), X[0, 0], X[0, 1])
+
+
+@pytest.mark.parametrize("weight", [lambda: X[:, :4].contiguous().to_sparse_csr(), lambda: torch.complex(X, X).conj().imag])
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_weights_in_another_form_have_the_slices_of_their_numbers(weight):
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).double().requires_grad_(False)
+    net[0].weight = nn.Parameter(weight(), requires_grad=False)
+    plain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).double().requires_grad_(False)
+    plain.load_state_dict({name: each.to_dense().resolve_neg().clone() for name, each in net.state_dict().items()})
+    assert len(partition.slice_plane(net, X[:3])) == len(partition.slice_plane(plain, X[:3])) > 1
+    assert torch.equal(max_affine.operators([net[0]], (4,))[0].slopes, plain[0].weight[:, None])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_operator_is_that_of_every_slope_also_beside_one_of_a_hundred_thousand(dtype):
+    def layer(hooked):
+        found = nn.Linear(3, 2).to(dtype).requires_grad_(False)
+        found.weight[:] = torch.tensor([[1e5, 1e-2, 1.0], [1.0, 1e5, 1e-2]])
+        if hooked:
+            small = torch.tensor([1e-2, 0.0]).to(dtype)
+            found.register_forward_hook(lambda layer, given, output: output + given[0][:, 1:] * small)
+        return found
+    assert len(max_affine.operators([layer(False)], (3,))) == 1
+    with pytest.raises(ValueError, match="computes something else than its operator"):
+        max_affine.operators([layer(True)], (3,))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, -1, 2), (2.0,)])
+def test_a_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ValueError, match="shape = .* is not the shape of an input; pass positive integers"):
+        max_affine.operators([nn.ReLU()], shape)

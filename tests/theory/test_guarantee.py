@@ -2,12 +2,19 @@
 
 import array
 import collections
+import contextvars
 import copy
+import ctypes
 import functools
 import io
+import os
+import queue
 import random
 import sys
+import threading
 import types
+import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -962,6 +969,23 @@ HOLDINGS = {
     "slots": (Counting, lambda model: model.held.count(), Counting.state),
     "guarded class": (lambda: Total, lambda model: type.__setattr__(model.held, "count", model.held.count + 1),
                       lambda held: held.count),
+    "weak table": (weakref.WeakKeyDictionary, lambda model: model.held.__setitem__(Written, 1), dict),
+    "weak values": (lambda: weakref.WeakValueDictionary(a=Total), lambda model: model.held.update(b=Written), dict),
+    "weak set": (weakref.WeakSet, lambda model: model.held.add(Written), list),
+    "queue": (queue.Queue, lambda model: model.held.put(1), lambda held: (held.qsize(), held.unfinished_tasks)),
+    "queue of priorities": (queue.PriorityQueue, lambda model: model.held.put(1), queue.Queue.qsize),
+    "event": (threading.Event, lambda model: model.held.set(), threading.Event.is_set),
+    "thread's own": (threading.local, lambda model: setattr(model.held, "seen", 1), lambda held: dict(vars(held))),
+    "context variable": (lambda: contextvars.ContextVar("held", default=0), lambda model: model.held.set(model.held.get() + 1),
+                         contextvars.ContextVar.get),
+    "text in memory": (lambda: io.StringIO("abc"), lambda model: model.held.write("d"), lambda held: (
+        held.getvalue(), held.tell())),
+    "bytes in memory": (lambda: io.BytesIO(b"abc"), lambda model: (model.held.seek(1), model.held.truncate()), lambda held: (
+        held.getvalue(), held.tell())),
+    "number of ctypes": (lambda: ctypes.c_int(3), lambda model: setattr(model.held, "value", 4), lambda held: held.value),
+    "structure of ctypes": (lambda: (ctypes.c_double * 2)(1, 2), lambda model: model.held.__setitem__(0, 4), list),
+    "view of memory": (lambda: memoryview(bytearray(4)), lambda model: model.held.__setitem__(0, 1), bytes),
+    "memory that is read only": (lambda: memoryview(b"abc"), lambda model: None, bytes),
     "function that remembers": (lambda: remembered.cache_clear() or remembered, lambda model: model.held(7), lambda held: list(
         held.__wrapped__.__defaults__[0]))}
 
@@ -991,6 +1015,55 @@ def test_whatever_a_model_holds_is_put_back(name, buffer, call):
     held, before = model.held, look(model.held)
     call(model, normal(3, 4))
     assert look(model.held) == before and model.held is held and model.count == 0
+
+
+def quietly(*_):
+    return None
+
+
+# Settings that are everyone's: how a forward changes them, and how they are read.
+EVERYONE = {
+    "threads": (lambda: torch.set_num_threads(1 + torch.get_num_threads()), torch.get_num_threads),
+    "determinism": (lambda: torch.use_deterministic_algorithms(True, warn_only=True), lambda: (
+        torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())),
+    "anomalies": (lambda: torch.autograd.set_detect_anomaly(True, check_nan=False), torch.is_anomaly_enabled),
+    "precision": (lambda: torch.set_float32_matmul_precision("medium"), torch.get_float32_matmul_precision),
+    "type": (lambda: torch.set_default_dtype(torch.float64), torch.get_default_dtype),
+    "errors of numpy": (lambda: np.seterr(all="raise"), np.geterr),
+    "environment": (lambda: os.environ.update(DEEPATOMS_TRIED="1"), lambda: dict(os.environ)),
+    "environment emptied": (lambda: os.environ.pop("PATH", None), lambda: dict(os.environ)),
+    "warnings": (lambda: warnings.simplefilter("error", ResourceWarning), lambda: list(warnings.filters)),
+    "recursion": (lambda: sys.setrecursionlimit(1 + sys.getrecursionlimit()), sys.getrecursionlimit),
+    "hooks on all modules": (lambda: nn.modules.module.register_module_forward_hook(quietly),
+                             lambda: len(nn.modules.module._global_forward_hooks))}
+
+
+@pytest.mark.parametrize("call", [splines.affine_map, partition.region_codes, partition.in_radius])
+@pytest.mark.parametrize("name", EVERYONE)
+def test_settings_that_are_everyone_s_are_put_back(name, call):
+    change, look = EVERYONE[name]
+    before = look()
+
+    def model(x):
+        change()
+        return x.relu()
+    with untouched(None):  # which the last assertion needs: it shows that the change is one
+        call(model, normal(3, 4))
+        assert look() == before
+        change()
+        assert look() != before
+    assert look() == before
+
+
+def test_a_warning_is_shown_as_before_when_filters_are_put_back():
+    """Python keeps note of what it has shown; it must not go by filters that are gone."""
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with untouched(None):
+            warnings.simplefilter("ignore")
+            warnings.warn("hidden", stacklevel=1)
+        warnings.warn("seen", stacklevel=1)
+    assert [str(each.message) for each in shown] == ["seen"]
 
 
 def test_a_buffer_that_is_a_view_stays_one_and_takes_no_derivative():

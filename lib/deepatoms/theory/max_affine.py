@@ -21,6 +21,9 @@ from deepatoms.theory.piecewise import Wish, beyond_rounding, demand_affine, dem
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
+REACH = 2.0**20  # how far along an axis a layer is looked at, so that its offset hides no slope
+AXES = 64  # axes at a time
+
 Sides = int | tuple[int, int]
 
 
@@ -235,7 +238,8 @@ def _pools(shape, kernel, stride, padding, dilation):
 def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAffine]:
     """Return the max-affine operator of every layer of a chain of modules, in order (flattening is left out).
 
-    Each layer is watched, so that hooks and other forwards of its own show, and compared with its operator at two inputs.
+    Each layer is watched, so that hooks and other forwards of its own show, and compared with its operator at two inputs and
+    along each axis by itself, where no larger slope hides a smaller one.
 
     Args:
         layers: Iterable of Linear, Conv2d, BatchNorm2d (evaluation mode), ReLU, LeakyReLU, MaxPool2d, AvgPool2d, Flatten.
@@ -252,6 +256,8 @@ def operators(layers: Iterable[nn.Module], shape: tuple[int, ...]) -> list[MaxAf
     [2, 2]
     """
     found = []
+    if not shape or not all(isinstance(side, int) and side > 0 for side in shape):
+        refuse("shape", shape, "is not the shape of an input", "pass positive integers, (inputs,) or (channels, rows, columns)")
     for layer in layers:
         entry = _entry(layer)
         operator = None if entry.build is None else entry.build(layer, shape)
@@ -310,7 +316,7 @@ def _demand_layer(layer, shape, operator, operation):
     try:
         with untouched(layer), torch.no_grad():
             seen = _watched(layer, x, operation)
-            wrong = _differs(seen, operator)
+            wrong = _differs(seen, operator) or _differs_along_an_axis(layer, x[:1], operator)
     except ValueError as error:
         _refuse_other(layer, error)
     if wrong:
@@ -332,6 +338,20 @@ def _differs(seen, operator):
     return bool(beyond_rounding(seen, error, size, seen.x, held=False, tolerance=1e3 * torch.finfo(x.dtype).eps).any())
 
 
+def _differs_along_an_axis(layer, x, operator):
+    """Tell whether a layer differs from its operator where all inputs but one are 0."""
+    axes = torch.eye(x.numel(), dtype=x.dtype, device=x.device)
+    return any(_off(layer, sign * REACH * part, x, operator) for part in axes.split(AXES) for sign in (-1, 1))
+
+
+def _off(layer, part, x, operator):
+    found = layer(part.clone().reshape(-1, *x.shape[1:])).flatten(1)  # a layer may write into what it is given
+    if operator is None:
+        return not torch.equal(found, part)
+    values, size = operator(part.to(operator.slopes)), operator.offsets.abs().nan_to_num(posinf=0.0).amax(1)
+    return bool(((found.to(values) - values).abs() > 1e3 * torch.finfo(x.dtype).eps * (values.abs() + size)).any())
+
+
 def _watched(layer, x, operation):
     """Return what is seen of a layer; it may run one nonlinear operation, treats its samples alike, and is affine but for it."""
     seen = watch(layer, x, Wish(pieces=True, signs=False))
@@ -350,7 +370,7 @@ def _refuse_other(layer, why):
 def _linear(layer, shape):
     if len(shape) != 1:
         refuse("shape", shape, f"is not flat where {layer!r} reads it", "flatten it before")
-    return fully_connected(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+    return fully_connected(layer.weight.detach().to_dense(), None if layer.bias is None else layer.bias.detach())
 
 
 def _conv(layer, shape):

@@ -84,7 +84,8 @@ def trace(model: Model, x: torch.Tensor, codes: bool = True, inputs: bool = Fals
     r"""Run ``model(x)`` once and return its output with every nonlinearity it met.
 
     Kinks count to a side: ReLU and its kind are *on* only above zero, ``clamp`` belongs to its middle piece, pooling
-    and ``max(dim)`` take the first of equal entries. Comparisons, ``sign``, ``argmax``, masks and ``where`` are accepted (the
+    and ``max(dim)`` take the first of equal entries; of equal entries in sorting, ``topk``, ``kthvalue`` and running maxima the
+    code is the position that torch returns. Comparisons, ``sign``, ``argmax``, masks and ``where`` are accepted (the
     pieces may then fail to join); comparisons for equality and rounding are not, nor is a mask that decides a shape. Nothing of
     the caller's is changed: not x, nor parameters, buffers, modes and random states.
 
@@ -162,6 +163,10 @@ def demand_batch(x: Any) -> torch.Tensor:
     """
     if not isinstance(x, torch.Tensor):
         refuse("x", x, "is not a torch tensor", "convert it with torch.as_tensor, in the model's type", TypeError)
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        refuse("x", "a tensor of torch.func", "has no numbers of its own", "call this outside of vmap and grad", TypeError)
+    if torch.nn.parameter.is_lazy(x):
+        refuse("x", "an uninitialised parameter", "has no numbers yet", "pass a tensor")
     if x.is_nested:
         refuse("x", "a nested tensor", "has inputs of several sizes", "pass those of one size at a time", TypeError)
     if x.layout != torch.strided:
@@ -305,6 +310,9 @@ def _explained(stack: list) -> Iterator[None]:
         said = told(error)
         if "allocate memory" in said:
             raise
+        if "HigherOrderOperator" in said:
+            raise NotPiecewiseAffineError(f"{_place(stack)} calls an operation with functions of its own, such as torch.cond, "
+                                          "which cannot be followed; choose with torch.where") from error
         if "out=..." in said:
             refuse("model", _place(stack), f"has no derivative in torch: {said}", "leave out=... away")
         if "nference tensor" in said:
@@ -460,6 +468,7 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
     >>> demand_any_company(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish()))
     """
     x, output = seen.x.detach(), seen.trace.output
+    _demand_numbers(seen)
     smallest, order = (each.mean(1).argsort() for each in (x.flatten(1).abs(), x.flatten(1)))
     parts = [order[first::PARTS] for first in range(min(PARTS, len(x)))]
     for few, sign in ((smallest[:8], -1), *((part, 1) for part in parts)):
@@ -469,6 +478,13 @@ def demand_any_company(seen: Seen, size: torch.Tensor | None = None) -> None:
     for row in extremes(x) if len(x) > 1 and isinstance(output, torch.Tensor) else ():
         alone = by_itself(lambda batch: _in_company(seen, batch), x[row:row + 1], output)
         demand_alone(seen, alone, torch.tensor([row], device="cpu"), size)
+
+
+def _demand_numbers(seen):
+    output = seen.trace.output
+    if isinstance(output, torch.Tensor) and output.is_floating_point() and not bool(output.detach().isfinite().all()):
+        refuse("model", called(seen.model), "gives outputs that are infinite or no numbers",
+               "scale the input or the weights down; for scores that are to lose, use a large negative number")
 
 
 def _in_company(seen, some):
@@ -645,6 +661,7 @@ def demand_affine(seen: Seen) -> None:
 
     >>> demand_affine(watch(torch.nn.ReLU(), torch.tensor([[-1.0, 2.0]]), Wish(pieces=True)))
     """
+    _demand_numbers(seen)
     step = distant(seen.x, 7) - seen.x.detach()
     one, (two, three) = seen.trace.output, (seen.held(seen.x + times * step) for times in (1, 2))
     if not isinstance(one, torch.Tensor) or not one.is_floating_point() or not one.numel():

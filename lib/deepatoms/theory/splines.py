@@ -73,7 +73,7 @@ def affine_map(model: Model, x: torch.Tensor, chunk: int = 256) -> tuple[torch.T
     Args:
         model: A ``torch.nn.Module`` in evaluation mode, or a function of a tensor, with outputs of shape (batch, outputs).
         x: Inputs, shape (batch, ...), of the model's type and on its device.
-        chunk: Number of samples whose activations are held at once.
+        chunk: Number of samples whose activations are held at once: how large the batches are that the model is given.
 
     Returns:
         A, shape (batch, outputs, inputs), inputs in the order of ``x.flatten(1)``; and b, shape (batch, outputs).
@@ -280,7 +280,7 @@ def _by_blocks(net, x, parts):
             _refuse_split(net, "a branch writes into its input, which the shortcut passes on")
         current = shortcuts[-1] + values[-1]
     parts.update(values=values, shortcuts=shortcuts, stream=stream, last=current)
-    return net.head(current)
+    return net.head(current.clone())  # which may overwrite it
 
 
 def _block_rows(score, parts, x):
@@ -429,12 +429,21 @@ def distance_to_break(model: Model, x: torch.Tensor, direction: torch.Tensor, fa
     with untouched(model):
         noise = rehearse(model, x).noise
         nearest = torch.full((len(x),), farthest, dtype=x.dtype, device=x.device)
-        found, output = observe(model, x.detach(), direction.detach()[None], noise=noise)
+        stretch = _stretch(x.detach(), direction.detach())
+        found, output = observe(model, x.detach(), (stretch * direction.detach())[None], noise=noise)
         for pieces in found:
-            nearest = torch.minimum(nearest, first_change(pieces))
-        demand_clear(model, found, np.zeros(len(x)), nearest.cpu().numpy())
+            nearest = torch.minimum(nearest, stretch.flatten() * first_change(pieces))
+        demand_clear(model, found, np.zeros(len(x)), (nearest / stretch.flatten()).cpu().numpy())
+        output[1] /= stretch.reshape(-1, 1)
         _demand_straight(model, x, direction, nearest, output)
     return nearest
+
+
+def _stretch(x, direction):
+    """Return powers of two by which directions are as large as their inputs: beside these a short step is rounded."""
+    ratio = x.flatten(1).abs().amax(1) / direction.flatten(1).abs().amax(1)
+    exponent = torch.frexp(torch.nan_to_num(ratio, 0.0, 0.0)).exponent.clamp_min(0)
+    return torch.ldexp(torch.ones_like(ratio), exponent).reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _demand_straight(model, x, direction, nearest, output):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
+from torch.overrides import TorchFunctionMode
 
 from deepatoms.theory import partition
 from deepatoms.theory.partition import complexes, refine
@@ -197,3 +198,24 @@ def test_a_unit_that_is_zero_but_for_rounding_cuts_nothing():
         exact, _ = Chain.of(model, BOX).refined(2, lambda layer: lambda count: None)
     assert done == 2 and len(found) == len(exact) <= len(before)
     np.testing.assert_allclose(np.sort(found.sizes), np.sort(exact.sizes), atol=1e-12)
+
+
+class Turned(TorchFunctionMode):
+    """Rectified numbers come out negative."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        return -found if func in (torch.relu, torch.nn.functional.relu) else found
+
+
+@pytest.mark.parametrize("layers", [None, 1, 2])
+def test_a_chain_that_runs_as_another_network_is_refused_also_where_not_all_layers_cut(layers):
+    """The first rectifier is given the same in either case; what reaches the second is not."""
+    net = little.seeded(lambda: nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2)).double())
+    count = len(partition.slice_plane(net, little.box(-2, 2), layers=layers))
+    with Turned():
+        if layers == 1:
+            assert len(partition.slice_plane(net, little.box(-2, 2), layers=1)) == count
+        else:
+            with pytest.raises(NotPiecewiseAffineError, match="is not affine on|rectifies other numbers, in nonlinearity 2"):
+                partition.slice_plane(net, little.box(-2, 2), layers=layers)

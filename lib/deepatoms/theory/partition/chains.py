@@ -85,6 +85,13 @@ class Chain:
             found.cut(unit)
             count(found.parts)
 
+    def units(self, points: np.ndarray, layer: int) -> np.ndarray:
+        """Return the units of one rectifier at some points, in the slice's coordinates, before they are rectified."""
+        values = self.slopes @ points.T + self.offsets[:, None]
+        for stage in self.stages[:layer]:
+            values = _through(stage, values.clip(0))
+        return values.T
+
     def maps(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the affine maps, in the slice's coordinates, of the regions around some points: slopes and offsets."""
         count, dimension = points.shape
@@ -137,7 +144,11 @@ def _plain(module):
     """Tell whether a module does what torch's own does with each row."""
     known = type(module) in (nn.Linear, nn.ReLU, nn.Identity) or (type(module) is nn.Flatten and module.start_dim == 1
                                                                   and module.end_dim == -1)
-    return known and _untouched(module) and all(type(each) in (nn.Parameter, torch.Tensor) for each in module.parameters())
+    return known and _untouched(module) and all(map(_dense, module.parameters()))
+
+
+def _dense(tensor):
+    return type(tensor) in (nn.Parameter, torch.Tensor) and tensor.layout == torch.strided and not tensor.is_neg()
 
 
 def _untouched(module):

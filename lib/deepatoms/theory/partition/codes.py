@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from deepatoms.theory.arguments import integer, refuse
+from deepatoms.theory.keepers import dense_parts
 from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError, demand_batch, demand_model, trace
 from deepatoms.theory.signatures import named
-from deepatoms.theory.untouched import dense_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def region_codes(model: Model, x: torch.Tensor, chunk: int = 512) -> tuple[Layer
     Args:
         model: A ``torch.nn.Module`` in evaluation mode, or any function of a tensor.
         x: Inputs, shape (batch, ...).
-        chunk: Number of inputs whose activations are held at once.
+        chunk: Number of inputs whose activations are held at once: how large the batches are that the model is given.
 
     Returns:
         A tuple with one :class:`LayerCodes` for each nonlinearity; ``np.asarray`` turns one into integers (batch, units).

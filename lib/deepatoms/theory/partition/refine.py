@@ -22,10 +22,10 @@ from numpy.typing import ArrayLike
 from deepatoms.theory.arguments import integer, real_array, refuse
 from deepatoms.theory.partition.cells import AffineFunctions, Cells, ragged, settle
 from deepatoms.theory.partition.chains import Chain
-from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
+from deepatoms.theory.partition.extension import EXACT, demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import DOUBT, refuse_doubtful
 from deepatoms.theory.partition.segment import NOISE, ROUNDING, demand_apart
-from deepatoms.theory.piecewise import Model
+from deepatoms.theory.piecewise import Model, NotPiecewiseAffineError
 from deepatoms.theory.untouched import untouched
 
 AT_ONCE = 2**16  # numbers that stay in the cache
@@ -119,6 +119,8 @@ def refined(model: Model, corners: torch.Tensor, cells: Many, layers: int | None
             return _observed(model, corners, cast(Many, found), layers, (done, told))
         if layers is None:
             _demand_maps(model, corners, found, chain.maps)
+        elif wanted:
+            _demand_units(model, corners, found, chain, wanted - 1)
     return cast(Many, found)
 
 
@@ -207,15 +209,31 @@ def affine_maps(model: Model, corners: torch.Tensor, centres: np.ndarray) -> tup
 
 def _demand_maps(model, corners, cells, maps):
     """Compare the affine maps of some regions, large ones among them, with the function at a point inside of each."""
+    chosen, inside = _some(cells)
+    slopes, offsets = maps(chosen.centres)
+    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
+    scale = torch.as_tensor(abs(offsets) + abs(slopes).sum(2), device=corners.device)
+    demand_pieces(model, located(corners, inside), values, scale)
+
+
+def _demand_units(model, corners, cells, chain, layer):
+    """Compare the last units that cut, inside of some regions, with those that the model is seen to rectify."""
+    _, inside = _some(cells)
+    seen = observe(model, located(corners, inside), corners[1:] - corners[:1], layer)[0][layer].at
+    units = torch.as_tensor(chain.units(inside, layer))
+    if seen.shape != units.shape or bool(((seen - units).abs() > EXACT * (units.abs() + units.abs().max())).any()):
+        raise NotPiecewiseAffineError(f"{type(model).__name__} rectifies other numbers, in nonlinearity {layer + 1}, than its "
+                                      "layers say: a mode or a hook changes them; call it without")
+
+
+def _some(cells):
+    """Return some regions, large ones among them, and a point inside of each."""
     looked_at = np.zeros(len(cells), bool)
     looked_at[np.argpartition(-cells.spans, min(CHECKED // 2, len(cells) - 1))[:CHECKED // 2]] = True
     looked_at[np.linspace(0, len(cells) - 1, CHECKED // 2).round().astype(int)] = True
     chosen = cells.take(np.flatnonzero(looked_at))
     chosen = chosen.take(np.flatnonzero(chosen.sizes > 1e-12))  # of a sliver, rounding decides where its centre lies
-    inside, (slopes, offsets) = chosen.inside(np.random.default_rng(0)), maps(chosen.centres)
-    values = torch.as_tensor(offsets + np.einsum("rod,rd->ro", slopes, inside), device=corners.device)
-    scale = torch.as_tensor(abs(offsets) + abs(slopes).sum(2), device=corners.device)
-    demand_pieces(model, located(corners, inside), values, scale)
+    return chosen, chosen.inside(np.random.default_rng(0))
 
 
 SPANNED = {2: ("three inputs", "two", "lie on one line, so they span no plane", "move one of them off the line"),
@@ -333,7 +351,7 @@ class Units:
     def of(cls, functions: Functions, noise: Any = 0.0) -> Units:
         """Return the units of some functions."""
         at, slopes, centres = functions
-        left = np.broadcast_to(torch.as_tensor(noise, dtype=torch.float64).cpu().numpy(), at.shape[1:])
+        left = np.broadcast_to(noise.cpu().numpy() if isinstance(noise, torch.Tensor) else noise, at.shape[1:])
         return cls(at - np.einsum("dru,rd->ru", slopes, centres), slopes, left)
 
     @cached_property

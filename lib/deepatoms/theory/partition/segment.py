@@ -91,7 +91,8 @@ def _demand_few(ends, walk, most):
 
 def _demand_segment(start, end):
     for name, point in (("start", start), ("end", end)):
-        demand_double(name, real_array(name, point))
+        if demand_double(name, real_array(name, point)).ndim == 0:
+            refuse(name, point, "has no axes", "pass a tensor of the shape of one input, such as (1,)")
     if start.shape != end.shape or bool((start == end).all()):
         refuse("end", end, "is the start itself, or of another shape", "pass two different inputs of one shape")
     demand_apart("end", end, (end - start)[None], start)

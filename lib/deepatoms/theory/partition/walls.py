@@ -1,14 +1,15 @@
 r"""The walls of the region around a point: its exact in-radius, and the smallest change that leaves it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from deepatoms.theory.arguments import integer, real_array
+from deepatoms.theory.arguments import integer
 from deepatoms.theory.partition.extension import demand_double, demand_pieces, observe, rehearse
 from deepatoms.theory.partition.guards import DOUBT, demand_memory, memory, refuse_doubtful
 from deepatoms.theory.partition.segment import NOISE
-from deepatoms.theory.piecewise import Model
+from deepatoms.theory.piecewise import Model, demand_batch
 from deepatoms.theory.signatures import named
 from deepatoms.theory.untouched import untouched
 
@@ -70,13 +71,15 @@ def nearest_walls(model: Model, x: torch.Tensor, chunk: int | None = None) -> Wa
     >>> wall.radius.tolist(), wall.step.tolist(), wall.unit.tolist()
     ([0.5], [[0.0, 0.5]], [1])
     """
-    demand_double("x", real_array("x", x))
+    demand_double("x", demand_batch(x))
     x = x.detach()
     _, sample, noise = rehearse(model, x)
     size = _points_at_a_time(chunk, x, sample)
-    basis = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
+    # As long as the inputs are large: beside a large number a step of 1 is rounded. A power of two rounds nothing itself.
+    reach = 2.0 ** max(0, math.frexp(float(x.abs().max()))[1])
+    basis = reach * torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
     with untouched(model), torch.no_grad():
-        parts = [_nearest(model, part, basis, noise) for part in x.split(size)]
+        parts = [_nearest(model, part, basis, reach, noise) for part in x.split(size)]
     radius, step, layer, unit = (torch.cat(column) for column in zip(*parts, strict=True))
     return Wall(radius, step.reshape(x.shape), layer, unit)
 
@@ -110,13 +113,15 @@ def in_radius(model: Model, x: torch.Tensor, chunk: int | None = None) -> torch.
     return nearest_walls(model, x, chunk).radius
 
 
-def _nearest(model, x, basis, noise):
+def _nearest(model, x, basis, reach, noise):
     found, output = observe(model, x, basis, noise=noise)
+    output[1:] /= reach
     best, doubtful = _none(x), _none(x)
     for pieces in found:
         clear, doubted = _nearest_of(pieces)
         best, doubtful = _nearer(best, clear), _nearer(doubtful, doubted)
     _demand_clear(model, best, doubtful)
+    best = reach * best[0], reach * best[1], *best[2:]
     _demand_inside(model, x, best, output)
     return best
 
