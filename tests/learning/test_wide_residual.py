@@ -1,5 +1,9 @@
 """The authors' networks have the authors' parameter counts, and differ where the paper says."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -43,3 +47,36 @@ def test_bad_sizes_are_refused():
         wide_residual.WideResidual((4, 8), (2,))
     with pytest.raises(ValueError, match="variant = 'wide'"):
         wide_residual.authors_network("resnet-20", "wide")
+
+
+SLOPES = """
+import sys, torch
+from torch.nn.functional import conv2d
+from deepatoms.learning.networks.wide_residual import Strided
+draw = torch.Generator().manual_seed(0)
+for channels in map(int, sys.argv[1:]):
+    layer, x = Strided(channels, 8, 1, 2, bias=False), torch.randn(16, channels, 8, 8, generator=draw)
+    y = layer(x.contiguous(memory_format=torch.channels_last))
+    slope = torch.randn(y.shape, generator=draw)
+    (found,) = torch.autograd.grad(y, layer.weight, slope.contiguous(memory_format=torch.channels_last))
+    weight = layer.weight.detach().double().requires_grad_()
+    (right,) = torch.autograd.grad(conv2d(x.double(), weight, None, 2), weight, slope.double())
+    print(float((found - right).abs().max() / right.abs().max()))
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("instructions", ["AVX2", "SSE41", "ALL"])
+def test_the_slopes_of_a_shortcut_are_right_on_any_processor(instructions, threads):
+    """In processes of their own: with few channels oneDNN's own strided convolution breaks its process under AVX2."""
+    given = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": threads}
+    said = subprocess.run([sys.executable, "-c", SLOPES, *map(str, (1, 3, 4, 8, 12, 16, 32))], env=given, check=True, text=True,
+                          capture_output=True, timeout=120).stdout
+    assert max(map(float, said.split())) < 1e-5 and len(said.split()) == 7
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_a_strided_shortcut_is_torch_s_convolution(channels):
+    torch.manual_seed(0)
+    ours, x = wide_residual.Strided(channels, 5, 1, 2, bias=False), torch.randn(2, channels, 7, 8)
+    assert torch.allclose(ours(x), torch.nn.functional.conv2d(x, ours.weight, None, 2), atol=1e-6)

@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, relu
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, relu
 
 from deepatoms.theory.arguments import integer, one_of, refuse
 from deepatoms.theory.signatures import named
@@ -34,6 +34,25 @@ def authors_network(name: str, variant: str, classes: int = 10) -> "WideResidual
     return WideResidual(widths, blocks, variant, classes)
 
 
+REGISTER = 16  # numbers of single precision in the widest register of a processor
+
+
+class Strided(nn.Conv2d):
+    """A 1 x 1 convolution with a stride, whose derivative by the weights is right on any processor.
+
+    With AVX2, channels last and fewer channels than a register holds, oneDNN's writes beyond its memory: wrong numbers, other
+    ones each time, or a crash (its issue 6035). Such a convolution runs on every stride-th row and column, which is the same.
+
+    >>> Strided(4, 2, 1, 2, bias=False)(torch.ones(1, 4, 6, 6)).shape
+    torch.Size([1, 2, 3, 3])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the result, shape (samples, channels, rows, columns)."""
+        step = self.stride[0]
+        return super().forward(x) if self.in_channels >= REGISTER else conv2d(x[..., ::step, ::step], self.weight)
+
+
 class Block(nn.Module):
     """A pre-activation basic block: batch norm, ReLU, convolution, twice; a 1 x 1 convolution where the size changes.
 
@@ -50,7 +69,7 @@ class Block(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False) if expands else None
         changes = expands and (stride != 1 or inputs != outputs)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+        self.shortcut = Strided(inputs, outputs, 1, stride, bias=False) if changes else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | None:
         """Return the next representation, shape (samples, channels, rows, columns)."""
