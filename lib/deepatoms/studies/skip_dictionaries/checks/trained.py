@@ -60,7 +60,7 @@ def condition_at_the_right_scale(setting):
     return _losses_compared(setting, (HE_ORTHOGONAL, HE_GAUSSIAN), (HALF_ORTHOGONAL, HALF_GAUSSIAN))
 
 
-@check("rsc.optimization/scale_alone", experiment(10))
+@check("rsc.optimization/scale_alone", experiment(20))
 def scale_alone(setting):
     """Compare Gaussian plain nets of scale 0.5 with those at He's; the control changes the condition number instead."""
     return _losses_compared(setting, (HALF_GAUSSIAN, HE_GAUSSIAN), (HALF_ORTHOGONAL, HALF_GAUSSIAN))
