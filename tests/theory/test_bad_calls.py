@@ -25,9 +25,9 @@ from deepatoms.theory import signatures
 BAD = {"None": None, "nan": math.nan, "inf": math.inf, "text": "x", "negative": -1, "empty list": [], "empty": np.ones((0, 0)),
        "rank 4": np.ones((1, 1, 1, 1)), "nan array": np.full((2, 2), np.nan), "mapping": {}, "object": object(), "half": 2.5,
        "huge": 10**18, "complex": 1j, "complex array": np.full((2, 2), 1j), "minus infinity": -math.inf}
-# What checks, names and builds the others: no part of the mathematics.
-TOOLS = ("arguments", "signatures", "operations", "partition.rules", "partition.guards", "partition.cells", "partition.refine",
-         "arrays")
+# What checks, names and builds the others, like demand_clear, which refuses: no part of the mathematics.
+TOOLS = ("arguments", "signatures", "operations", "keepers", "partition.rules", "partition.guards", "partition.cells",
+         "partition.refine", "arrays")
 SECONDS = 5
 LABELS = {"name", "value", "remedy", "together"}  # words for a message
 # None is the answer for whatever is no module; two run the model that they are given later, and one words a message.
@@ -40,7 +40,7 @@ def public():
     return {f"{module.__name__.removeprefix(theory.__name__ + '.')}.{name}": function for module in modules
             for name, function in vars(module).items() if inspect.isfunction(function)
             and function.__module__ == module.__name__ and not name.startswith("_")
-            and not module.__name__.removeprefix(theory.__name__ + ".").startswith(TOOLS)}
+            and name != "demand_clear" and not module.__name__.removeprefix(theory.__name__ + ".").startswith(TOOLS)}
 
 
 def example(function):
