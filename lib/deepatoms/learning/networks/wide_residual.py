@@ -38,7 +38,7 @@ REGISTER = 16  # numbers of single precision in the widest register of a process
 
 
 class Strided(nn.Conv2d):
-    """A 1 x 1 convolution with a stride, whose derivative by the weights is right on any processor.
+    """A 1 x 1 convolution with a stride, whose derivative by the weights is right under AVX2 too.
 
     With AVX2, channels last and fewer channels than a register holds, oneDNN's writes beyond its memory: wrong numbers, other
     ones each time, or a crash (its issue 6035). Such a convolution runs on every stride-th row and column, which is the same.
